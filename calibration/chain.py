@@ -1,0 +1,76 @@
+"""Applies the rules in order and says whether reading text could still change the outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from calibration.profile import Profile, Thresholds
+from calibration.rules import RULES, Adjustment
+from calibration.signals import Signals
+
+__all__ = ["Assessment", "Category", "assess", "categorise", "keywords_can_matter", "text_can_matter"]
+
+Category = Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The outcome for one picture.
+
+    Attributes:
+        category: of the calibrated score.
+        score: calibrated, 0-100.
+        raw_score: before the rules, 0-100.
+        adjustments: what each rule that fired did, in order; the first starts at ``raw_score``, the last ends at ``score``.
+
+    """
+
+    category: Category
+    score: float
+    raw_score: float
+    adjustments: tuple[Adjustment, ...]
+
+
+def categorise(score: float, thresholds: Thresholds) -> Category:
+    """The category of a score from 0 to 100; a threshold belongs to the category that it opens."""
+    if score >= thresholds.high:
+        return "high"
+    return "medium" if score >= thresholds.medium else "low"
+
+
+def assess(raw_score: float, signals: Signals, profile: Profile) -> Assessment:
+    """Apply every rule of ``profile`` once, in order. The same arguments always give the same assessment.
+
+    Raises:
+        ValueError: ``raw_score`` is not within 0-100.
+
+    """
+    if not 0.0 <= raw_score <= 100.0:
+        raise ValueError(f"raw_score must be within 0-100, not {raw_score}")
+    score = raw_score
+    adjustments: list[Adjustment] = []
+    for rule in RULES:
+        adjustment = rule(score, signals, profile)
+        if adjustment is not None:
+            adjustments.append(adjustment)
+            score = adjustment.after
+    return Assessment(categorise(score, profile.thresholds), score, raw_score, tuple(adjustments))
+
+
+def text_can_matter(raw_score: float, signals: Signals, profile: Profile) -> bool:
+    """Whether any text at all could change the category of a picture whose text was not measured yet.
+
+    Asks the rules themselves, with the worst text there could be: no knowledge about them is repeated here. The category falls
+    when text is added and never rises, so the worst case decides.
+    """
+    without = replace(signals, text_area=None, keywords=None)
+    worst = replace(signals, text_area=1.0, keywords=profile.keywords.words)
+    return assess(raw_score, worst, profile).category != assess(raw_score, without, profile).category
+
+
+def keywords_can_matter(raw_score: float, signals: Signals, profile: Profile) -> bool:
+    """Whether keywords could change the category, given the text area already in ``signals``."""
+    without = replace(signals, keywords=None)
+    worst = replace(signals, keywords=profile.keywords.words)
+    return assess(raw_score, worst, profile).category != assess(raw_score, without, profile).category

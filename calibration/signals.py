@@ -1,0 +1,54 @@
+"""What the rules look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Background", "Signals"]
+
+
+@dataclass(frozen=True)
+class Background:
+    """How far one plain colour fills a picture.
+
+    Attributes:
+        share: pixels close to the dominant colour, of all pixels, 0-1.
+        border_share: the same over the outer frame alone, 0-1.
+        roughness: mean luminance step between neighbours inside that colour, in units of L* (0-100); studio white and drawn
+            logos stay below 1, walls and skies of photos are above.
+
+    """
+
+    share: float
+    border_share: float
+    roughness: float
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Everything about one picture that rules may use.
+
+    Attributes:
+        width: pixels, upright, as uploaded (at least 1).
+        height: pixels, upright, as uploaded (at least 1).
+        background: see ``Background``.
+        text_area: share of pixels under text, 0-1; ``None`` if it was not measured.
+        keywords: keywords found, in the profile's spelling; ``None`` if text was not read.
+
+    """
+
+    width: int
+    height: int
+    background: Background
+    text_area: float | None = None
+    keywords: tuple[str, ...] | None = None
+
+    @property
+    def aspect_ratio(self) -> float:
+        """Long side over short side, at least 1."""
+        return max(self.width, self.height) / min(self.width, self.height)
+
+    @property
+    def shorter_side(self) -> int:
+        """Pixels."""
+        return min(self.width, self.height)

@@ -1,0 +1,83 @@
+"""Training pictures: CLIVE with its opinion scores, and sharp photos for distortion ladders."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.preprocess import LONGEST_SIDE, fit_longest, normalise
+from engines.training.distortions import DISTORTIONS
+
+__all__ = ["Ladder", "Rated", "ladder", "load_clive", "load_folder", "random_crop", "read_rgb"]
+
+Pixels = NDArray[np.uint8]
+SEVERITIES = (0.0, 0.35, 0.65, 1.0)
+
+
+@dataclass(frozen=True)
+class Rated:
+    """A picture with its mean opinion score (0-100)."""
+
+    name: str
+    pixels: Pixels
+    opinion: float
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """One crop of one photo at rising severities: ``inputs`` is S x 3 x H x W, ``severities`` has S values from 0 to 1."""
+
+    kind: str
+    inputs: NDArray[np.float32]
+    severities: tuple[float, ...]
+
+
+def read_rgb(path: Path) -> Pixels:
+    """The upright RGB picture in ``path`` (H x W x 3); ``ValueError`` names a file that cannot be read."""
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError(f"{path} cannot be decoded")
+    return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
+
+
+def load_clive(root: Path, split: str) -> list[Rated]:
+    """The photos of ``split`` (train or val) from ``root/labels.csv`` and ``root/images``."""
+    with (root / "labels.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    if not rows:
+        raise ValueError(f"{root / 'labels.csv'} has no rows of split {split!r}")
+    return [Rated(r["file"], read_rgb(root / "images" / r["file"]), float(r["mos"])) for r in rows]
+
+
+def load_folder(root: Path, longest: int = 512) -> list[Pixels]:
+    """Every picture directly below ``root`` in name order, shrunk to ``longest``."""
+    paths = sorted(p for p in root.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    return [fit_longest(read_rgb(path), longest) for path in paths]
+
+
+def random_crop(pixels: Pixels, side: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """1 x 3 x side x side: near serving size (8 % jitter), mirrored half of the time, cropped at random."""
+    scaled = fit_longest(pixels, round(LONGEST_SIDE * rng.uniform(0.92, 1.08)))
+    height, width = scaled.shape[:2]
+    pad = ((0, max(0, side - height)), (0, max(0, side - width)), (0, 0))
+    scaled = np.pad(scaled, pad, mode="reflect") if max(pad[0][1], pad[1][1]) < min(height, width) else scaled
+    top, left = (int(rng.integers(0, max(1, size - side + 1))) for size in scaled.shape[:2])
+    crop = scaled[top : top + side, left : left + side]
+    return normalise(crop[:, ::-1] if rng.random() < 0.5 else crop)
+
+
+def ladder(photos: Sequence[Pixels], side: int, rng: np.random.Generator) -> Ladder:
+    """A ladder of one random photo and distortion; the photo is distorted at serving size, then one crop is taken."""
+    photo = fit_longest(photos[int(rng.integers(len(photos)))], LONGEST_SIDE)
+    kind = list(DISTORTIONS)[int(rng.integers(len(DISTORTIONS)))]
+    severities = tuple(float(np.clip(s + rng.uniform(-0.1, 0.1), 0.1, 1)) if s else 0.0 for s in SEVERITIES)
+    top, left = (int(rng.integers(0, max(1, size - side + 1))) for size in photo.shape[:2])
+    window = np.s_[top : top + side, left : left + side]
+    steps = [photo if not s else DISTORTIONS[kind](photo, s, rng) for s in severities]
+    return Ladder(kind, np.concatenate([normalise(step[window]) for step in steps]), severities)
