@@ -1,0 +1,173 @@
+"""Manifests: what an engine is, where its file lies, and how to feed it.
+
+Files of engines that ship lie in ``engines/weights``; others are fetched into a directory of the user's. A file whose
+SHA-256 differs from its manifest's is never loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engines.errors import EngineMissingError, ManifestError
+
+__all__ = [
+    "DetectionInput",
+    "Golden",
+    "Manifest",
+    "QualityInput",
+    "RecognitionInput",
+    "Source",
+    "file_sha256",
+    "load_manifest",
+    "manifest_names",
+    "shipped_weights",
+    "verified_file",
+]
+
+Triple = tuple[float, float, float]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class QualityInput(_Strict):
+    """Whole pictures; ``policy`` names the version of ``engines.preprocess.quality_input``."""
+
+    kind: Literal["quality"]
+    policy: str
+
+
+class DetectionInput(_Strict):
+    """A DB text detector: its input (N x 3 x H x W, normalised) and the thresholds of its post-processing.
+
+    ``unclip_ratio`` grows regions for reading, ``extent_ratio`` for measuring area; both are the ratio of the paper's formula.
+    """
+
+    kind: Literal["text_detection"]
+    colour: Literal["RGB", "BGR"]
+    mean: Triple
+    std: Triple
+    longest_side: int = Field(ge=32)
+    multiple: int = Field(default=32, ge=1)
+    mask_threshold: float = Field(gt=0, lt=1)
+    min_score: float = Field(gt=0, lt=1)
+    unclip_ratio: float = Field(gt=0)
+    extent_ratio: float = Field(gt=0)
+    min_side: float = Field(ge=1)
+    max_candidates: int = Field(ge=1)
+
+
+class RecognitionInput(_Strict):
+    """A CTC recogniser: line height, widest line in pixels at that height, and where its characters come from."""
+
+    kind: Literal["text_recognition"]
+    colour: Literal["RGB", "BGR"]
+    mean: Triple
+    std: Triple
+    height: int = Field(ge=8)
+    min_width: int = Field(ge=8)
+    max_width: int = Field(ge=32)
+    multiple: int = Field(default=8, ge=1)
+    dictionary_metadata: str
+    min_confidence: float = Field(ge=0, le=1)
+
+
+class Golden(_Strict):
+    """A picture in ``engines/weights/golden`` and what the engine answered to it when it was recorded."""
+
+    picture: str
+    score: float | None = None
+    boxes: int | None = None
+    text_area: float | None = None
+    text: str | None = None
+    tolerance: float = Field(default=0, ge=0)
+
+
+class Source(_Strict):
+    """A file inside a wheel on the package index."""
+
+    requirement: str
+    member: str
+
+
+class Manifest(_Strict):
+    """Everything a worker, or a person, must know about one engine."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: int = Field(ge=1)
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    source: Source | None = None
+    input: Annotated[QualityInput | DetectionInput | RecognitionInput, Field(discriminator="kind")]
+    output: str
+    training_data: str
+    measures: dict[str, float | str] = {}
+    licence: str
+    golden: tuple[Golden, ...] = Field(min_length=1)
+
+    @property
+    def label(self) -> str:
+        """Name and version, as verdicts carry it: ``hyperiqa-r18@1``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over what decides answers: the file and how it is fed."""
+        body = {"label": self.label, "sha256": self.sha256, "input": self.input.model_dump(mode="json")}
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def manifest_names() -> list[str]:
+    """Names of all engines that have a manifest."""
+    entries = (resources.files("engines") / "manifests").iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
+
+
+def load_manifest(name: str) -> Manifest:
+    """The manifest of engine ``name``.
+
+    Raises:
+        ManifestError: there is none of that name, or a field is missing, unknown or out of range.
+
+    """
+    file = resources.files("engines") / "manifests" / f"{name}.yaml"
+    if name not in manifest_names():
+        raise ManifestError(f"no engine {name!r}; there are: {', '.join(manifest_names())}")
+    try:
+        return Manifest.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ManifestError(f"manifest of engine {name}: {' '.join(str(error).split())}") from error
+
+
+def shipped_weights() -> Path:
+    """The folder of weights that ship with the package."""
+    return Path(str(resources.files("engines") / "weights"))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verified_file(manifest: Manifest, directory: Path) -> Path:
+    """Where the engine's file lies: shipped, or fetched into ``directory``; its hash has been checked.
+
+    Raises:
+        EngineMissingError: it is absent, or its hash is not the manifest's.
+
+    """
+    path = (directory if manifest.source else shipped_weights()) / manifest.file
+    if not path.is_file():
+        raise EngineMissingError(f"engine {manifest.label}: {path} is missing; run `iqa engines fetch`")
+    if file_sha256(path) != manifest.sha256:
+        raise EngineMissingError(f"engine {manifest.label}: {path} is not the file of the manifest; run `iqa engines fetch`")
+    return path

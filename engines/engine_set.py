@@ -1,0 +1,74 @@
+"""The engines that one worker uses together."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.catalog import load_manifest, verified_file
+from engines.quality import QualityEngine
+from engines.runtime.base import Runtime
+from engines.text_detection import TextDetector
+from engines.text_recognition import TextRecogniser
+
+__all__ = ["DEFAULT_DIRECTORY", "EngineNames", "EngineSet", "load_engines"]
+
+DEFAULT_DIRECTORY = Path("~/.cache/iqa/engines")
+"""Where fetched engines lie unless a setting says otherwise."""
+
+
+@dataclass(frozen=True)
+class EngineNames:
+    """Which engine does which job."""
+
+    quality: str = "hyperiqa-r18"
+    text_detection: str = "ppocrv6-small-det"
+    text_recognition: str = "ppocrv6-small-rec"
+
+
+@dataclass(frozen=True)
+class EngineSet:
+    """One engine of each kind, loaded."""
+
+    quality: QualityEngine
+    text_detection: TextDetector
+    text_recognition: TextRecogniser
+    runtime_label: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Kind to name and version, as verdicts carry them."""
+        return {
+            "quality": self.quality.manifest.label,
+            "text_detection": self.text_detection.manifest.label,
+            "text_recognition": self.text_recognition.manifest.label,
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything about the engines that decides their answers, the runtime's version included."""
+        manifests = (self.quality.manifest, self.text_detection.manifest, self.text_recognition.manifest)
+        parts = [self.runtime_label, *(manifest.digest for manifest in manifests)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def load_engines(names: EngineNames, directory: Path, runtime: Runtime) -> EngineSet:
+    """Load the named engines; files that do not ship are looked for in ``directory``.
+
+    Raises:
+        ManifestError: a name is unknown or of the wrong kind.
+        EngineMissingError: a file is absent or not the one of its manifest.
+        EngineError: the runtime cannot load a file.
+
+    """
+    directory = directory.expanduser()
+    quality, detection, recognition = (
+        load_manifest(name) for name in (names.quality, names.text_detection, names.text_recognition)
+    )
+    return EngineSet(
+        quality=QualityEngine(quality, runtime.load(verified_file(quality, directory))),
+        text_detection=TextDetector(detection, runtime.load(verified_file(detection, directory))),
+        text_recognition=TextRecogniser(recognition, runtime.load(verified_file(recognition, directory))),
+        runtime_label=runtime.label,
+    )

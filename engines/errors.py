@@ -1,0 +1,25 @@
+"""Errors of this package; the whole tree is drawn in ``worker/errors.py``."""
+
+from __future__ import annotations
+
+__all__ = ["EngineError", "EngineMissingError", "FetchError", "GoldenError", "ManifestError"]
+
+
+class EngineError(RuntimeError):
+    """Anything this package refuses. Read the message: it names the engine and what to do."""
+
+
+class ManifestError(EngineError):
+    """A manifest is missing or wrong. Correct the named field, or choose one that ``iqa engines list`` shows."""
+
+
+class EngineMissingError(EngineError):
+    """An engine's file is absent or is not the one its manifest names. Run ``iqa engines fetch``."""
+
+
+class GoldenError(EngineError):
+    """An engine no longer answers as recorded. Do not serve: find out what changed (file, runtime, processor)."""
+
+
+class FetchError(EngineError):
+    """An engine's file could not be fetched. Check access to the package index, then run ``iqa engines fetch`` again."""

@@ -1,0 +1,85 @@
+"""Exports the trained quality network to ONNX, with its manifest's golden scores.
+
+    python -m engines.export --checkpoint runs/a/best.pt [--checkpoint ...] --out engines/weights/hyperiqa-r18.onnx
+
+Several checkpoints are averaged weight by weight ("model soups", Wortsman et al., ICML 2022). Weights are stored in half
+precision and widened by Cast nodes, which runtimes fold at load: half the size on disk, single precision in use. Batch, height
+and width are dynamic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from engines.models.hyperiqa import HyperIQA
+
+__all__ = ["average_checkpoints", "export_onnx", "halve_weights", "main"]
+
+OPSET = 17
+
+
+def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
+    """The mean of the moving averages in training checkpoints, ready for inference."""
+    states = [torch.load(path, weights_only=True)["average"] for path in paths]
+    mean = {key: sum(state[key].double() for state in states) / len(states) for key in states[0]}
+    model = HyperIQA()
+    # Rounded to what will be stored, so that scores measured in torch are those of the shipped file.
+    model.load_state_dict({key: value.half().float() for key, value in mean.items()})
+    return model.eval()
+
+
+def export_onnx(model: HyperIQA, path: Path) -> None:
+    """Write ``model`` to ``path``: input ``picture`` (N x 3 x H x W), output ``score`` (N)."""
+    with tempfile.TemporaryDirectory() as folder:
+        single = Path(folder) / "single.onnx"
+        # The tracing exporter: the network has no control flow, and its graph stays as plain as the module.
+        torch.onnx.export(
+            model,
+            (torch.zeros(2, 3, 96, 128),),
+            str(single),
+            input_names=["picture"],
+            output_names=["score"],
+            dynamic_axes={"picture": {0: "n", 2: "h", 3: "w"}, "score": {0: "n"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        graph = halve_weights(onnx.load(single))
+    onnx.checker.check_model(graph)
+    onnx.save(graph, path)
+
+
+def halve_weights(model: onnx.ModelProto, least: int = 256) -> onnx.ModelProto:
+    """Store every single-precision initializer of at least ``least`` values as half precision followed by a Cast."""
+    casts = []
+    for index, tensor in enumerate(model.graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < least:
+            continue
+        name = tensor.name
+        model.graph.initializer[index].CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    for position, cast in enumerate(casts):
+        model.graph.node.insert(position, cast)
+    return model
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and export."""
+    parser = argparse.ArgumentParser(description="Export the quality engine to ONNX.")
+    parser.add_argument("--checkpoint", type=Path, action="append", required=True, help="may be repeated: the mean is exported")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    export_onnx(average_checkpoints(options.checkpoint), options.out)
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What every runtime offers: load a network file, run it on one array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Network", "Runtime"]
+
+
+class Network(Protocol):
+    """A loaded network with one input and one output. Safe to call from several threads at once."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Key-value pairs stored in the network's file."""
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The output for ``batch`` (N x C x H x W, float32).
+
+        Raises:
+            EngineError: the runtime failed, or the shape does not fit.
+
+        """
+
+
+class Runtime(Protocol):
+    """Loads networks."""
+
+    @property
+    def label(self) -> str:
+        """Name and version, for logs and fingerprints: ``onnx@1.32.0``."""
+
+    def load(self, path: Path) -> Network:
+        """Load the network in ``path``.
+
+        Raises:
+            EngineError: the file cannot be loaded.
+
+        """

@@ -1,0 +1,71 @@
+"""Networks on ONNX Runtime's CPU provider.
+
+One thread per call: concurrency comes from the callers, one per core (two calls on two cores beat one call on two threads).
+Threads that spin between calls would slow down everything else on a shared machine, so they are told not to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from engines.errors import EngineError
+
+__all__ = ["OnnxNetwork", "OnnxRuntime"]
+
+
+class OnnxNetwork:
+    """One ONNX Runtime session."""
+
+    def __init__(self, session: Any, source: Path) -> None:
+        self._session = session
+        self._source = source
+        self._input: str = session.get_inputs()[0].name
+        self._metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self._metadata
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            (output,) = self._session.run(None, {self._input: batch})
+        except Exception as error:  # the runtime's exceptions share no base class of their own
+            raise EngineError(f"{self._source.name} failed on an input of shape {batch.shape}: {error}") from error
+        return np.asarray(output, dtype=np.float32)
+
+
+class OnnxRuntime:
+    """Loads networks for the CPU.
+
+    Args:
+        threads: threads inside one call; 1 unless a single caller has the machine to itself.
+
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+
+    @property
+    def label(self) -> str:
+        return f"onnx@{ort.__version__}"
+
+    def load(self, path: Path) -> OnnxNetwork:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Pictures come in every size: an arena would keep the largest buffers of each for ever.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        options.log_severity_level = 3
+        try:
+            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise EngineError(f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: {error}") from error
+        return OnnxNetwork(session, path)

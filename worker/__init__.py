@@ -1,0 +1,1 @@
+"""The service: upload events in, verdicts out."""

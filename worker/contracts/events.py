@@ -1,0 +1,32 @@
+"""The upload event: one picture to judge."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+__all__ = ["EVENT_TYPE", "ImageUploaded"]
+
+EVENT_TYPE = "image.uploaded.v1"
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class ImageUploaded(BaseModel):
+    """Type ``image.uploaded.v1`` on ``image.uploads``. Unknown fields are ignored; missing ones are a dead letter."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    event_id: Identifier = Field(description="Unique per upload event; the same event sent twice has the same id.")
+    image_id: Identifier = Field(description="The picture's identity; key of the event and of the verdict.")
+    url: Annotated[str, StringConstraints(min_length=1, max_length=8192)] = Field(
+        description="Where the bytes are: http, https, or file where the worker allows it."
+    )
+    uploaded_at: AwareDatetime = Field(description="When the picture was uploaded (RFC 3339, with an offset).")
+    service: str | None = Field(default=None, description="Which service uploaded it; chooses the profile.")
+    content_type: str | None = Field(default=None, description="Media type as the uploader gave it; a hint, never trusted.")
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)] | None = Field(
+        default=None, description="SHA-256 of the bytes; if given, other bytes are refused."
+    )
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Passed through to the verdict unchanged.")

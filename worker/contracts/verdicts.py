@@ -1,0 +1,94 @@
+"""The verdict: what was decided about one picture, and why."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+__all__ = [
+    "VERDICT_TYPE",
+    "AdjustmentRecord",
+    "AssessmentRecord",
+    "BackgroundRecord",
+    "QualityVerdict",
+    "Reason",
+    "SignalsRecord",
+]
+
+VERDICT_TYPE = "image.quality.judged.v1"
+
+Score = Field(ge=0, le=100)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class AdjustmentRecord(_Record):
+    """What one rule did to the score, and the numbers that made it act."""
+
+    rule: str
+    before: float = Score
+    after: float = Score
+    evidence: dict[str, float | int | str | list[str]]
+
+
+class BackgroundRecord(_Record):
+    """How far one plain colour fills the picture and its outer frame (shares, 0-1), and how rough it is (L* steps)."""
+
+    share: float = Field(ge=0, le=1)
+    border_share: float = Field(ge=0, le=1)
+    roughness: float = Field(ge=0)
+
+
+class SignalsRecord(_Record):
+    """What the rules looked at."""
+
+    width: int = Field(ge=1, description="Pixels, upright.")
+    height: int = Field(ge=1, description="Pixels, upright.")
+    aspect_ratio: float = Field(ge=1, description="Long side over short side.")
+    background: BackgroundRecord
+    text_area: float | None = Field(default=None, ge=0, le=1, description="Share under text; null if it was not measured.")
+    keywords: list[str] | None = Field(default=None, description="Keywords found; null if text was not read.")
+    text_skipped: str | None = Field(default=None, description="Why text was not measured or not read.")
+
+
+class Reason(_Record):
+    """Why a picture could not be judged: a stable code for programs, a detail for people."""
+
+    code: str
+    detail: str
+
+
+class AssessmentRecord(_Record):
+    """The part of a verdict that depends on the bytes, the engines and the profile alone; what repeats are answered from."""
+
+    status: Literal["scored", "unscorable"]
+    category: Literal["low", "medium", "high"] | None = None
+    score: float | None = Field(default=None, ge=0, le=100, description="Calibrated.")
+    raw_score: float | None = Field(default=None, ge=0, le=100, description="Before the rules.")
+    adjustments: list[AdjustmentRecord] = []
+    explanation: list[str] = Field(default=[], description="One sentence for every step, for people.")
+    signals: SignalsRecord | None = None
+    reason: Reason | None = None
+
+
+class QualityVerdict(AssessmentRecord):
+    """Type ``image.quality.judged.v1`` on ``image.quality.verdicts``, and the value of ``iqa:verdict:{image_id}`` in Redis."""
+
+    schema_version: Literal[1] = 1
+    image_id: str = Field(min_length=1)
+    event_id: str
+    content_sha256: str | None = Field(default=None, description="Of the bytes that were judged; null if none came.")
+    fingerprint: str = Field(description="Equal fingerprints and equal bytes give an equal assessment.")
+    engines: dict[str, str]
+    profile: str
+    produced_at: AwareDatetime
+    latency_ms: dict[str, float] = Field(default={}, description="Milliseconds per stage; stages that did not run are absent.")
+    metadata: dict[str, Any] = Field(default={}, description="The event's, unchanged.")
+
+    @property
+    def assessment(self) -> AssessmentRecord:
+        """The part that depends on the bytes, the engines and the profile alone."""
+        return AssessmentRecord.model_validate(self.model_dump(include=set(AssessmentRecord.model_fields)))

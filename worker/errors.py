@@ -1,0 +1,71 @@
+"""The tree of errors, and what a reader of each should do.
+
+    IqaError                        everything the worker raises on purpose
+    +-- SettingsError               correct the setting that the message names; the worker does not start (exit code 2)
+    +-- BrokerError                 check IQA_KAFKA__*; the broker is away or refuses
+    +-- CacheError                  check IQA_REDIS__URL; Redis is away. Judging goes on without it
+    +-- EventError                  the event goes to the dead-letter topic; its sender corrects it (has a reason code)
+    +-- UnscorableError             the picture gets a verdict that says so (has a reason code)
+        +-- FetchFailedError        ... because its bytes cannot be had
+        +-- PictureError            ... because its bytes are no picture that can be judged
+    EngineError                     (engines.errors) engines missing, wrong, or failing: `iqa engines fetch`, `iqa engines verify`
+    CalibrationError                (calibration.errors) a profile is wrong: correct the field that the message names
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BrokerError",
+    "CacheError",
+    "EventError",
+    "FetchFailedError",
+    "IqaError",
+    "PictureError",
+    "SettingsError",
+    "UnscorableError",
+]
+
+
+class IqaError(Exception):
+    """Everything that the worker raises on purpose."""
+
+
+class SettingsError(IqaError):
+    """A setting is missing or wrong. Correct the one that the message names."""
+
+
+class BrokerError(IqaError):
+    """Kafka is away or refuses. Check the ``IQA_KAFKA__`` settings and the broker."""
+
+
+class CacheError(IqaError):
+    """Redis is away or refuses. Check ``IQA_REDIS__URL``; verdicts still reach the topic."""
+
+
+class _CodedError(IqaError):
+    """An error with a stable code for programs and a detail for people."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class EventError(_CodedError):
+    """An event that cannot be understood. It is kept in the dead-letter topic; its sender corrects it."""
+
+
+class UnscorableError(_CodedError):
+    """A picture that cannot be judged. It gets a verdict of status ``unscorable`` with this code."""
+
+
+class FetchFailedError(UnscorableError):
+    """The bytes cannot be had. ``transient`` ones may succeed later."""
+
+    def __init__(self, code: str, detail: str, *, transient: bool = False) -> None:
+        super().__init__(code, detail)
+        self.transient = transient
+
+
+class PictureError(UnscorableError):
+    """The bytes are no picture that can be judged; the same bytes will never be."""

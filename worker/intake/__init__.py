@@ -1,0 +1,1 @@
+"""From a URL to pixels: fetching, guarding addresses, probing and decoding."""

@@ -1,0 +1,196 @@
+"""Bytes over HTTP and HTTPS, within limits on time, size and redirects.
+
+The deadline is enforced below TLS and HTTP, at every single read of the socket: a host that sends one byte a second is cut
+off as surely as one that sends nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore
+import httpx
+
+from worker.errors import FetchFailedError
+from worker.intake.guard import AddressGuard
+from worker.settings import FetchSettings
+
+__all__ = ["HttpSource"]
+
+REDIRECTS = {301, 302, 303, 307, 308}
+HEADERS = [(b"User-Agent", b"iqa-fleet"), (b"Accept", b"image/*,*/*;q=0.5"), (b"Accept-Encoding", b"identity")]
+
+
+class _Deadline(threading.local):
+    """When the calling thread's fetch must be over (monotonic seconds)."""
+
+    at = float("inf")
+
+    def left(self, limit: float | None, error: type[Exception]) -> float | None:
+        seconds = self.at - time.monotonic()
+        if seconds <= 0:
+            raise error("the total time is used up")
+        return min(seconds, limit) if limit is not None else seconds
+
+
+class _Stream(httpcore.NetworkStream):
+    """A socket whose reads and writes all end by the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
+        self._stream, self._deadline = stream, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._deadline.left(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _GuardedBackend(httpcore.NetworkBackend):
+    """Dials only addresses that the guard permits."""
+
+    def __init__(self, guard: AddressGuard, deadline: _Deadline) -> None:
+        self._guard, self._deadline = guard, deadline
+        self._plain = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+        failure: Exception | None = None
+        for address in self._guard.resolve(host, port, left if left is not None else 10.0):
+            left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+            try:
+                # A numeric address: connecting resolves nothing again.
+                stream = self._plain.connect_tcp(address, port, left, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return _Stream(stream, self._deadline)
+        raise failure or httpcore.ConnectError(f"{host} has no address")
+
+
+class HttpSource:
+    """Fetches with one pool of connections; safe to use from many threads."""
+
+    def __init__(self, settings: FetchSettings, connections: int = 64) -> None:
+        self._settings = settings
+        self._deadline = _Deadline()
+        self._guard = AddressGuard(settings.allow_networks)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=ssl.create_default_context(),
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=15.0,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            network_backend=_GuardedBackend(self._guard, self._deadline),
+        )
+
+    def fetch(self, url: str) -> bytes:
+        """The body behind ``url``, redirects followed.
+
+        Raises:
+            FetchFailedError: with a code of ``docs`` in the worker's README; ``transient`` if trying again may help.
+
+        """
+        self._deadline.at = time.monotonic() + self._settings.total_timeout_s
+        target = _parse(url)
+        for _ in range(self._settings.max_redirects + 1):
+            answer = self._get(target)
+            if isinstance(answer, bytes):
+                return answer
+            target = _parse(str(target.join(answer)))
+        raise FetchFailedError("too_many_redirects", f"more than {self._settings.max_redirects} redirects")
+
+    def _get(self, url: httpx.URL) -> bytes | str:
+        """The body, or where a redirect points."""
+        limit = self._settings.connect_timeout_s
+        timeouts = {"connect": limit, "pool": self._settings.total_timeout_s}
+        try:
+            with self._pool.stream(
+                "GET",
+                httpcore.URL(
+                    scheme=url.raw_scheme, host=url.raw_host.strip(b"[]"), port=url.port, target=url.raw_path or b"/"
+                ),
+                headers=[(b"Host", url.netloc), *HEADERS],
+                extensions={"timeout": timeouts},
+            ) as response:
+                headers = {name.lower(): value for name, value in response.headers}
+                if response.status in REDIRECTS and b"location" in headers:
+                    return headers[b"location"].decode("utf-8", "replace")
+                _check_status(response.status, url.host)
+                return self._body(response, headers)
+        except (httpcore.TimeoutException, httpcore.PoolTimeout) as error:
+            raise FetchFailedError("fetch_timeout", f"{url.host} took too long", transient=True) from error
+        except httpcore.ConnectError as error:
+            tls = isinstance(error.__cause__, ssl.SSLError)
+            code, detail = ("tls_failed", f"TLS with {url.host}") if tls else ("connect_failed", f"cannot connect to {url.host}")
+            raise FetchFailedError(code, f"{detail}: {error}", transient=not tls) from error
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            raise FetchFailedError("connection_broken", f"{url.host} broke off: {error}", transient=True) from error
+
+    def _body(self, response: httpcore.Response, headers: dict[bytes, bytes]) -> bytes:
+        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding not in {b"identity", b""}:
+            raise FetchFailedError("unsupported_encoding", f"content-encoding {encoding.decode('latin-1')} was not asked for")
+        most = self._settings.max_bytes
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > most:
+            raise FetchFailedError("too_many_bytes", f"{int(length)} bytes announced, at most {most} are taken")
+        body = bytearray()
+        for chunk in response.iter_stream():
+            body += chunk
+            if len(body) > most:
+                raise FetchFailedError("too_many_bytes", f"more than {most} bytes")
+        return bytes(body)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+        self._guard.close()
+
+
+def _parse(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        raise FetchFailedError("invalid_url", "the URL cannot be parsed") from error
+    if parsed.scheme not in {"http", "https"}:
+        raise FetchFailedError("unsupported_scheme", f"{parsed.scheme or 'no scheme'}: only http and https can be fetched")
+    if not parsed.host:
+        raise FetchFailedError("invalid_url", "the URL has no host")
+    return parsed
+
+
+def _check_status(status: int, host: str) -> None:
+    if status == 200:
+        return
+    if status in {404, 410}:
+        raise FetchFailedError("http_not_found", f"{host} answered {status}")
+    if status in {401, 403}:
+        raise FetchFailedError("http_forbidden", f"{host} answered {status}")
+    if status in {408, 425, 429} or status >= 500:
+        raise FetchFailedError("http_server_error", f"{host} answered {status}", transient=True)
+    raise FetchFailedError("http_unexpected_status", f"{host} answered {status}")

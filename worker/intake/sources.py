@@ -1,0 +1,77 @@
+"""Chooses how a URL's bytes are had, and tries again where a failure may pass."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from worker.errors import FetchFailedError
+from worker.intake.http_source import HttpSource
+from worker.settings import FetchSettings
+
+__all__ = ["Fetcher", "read_file"]
+
+BACKOFF_S = 0.2
+
+
+class Fetcher:
+    """Fetches http, https and, from allowed folders, file URLs."""
+
+    def __init__(self, settings: FetchSettings) -> None:
+        self._settings = settings
+        self._http = HttpSource(settings)
+        self._folders = tuple(folder.resolve() for folder in settings.allow_files)
+        self._closing = threading.Event()
+
+    def fetch(self, url: str) -> bytes:
+        """The bytes behind ``url``; at least one.
+
+        Raises:
+            FetchFailedError: they cannot be had, not even by trying ``attempts`` times where that may help.
+
+        """
+        for attempt in range(1, self._settings.attempts + 1):
+            try:
+                body = self._once(url)
+            except FetchFailedError as error:
+                if not error.transient or attempt == self._settings.attempts:
+                    raise
+                self._closing.wait(BACKOFF_S * attempt * random.uniform(0.5, 1.5))
+            else:
+                if not body:
+                    raise FetchFailedError("empty_body", "the host sent no bytes")
+                return body
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _once(self, url: str) -> bytes:
+        if url[:5].lower() != "file:":
+            return self._http.fetch(url)
+        path = Path(unquote(urlsplit(url).path)).resolve()
+        if not any(path.is_relative_to(folder) for folder in self._folders):
+            raise FetchFailedError("file_refused", "file URLs are taken only from IQA_FETCH__ALLOW_FILES")
+        return read_file(path, self._settings.max_bytes)
+
+    def close(self) -> None:
+        """Close connections; waits between attempts end at once."""
+        self._closing.set()
+        self._http.close()
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """A file's bytes, at most ``most``.
+
+    Raises:
+        FetchFailedError: ``file_not_found``, ``file_unreadable``, ``too_many_bytes``.
+
+    """
+    try:
+        size = path.stat().st_size
+        if size > most:
+            raise FetchFailedError("too_many_bytes", f"{size} bytes, at most {most} are taken")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise FetchFailedError("file_not_found", f"{path.name} does not exist") from error
+    except OSError as error:
+        raise FetchFailedError("file_unreadable", f"{path.name}: {error.strerror}") from error

@@ -1,0 +1,230 @@
+"""One tree of settings, read from the environment: ``IQA_`` and two underscores between levels.
+
+The names in the tables of the README are fixed: manifests and tests of other teams use them. A wrong or unknown setting stops
+the start with one line that names it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError as SourceError
+
+from engines.engine_set import DEFAULT_DIRECTORY, EngineNames
+from worker.errors import SettingsError
+
+__all__ = [
+    "DecodeSettings",
+    "EngineSettings",
+    "FetchSettings",
+    "HttpSettings",
+    "KafkaSettings",
+    "ProjectionSettings",
+    "RedisSettings",
+    "Settings",
+    "TopicSettings",
+    "WorkerSettings",
+    "load_settings",
+]
+
+PREFIX = "IQA_"
+Network = IPv4Network | IPv6Network
+Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Group):
+    """Brokers and the consumer group."""
+
+    bootstrap_servers: str = Field(default="localhost:9092", min_length=1)
+    group_id: str = Field(default="iqa-workers", min_length=1)
+    delivery: Literal["exactly_once", "at_least_once"] = "at_least_once"
+    properties: dict[str, str] = Field(default_factory=dict, description="Any librdkafka property, underscores for dots.")
+    properties_file: Path | None = Field(default=None, description="The same, one key=value a line; the place for secrets.")
+
+    @field_validator("delivery")
+    @classmethod
+    def _delivery_is_there(cls, value: str) -> str:
+        if value == "exactly_once":
+            raise ValueError("exactly_once is not built yet (it comes with transactions); set at_least_once")
+        return value
+
+    def librdkafka(self) -> dict[str, Any]:
+        """Every property for a librdkafka client; the environment wins over the file."""
+        found = {"bootstrap.servers": self.bootstrap_servers, **self._from_file()}
+        found |= {key.replace("_", "."): value for key, value in self.properties.items()}
+        return found
+
+    def _from_file(self) -> dict[str, str]:
+        if self.properties_file is None:
+            return {}
+        try:
+            lines = self.properties_file.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise SettingsError(f"IQA_KAFKA__PROPERTIES_FILE: {error}") from error
+        pairs = [line.partition("=") for line in map(str.strip, lines) if line and not line.startswith("#")]
+        return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+class TopicSettings(_Group):
+    """Names of topics."""
+
+    uploads: Topic = "image.uploads"
+    verdicts: Topic = "image.quality.verdicts"
+    dead_letters: Topic = "image.uploads.dlq"
+    retry: Topic = Field(default="image.uploads.retry", description="Prefix of the retry topics.")
+
+
+class RedisSettings(_Group):
+    """Redis or Valkey. Without a URL nothing is cached and repeats are judged again."""
+
+    url: str | None = None
+    url_file: Path | None = Field(default=None, description="A file with the URL, for secrets; wins over the URL.")
+    verdict_ttl_s: int = Field(default=30 * 86_400, ge=1)
+    content_ttl_s: int = Field(default=30 * 86_400, ge=1)
+    timeout_s: float = Field(default=1.0, gt=0)
+
+    def resolved_url(self) -> str | None:
+        """The URL to use, from the file if there is one."""
+        if self.url_file is None:
+            return self.url or None
+        try:
+            return self.url_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(f"IQA_REDIS__URL_FILE: {error}") from error
+
+
+class FetchSettings(_Group):
+    """How bytes are fetched."""
+
+    connect_timeout_s: float = Field(default=3.0, gt=0, le=60)
+    total_timeout_s: float = Field(default=10.0, gt=0, le=300)
+    max_bytes: int = Field(default=20_000_000, ge=1)
+    max_redirects: int = Field(default=3, ge=0, le=20)
+    attempts: int = Field(default=2, ge=1, le=5, description="Tries for failures that may pass, all within one event.")
+    allow_networks: Annotated[tuple[Network, ...], NoDecode] = ()
+    allow_files: Annotated[tuple[Path, ...], NoDecode] = Field(default=(), description="Folders that file: URLs may name.")
+
+    @field_validator("allow_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return tuple(ip_network(part) for part in _split(value)) if isinstance(value, str) else value
+
+    @field_validator("allow_files", mode="before")
+    @classmethod
+    def _folders(cls, value: object) -> object:
+        return tuple(Path(part) for part in _split(value)) if isinstance(value, str) else value
+
+
+class DecodeSettings(_Group):
+    """What may be decoded."""
+
+    max_pixels: int = Field(default=50_000_000, ge=1, description="Width times height by the header.")
+
+
+class HttpSettings(_Group):
+    """``/livez``, ``/readyz``, ``/metrics``."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
+    port: int = Field(default=8080, ge=0, le=65_535, description="0 takes any free port; the log says which.")
+
+
+class EngineSettings(_Group):
+    """Which engines, and where fetched ones lie."""
+
+    directory: Path = DEFAULT_DIRECTORY
+    quality: str = EngineNames.quality
+    text_detection: str = EngineNames.text_detection
+    text_recognition: str = EngineNames.text_recognition
+
+    @property
+    def names(self) -> EngineNames:
+        """As ``engines`` wants them."""
+        return EngineNames(self.quality, self.text_detection, self.text_recognition)
+
+
+class WorkerSettings(_Group):
+    """Threads, bounds and budgets of one worker."""
+
+    threads: int = Field(default=16, ge=1, le=256, description="Events on their way at once; most of them wait for hosts.")
+    cpu_slots: int = Field(default=0, ge=0, le=256, description="Decodes and inferences at once; 0: the CPU quota.")
+    max_in_flight: int = Field(default=256, ge=1, description="Events taken from Kafka and not yet published.")
+    max_in_flight_bytes: int = Field(default=32_000_000, ge=1, description="The same, by size of the events.")
+    publish_interval_ms: int = Field(default=200, ge=10, le=60_000)
+    drain_timeout_s: float = Field(default=20.0, gt=0, description="Budget for what is in flight at shutdown or revocation.")
+    source: str = Field(default="/iqa/worker", min_length=1, description="CloudEvents source of what is published.")
+
+
+class ProjectionSettings(_Group):
+    """Verdicts topic to Redis."""
+
+    enabled: bool = Field(default=True, description="Off where a deployment of its own does it.")
+    batch: int = Field(default=500, ge=1, le=10_000)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    redis: RedisSettings = RedisSettings()
+    fetch: FetchSettings = FetchSettings()
+    decode: DecodeSettings = DecodeSettings()
+    http: HttpSettings = HttpSettings()
+    engines: EngineSettings = EngineSettings()
+    worker: WorkerSettings = WorkerSettings()
+    projection: ProjectionSettings = ProjectionSettings()
+    profile: str = Field(default="recruitment", description="A shipped profile's name, or the path of a .yaml file.")
+    text: Literal["lazy", "always"] = "lazy"
+    runtime: Literal["onnx", "tensorrt"] = "onnx"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("runtime")
+    @classmethod
+    def _runtime_is_there(cls, value: str) -> str:
+        if value == "tensorrt":
+            raise ValueError("tensorrt is not built yet; set onnx")
+        return value
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: one line that names the first wrong setting.
+
+    """
+    _refuse_unknown(os.environ if environment is None else environment)
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + "__".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"{name}: {first['msg']}") from error
+    except SourceError as error:
+        raise SettingsError(" ".join(str(error).split())) from error
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    for name in environment:
+        if name.upper().startswith(PREFIX):
+            first = name.upper().removeprefix(PREFIX).split("__")[0]
+            if first not in known:
+                raise SettingsError(f"{name}: no such setting; there are {', '.join(sorted(PREFIX + k for k in known))}")
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.strip("[] ").replace('"', "").split(",") if part.strip()]
