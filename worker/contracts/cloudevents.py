@@ -17,7 +17,7 @@ from worker.errors import EventError
 
 __all__ = ["Headers", "event_headers", "header_map", "parse_event", "verdict_headers"]
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str | bytes | None]]
 
 STRUCTURED = "application/cloudevents+json"
 JSON = b"application/json; charset=utf-8"

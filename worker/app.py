@@ -1,0 +1,179 @@
+"""One worker process: wiring, threads, signals, drain."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+
+import cv2
+import structlog
+from confluent_kafka import KafkaError
+
+from calibration.profile import load_profile
+from engines.engine_set import EngineSet, load_engines
+from engines.runtime.onnx import OnnxRuntime
+from engines.verify import require_golden
+from worker.assessor import Assessor
+from worker.cpu import cpu_quota
+from worker.intake.sources import Fetcher
+from worker.pipeline import Pipeline
+from worker.projection import Projection, projection_group
+from worker.settings import Settings
+from worker.store import ContentCache, VerdictWriter, connect
+from worker.stream.clients import make_consumer, make_producer
+from worker.stream.consumer import ConsumerLoop
+from worker.stream.handler import EventHandler
+from worker.stream.ledger import Ledger
+from worker.stream.publisher import AtLeastOncePublisher, PublisherThread
+from worker.stream.records import software_version
+from worker.stream.topics import require_topics
+from worker.telemetry.http import TelemetryServer
+from worker.telemetry.metrics import Metrics
+
+__all__ = ["Worker", "make_assessor"]
+
+log = structlog.get_logger()
+
+STALLED_S = 60.0
+"""A poll loop that has not gone round for so long will not do so again. Longer than any drain may take."""
+
+
+def make_assessor(settings: Settings) -> Assessor:
+    """Load and verify the engines, load the profile.
+
+    Raises:
+        EngineError: engines are missing, wrong, or answer differently from what was recorded.
+        ProfileError: the profile cannot be used.
+
+    """
+    # One thread per call: concurrency is one picture per core.
+    cv2.setNumThreads(1)
+    profile = load_profile(settings.profile)
+    engines: EngineSet = load_engines(settings.engines.names, settings.engines.directory, OnnxRuntime())
+    require_golden(engines)
+    return Assessor(engines, profile, settings, settings.worker.cpu_slots or cpu_quota())
+
+
+class Worker:
+    """Everything of one worker, built but not started.
+
+    Raises:
+        SettingsError, EngineError, ProfileError, CacheError: it cannot start as it is set.
+
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self._started = False
+        self._telemetry = TelemetryServer(
+            settings.http.host, settings.http.port, self._live, self._ready, self.metrics.registry
+        )
+        log.info("starting", port=self._telemetry.port, version=software_version())
+        assessor = make_assessor(settings)
+        self.metrics.build.info({"version": software_version(), "profile": assessor.profile.label, **assessor.engines.labels})
+        self._fetcher = Fetcher(settings.fetch)
+        client = connect(settings.redis)
+        pipeline = Pipeline(self._fetcher.fetch, assessor, ContentCache(client) if client else None)
+        self._ledger = Ledger()
+        self._pool = ThreadPoolExecutor(settings.worker.threads, thread_name_prefix="event")
+        self._consumer = make_consumer(settings.kafka, settings.kafka.group_id, error_cb=_broker_error)
+        self._publisher = PublisherThread(
+            self._ledger,
+            AtLeastOncePublisher(make_producer(settings.kafka, error_cb=_broker_error), self._commit),
+            settings.worker.publish_interval_ms / 1000,
+            self.metrics,
+        )
+        handler = EventHandler(pipeline, self._ledger, settings, self.metrics)
+        self._loop = ConsumerLoop(
+            self._consumer,
+            [settings.topics.uploads],
+            self._ledger,
+            self._publisher,
+            self._pool,
+            handler,
+            settings.worker,
+            self.metrics,
+        )
+        self._projection: Projection | None = None
+        if client and settings.projection.enabled:
+            follower = make_consumer(
+                settings.kafka,
+                projection_group(settings.kafka.group_id),
+                **{"partition.assignment.strategy": "roundrobin", "error_cb": _broker_error},
+            )
+            writer = VerdictWriter(client, settings.redis)
+            self._projection = Projection(
+                follower, settings.topics.verdicts, writer, settings.projection.batch, self.metrics
+            )
+        log.info("engines_ready", fingerprint=assessor.fingerprint, profile=assessor.profile.label, **assessor.engines.labels)
+
+    @property
+    def port(self) -> int:
+        """Where probes and metrics are answered."""
+        return self._telemetry.port
+
+    def run(self) -> None:
+        """Work until SIGTERM, SIGINT or ``stop``; then drain within the budget.
+
+        Raises:
+            BrokerError: the broker is away at the start, a topic is missing, or the consumer met a fatal error.
+
+        """
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._on_signal)
+        try:
+            require_topics(self.settings)
+            self._publisher.start()
+            if self._projection:
+                self._projection.start()
+            self._started = True
+            self._loop.run()
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """Begin to drain; ``run`` returns when that is done."""
+        self._loop.stop()
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        log.info("draining", signal=signal.Signals(number).name, in_flight=self._ledger.count)
+        self.stop()
+
+    def _close(self) -> None:
+        self._fetcher.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._projection and self._started:
+            self._projection.stop()
+        self._telemetry.close()
+        log.info("stopped", unpublished=self._ledger.count)
+
+    def _commit(self, offsets: dict[tuple[str, int], int]) -> None:
+        self._loop.commit(offsets)
+
+    def _live(self) -> dict[str, bool]:
+        if not self._started:
+            return {"starting": True}
+        drain = self.settings.worker.drain_timeout_s
+        return {
+            "consumer": time.monotonic() - self._loop.last_poll < STALLED_S + drain,
+            "publisher": self._publisher.alive() or self._loop.stopping,
+            "projection": self._projection is None or self._projection.alive(),
+        }
+
+    def _ready(self) -> dict[str, bool]:
+        if not self._started:
+            return {"started": False}
+        return {"joined": self._loop.joined, "accepting": not self._loop.stopping}
+
+
+def _broker_error(error: KafkaError) -> None:
+    if error.fatal():
+        # The poll loop meets it too, and ends the process.
+        log.error("broker_fatal", error=error.str())
+    else:
+        log.warning("broker_error", error=error.str())

@@ -1,0 +1,29 @@
+"""How much processor this process may really use."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+__all__ = ["cpu_quota"]
+
+
+def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores that this process may use, at least 1: the smaller of its affinity and its control group's quota (v2 or v1).
+
+    The host's core count is what most thread pools go by, and what makes them fight in a container.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, math.ceil(_quota(root))))
+
+
+def _quota(root: Path) -> float:
+    try:
+        if (root / "cpu.max").is_file():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return int(quota) / int(period) if quota.strip() != "max" and int(quota) > 0 else math.inf
+    except (OSError, ValueError):
+        return math.inf

@@ -1,0 +1,89 @@
+"""The path of one event, top to bottom: fetch, repeat?, decode, score, signals, rules, verdict.
+
+One thread carries one event through ``Pipeline.judge``. What happens between bytes and assessment is in ``worker.assessor``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from worker.assessor import Assessor, unscorable
+from worker.contracts.events import ImageUploaded
+from worker.contracts.verdicts import AssessmentRecord, QualityVerdict
+from worker.errors import FetchFailedError, UnscorableError
+from worker.stopwatch import Stopwatch
+
+__all__ = ["AssessmentCache", "NoCache", "Pipeline"]
+
+
+class AssessmentCache(Protocol):
+    """Knows what was judged before."""
+
+    def get(self, fingerprint: str, sha256: str) -> AssessmentRecord | None:
+        """The assessment of these bytes under this fingerprint, if it is known. Never raises: no answer is an answer."""
+
+
+class NoCache:
+    """Knows nothing."""
+
+    def get(self, fingerprint: str, sha256: str) -> AssessmentRecord | None:
+        """Always ``None``."""
+        return None
+
+
+class Pipeline:
+    """Turns events into verdicts; safe to use from many threads.
+
+    Args:
+        fetch: the bytes behind a URL, or ``FetchFailedError``.
+        assessor: judges bytes.
+        cache: answers repeats.
+
+    """
+
+    def __init__(self, fetch: Callable[[str], bytes], assessor: Assessor, cache: AssessmentCache | None = None) -> None:
+        self._fetch = fetch
+        self._assessor = assessor
+        self._cache = cache or NoCache()
+
+    def judge(self, event: ImageUploaded) -> QualityVerdict:
+        """The verdict on one event. Pictures that cannot be judged get one too.
+
+        Raises:
+            EngineError: an engine failed; says nothing about the picture.
+
+        """
+        watch = Stopwatch()
+        sha256: str | None = None
+        try:
+            with watch.stage("fetch"):
+                data = self._fetch(event.url)
+            sha256 = hashlib.sha256(data).hexdigest()
+            if event.sha256 not in {None, sha256}:
+                raise FetchFailedError("sha256_mismatch", f"the event names {event.sha256}, the bytes have {sha256}")
+            with watch.stage("repeat"):
+                assessment = self._cache.get(self._assessor.fingerprint, sha256)
+            if assessment is None:
+                assessment = self._assessor.assess(data, watch)
+        except UnscorableError as error:
+            assessment = unscorable(error)
+        return self._verdict(event, assessment, sha256, watch)
+
+    def _verdict(
+        self, event: ImageUploaded, assessment: AssessmentRecord, sha256: str | None, watch: Stopwatch
+    ) -> QualityVerdict:
+        return QualityVerdict(
+            **dict(assessment),
+            image_id=event.image_id,
+            event_id=event.event_id,
+            content_sha256=sha256,
+            fingerprint=self._assessor.fingerprint,
+            engines=self._assessor.engines.labels,
+            profile=self._assessor.profile.label,
+            produced_at=datetime.now(UTC),
+            latency_ms=watch.reading(),
+            metadata=event.metadata,
+        )

@@ -1,0 +1,1 @@
+"""Kafka in and out: consumer loop, ledger of offsets in flight, publisher, dead letters, topics."""

@@ -1,0 +1,192 @@
+"""The consumer loop: polls all the time, does no work itself, hands records to the pool.
+
+Promises: nothing is taken beyond the bounds on count and bytes; offsets are committed only through the ledger; revoked
+partitions are drained within a budget and their finished prefix is published before they are given up; partitions that were
+lost are forgotten at once, since somebody else owns them already.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from worker.errors import BrokerError
+from worker.settings import WorkerSettings
+from worker.stream.ledger import Entry, Ledger, Partition
+from worker.stream.publisher import PublisherThread
+from worker.telemetry.metrics import Metrics
+
+__all__ = ["ConsumerLoop", "Handler"]
+
+log = structlog.get_logger()
+
+Handler = Callable[[Message, Entry], None]
+"""Works on one record and finishes its entry; never raises."""
+
+BATCH = 100
+POLL_S = 0.1
+SUSTAINED_S = 2.0
+"""Pressure must last this long before partitions are paused: pausing throws away what was prefetched."""
+
+
+class ConsumerLoop:
+    """One consumer, driven by one thread: the one that calls ``run``."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        topics: list[str],
+        ledger: Ledger,
+        publisher: PublisherThread,
+        pool: Executor,
+        handler: Handler,
+        settings: WorkerSettings,
+        metrics: Metrics,
+    ) -> None:
+        self._consumer = consumer
+        self._topics = topics
+        self._ledger = ledger
+        self._publisher = publisher
+        self._pool = pool
+        self._handler = handler
+        self._settings = settings
+        self._metrics = metrics
+        self._stop = threading.Event()
+        self._paused = False
+        self._full_since: float | None = None
+        self.last_poll = time.monotonic()
+        """When the loop last went round (monotonic seconds)."""
+        self.joined = False
+        """Whether the group has given an assignment, be it an empty one."""
+
+    def stop(self) -> None:
+        """Ask the loop to end; safe from signal handlers and other threads."""
+        self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop.is_set()
+
+    def run(self) -> None:
+        """Consume until ``stop``, then drain within the budget and leave the group.
+
+        Raises:
+            BrokerError: the consumer met a fatal error; what was in flight is read again by whoever takes over.
+
+        """
+        self._consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        try:
+            while not self._stop.is_set():
+                self.last_poll = time.monotonic()
+                self._turn()
+        finally:
+            self._drain(None)
+            self._publisher.stop()
+            self._consumer.close()
+
+    def commit(self, offsets: dict[Partition, int]) -> None:
+        """Commit the next offset to read of each partition, and wait for the broker's answer.
+
+        Raises:
+            KafkaException: it was refused.
+
+        """
+        self._consumer.commit(offsets=[TopicPartition(*key, offset) for key, offset in offsets.items()], asynchronous=False)
+
+    def _turn(self) -> None:
+        settings = self._settings
+        room = self._ledger.wait_for_room(settings.max_in_flight, settings.max_in_flight_bytes, 0 if self._paused else POLL_S)
+        self._metrics.in_flight.set(self._ledger.count)
+        self._metrics.in_flight_bytes.set(self._ledger.bytes)
+        self._relieve(room=room)
+        if not room and not self._paused:
+            return
+        for message in self._consumer.consume(max(1, min(BATCH, settings.max_in_flight - self._ledger.count)), POLL_S):
+            self._take(message)
+
+    def _relieve(self, *, room: bool) -> None:
+        """Pause under sustained pressure; go on once half of the bound is free."""
+        if self._paused:
+            if self._ledger.wait_for_room(self._settings.max_in_flight // 2 + 1, self._settings.max_in_flight_bytes // 2 + 1, 0):
+                self._consumer.resume(self._consumer.assignment())
+                self._set_paused(paused=False)
+        elif room:
+            self._full_since = None
+        elif self._full_since is None:
+            self._full_since = time.monotonic()
+        elif time.monotonic() - self._full_since > SUSTAINED_S:
+            self._consumer.pause(self._consumer.assignment())
+            self._set_paused(paused=True)
+
+    def _set_paused(self, *, paused: bool) -> None:
+        self._paused = paused
+        self._full_since = None
+        self._metrics.paused.set(int(paused))
+        log.info("paused" if paused else "resumed", in_flight=self._ledger.count)
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            _check(error)
+            return
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        if topic is None or partition is None or offset is None:
+            raise BrokerError("a record came without its topic, partition or offset")
+        entry = self._ledger.add((topic, partition), offset, len(message))
+        self._metrics.events.inc()
+        self._pool.submit(self._handler, message, entry)
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.joined = True
+        consumer.incremental_assign(partitions)
+        if self._paused:
+            consumer.pause(partitions)
+        self._note("assigned", partitions)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._drain([_key(partition) for partition in partitions])
+        consumer.incremental_unassign(partitions)
+        self._note("revoked", partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._ledger.forget([_key(partition) for partition in partitions])
+        consumer.incremental_unassign(partitions)
+        self._note("lost", partitions)
+
+    def _note(self, event: str, partitions: list[TopicPartition]) -> None:
+        self._metrics.assigned.set(len(self._consumer.assignment()))
+        log.info(f"partitions_{event}", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
+
+    def _drain(self, partitions: list[Partition] | None) -> None:
+        """Let what runs finish within the budget, publish the finished prefix, forget the rest."""
+        self._ledger.cancel_queued(partitions)
+        drained = self._ledger.wait_idle(self._settings.drain_timeout_s, partitions)
+        published = self._publisher.publish_now(partitions)
+        if not (drained and published):
+            log.warning("drain_incomplete", finished=drained, published=published)
+        if partitions is not None:
+            self._ledger.forget(partitions)
+
+
+def _key(partition: TopicPartition) -> Partition:
+    return partition.topic, partition.partition
+
+
+def _check(error: KafkaError) -> None:
+    """Errors in the stream: most pass by themselves; librdkafka goes on trying.
+
+    Raises:
+        BrokerError: this one does not.
+
+    """
+    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name
+        return
+    if error.fatal():
+        raise BrokerError(f"the consumer cannot go on: {error.str()}") from KafkaException(error)
+    log.warning("consumer_error", error=error.str(), retriable=error.retriable())

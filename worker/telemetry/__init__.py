@@ -1,0 +1,1 @@
+"""What SREs see: metrics, logs, health."""

@@ -1,0 +1,76 @@
+"""``/livez``, ``/readyz`` and ``/metrics`` on one port."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from worker.errors import SettingsError
+
+__all__ = ["Check", "TelemetryServer"]
+
+Check = Callable[[], dict[str, bool]]
+"""Named conditions; all must hold."""
+
+
+class TelemetryServer:
+    """Answers probes and scrapes from threads of its own.
+
+    Args:
+        host: address to listen on.
+        port: 0 for any free one; see ``port``.
+        live: why a restart would help if one fails.
+        ready: why no work should be expected if one fails.
+        registry: what ``/metrics`` shows.
+
+    Raises:
+        SettingsError: the port cannot be had.
+
+    """
+
+    def __init__(self, host: str, port: int, live: Check, ready: Check, registry: CollectorRegistry) -> None:
+        checks = {"/livez": live, "/readyz": ready}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if path == "/metrics":
+                    self._send(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+                elif path in checks:
+                    results = checks[path]()
+                    self._send(200 if all(results.values()) else 503, "application/json", json.dumps(results).encode())
+                else:
+                    self._send(404, "text/plain", b"there are /livez, /readyz and /metrics\n")
+
+            def _send(self, status: int, kind: str, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Probes come every few seconds and are not worth a line."""
+
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise SettingsError(f"IQA_HTTP__PORT: cannot listen on {host}:{port}: {error.strerror}") from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,62 @@
+"""Every metric of a worker, in one list."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+from worker.contracts.verdicts import QualityVerdict
+
+__all__ = ["Metrics"]
+
+_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+
+class Metrics:
+    """All metrics on a registry of their own: two workers in one process do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        # Info: versions of software, engines and profile.
+        self.build = Info("iqa_build", "Versions of software, engines and profile", registry=self.registry)
+        # Counter: upload events taken from Kafka.
+        self.events = Counter("iqa_events", "Upload events taken from Kafka", registry=self.registry)
+        # Counter: verdicts by status (scored, unscorable) and category (low, medium, high, none).
+        self.verdicts = Counter("iqa_verdicts", "Verdicts", ["status", "category"], registry=self.registry)
+        # Counter: unscorable pictures by reason code.
+        self.unscorable = Counter("iqa_unscorable", "Pictures that could not be judged", ["code"], registry=self.registry)
+        # Counter: scores adjusted by each rule.
+        self.adjustments = Counter("iqa_rule_adjustments", "Scores adjusted by a rule", ["rule"], registry=self.registry)
+        # Counter: verdicts answered from the cache, without inference.
+        self.repeats = Counter("iqa_repeats", "Verdicts answered without inference", registry=self.registry)
+        # Counter: events sent to the dead-letter topic, by reason code.
+        self.dead_letters = Counter("iqa_dead_letters", "Events sent to the dead-letter topic", ["code"], registry=self.registry)
+        # Histogram: seconds per stage of an event (fetch, repeat, decode, quality, background, text_*, total).
+        self.stage_seconds = Histogram(
+            "iqa_stage_seconds", "Seconds per stage of an event", ["stage"], buckets=_SECONDS, registry=self.registry
+        )
+        # Gauge: events in flight, and their bytes.
+        self.in_flight = Gauge("iqa_in_flight_events", "Events taken and not yet published", registry=self.registry)
+        self.in_flight_bytes = Gauge("iqa_in_flight_bytes", "Bytes of events in flight", registry=self.registry)
+        # Gauge: partitions assigned to this worker; paused says that it takes no more for now.
+        self.assigned = Gauge("iqa_assigned_partitions", "Partitions assigned", registry=self.registry)
+        self.paused = Gauge("iqa_paused", "1 while partitions are paused under pressure", registry=self.registry)
+        # Histogram: seconds to make a batch durable; counter: batches that the broker did not take.
+        self.publish_seconds = Histogram(
+            "iqa_publish_seconds", "Seconds to publish and commit a batch", buckets=_SECONDS, registry=self.registry
+        )
+        self.publish_failures = Counter("iqa_publish_failures", "Batches the broker did not take", registry=self.registry)
+        # Counter: verdicts projected to Redis, and attempts that Redis refused.
+        self.projected = Counter("iqa_projected_verdicts", "Verdicts written to Redis", registry=self.registry)
+        self.projection_failures = Counter("iqa_projection_failures", "Batches Redis did not take", registry=self.registry)
+
+    def observe(self, verdict: QualityVerdict) -> None:
+        """Count one verdict."""
+        self.verdicts.labels(verdict.status, verdict.category or "none").inc()
+        if verdict.reason is not None:
+            self.unscorable.labels(verdict.reason.code).inc()
+        for step in verdict.adjustments:
+            self.adjustments.labels(step.rule).inc()
+        if verdict.status == "scored" and "quality" not in verdict.latency_ms:
+            self.repeats.inc()
+        for stage, milliseconds in verdict.latency_ms.items():
+            self.stage_seconds.labels(stage).observe(milliseconds / 1000)
