@@ -19,11 +19,15 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from engines.catalog import file_sha256
 from engines.models.hyperiqa import HyperIQA
+from engines.preprocess import quality_input
+from engines.verify import golden_picture
 
 __all__ = ["average_checkpoints", "export_onnx", "halve_weights", "main"]
 
 OPSET = 17
+GOLDEN = ("quality_sharp.png", "quality_blurred.png")
 
 
 def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
@@ -77,8 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, action="append", required=True, help="may be repeated: the mean is exported")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
-    export_onnx(average_checkpoints(options.checkpoint), options.out)
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
+    model = average_checkpoints(options.checkpoint)
+    export_onnx(model, options.out)
+    print(f"# {options.out}: {options.out.stat().st_size / 1e6:.1f} MB. For its manifest:")
+    print(f"sha256: {file_sha256(options.out)}\ngolden:")
+    for name in GOLDEN:
+        with torch.no_grad():
+            score = float(model(torch.from_numpy(quality_input(golden_picture(name))))[0])
+        print(f"  - picture: {name}\n    score: {score:.2f}\n    tolerance: 0.5")
 
 
 if __name__ == "__main__":

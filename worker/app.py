@@ -10,7 +10,7 @@ from types import FrameType
 
 import cv2
 import structlog
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 
 from calibration.profile import load_profile
 from engines.engine_set import EngineSet, load_engines
@@ -80,10 +80,12 @@ class Worker:
         pipeline = Pipeline(self._fetcher.fetch, assessor, ContentCache(client) if client else None)
         self._ledger = Ledger()
         self._pool = ThreadPoolExecutor(settings.worker.threads, thread_name_prefix="event")
-        self._consumer = make_consumer(settings.kafka, settings.kafka.group_id, error_cb=_broker_error)
+        self._consumer = make_consumer(
+            settings.kafka, settings.kafka.group_id, error_cb=_broker_error, on_commit=self._on_commit
+        )
         self._publisher = PublisherThread(
             self._ledger,
-            AtLeastOncePublisher(make_producer(settings.kafka, error_cb=_broker_error), self._commit),
+            AtLeastOncePublisher(make_producer(settings.kafka, error_cb=_broker_error), self._ledger),
             settings.worker.publish_interval_ms / 1000,
             self.metrics,
         )
@@ -152,8 +154,8 @@ class Worker:
         self._telemetry.close()
         log.info("stopped", unpublished=self._ledger.count)
 
-    def _commit(self, offsets: dict[tuple[str, int], int]) -> None:
-        self._loop.commit(offsets)
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        self._loop.on_commit(error, partitions)
 
     def _live(self) -> dict[str, bool]:
         if not self._started:

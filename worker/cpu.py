@@ -15,7 +15,7 @@ def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
     The host's core count is what most thread pools go by, and what makes them fight in a container.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, math.ceil(_quota(root))))
+    return max(1, math.ceil(min(cores, _quota(root))))
 
 
 def _quota(root: Path) -> float:

@@ -61,6 +61,8 @@ class Pipeline:
         try:
             with watch.stage("fetch"):
                 data = self._fetch(event.url)
+            if not data:
+                raise FetchFailedError("empty_body", "there are no bytes behind the URL")
             sha256 = hashlib.sha256(data).hexdigest()
             if event.sha256 not in {None, sha256}:
                 raise FetchFailedError("sha256_mismatch", f"the event names {event.sha256}, the bytes have {sha256}")

@@ -26,7 +26,7 @@ class Fetcher:
         self._closing = threading.Event()
 
     def fetch(self, url: str) -> bytes:
-        """The bytes behind ``url``; at least one.
+        """The bytes behind ``url``.
 
         Raises:
             FetchFailedError: they cannot be had, not even by trying ``attempts`` times where that may help.
@@ -34,15 +34,11 @@ class Fetcher:
         """
         for attempt in range(1, self._settings.attempts + 1):
             try:
-                body = self._once(url)
+                return self._once(url)
             except FetchFailedError as error:
                 if not error.transient or attempt == self._settings.attempts:
                     raise
                 self._closing.wait(BACKOFF_S * attempt * random.uniform(0.5, 1.5))
-            else:
-                if not body:
-                    raise FetchFailedError("empty_body", "the host sent no bytes")
-                return body
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _once(self, url: str) -> bytes:

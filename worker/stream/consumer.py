@@ -33,6 +33,15 @@ POLL_S = 0.1
 SUSTAINED_S = 2.0
 """Pressure must last this long before partitions are paused: pausing throws away what was prefetched."""
 
+# The partition has moved on: its new owner reads from the last commit and publishes again. Nothing is lost.
+_MOVED = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError._NO_OFFSET,  # noqa: SLF001 - the name that the library gives to "nothing new to commit"
+}
+
 
 class ConsumerLoop:
     """One consumer, driven by one thread: the one that calls ``run``."""
@@ -59,6 +68,7 @@ class ConsumerLoop:
         self._stop = threading.Event()
         self._paused = False
         self._full_since: float | None = None
+        self._uncommitted: dict[Partition, int] = {}
         self.last_poll = time.monotonic()
         """When the loop last went round (monotonic seconds)."""
         self.joined = False
@@ -88,22 +98,41 @@ class ConsumerLoop:
         finally:
             self._drain(None)
             self._publisher.stop()
+            self._commit(wait=True)
             self._consumer.close()
 
-    def commit(self, offsets: dict[Partition, int]) -> None:
-        """Commit the next offset to read of each partition, and wait for the broker's answer.
+    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """The broker's answer to a commit; librdkafka calls this from within ``consume``."""
+        if error is None or error.code() in _MOVED:
+            return
+        # Tried again with the next commit. A later offset of the same partition makes the failed one pointless.
+        log.warning("commit_failed", error=error.str())
+        for partition in partitions:
+            self._uncommitted.setdefault(_key(partition), partition.offset)
 
-        Raises:
-            KafkaException: it was refused.
-
-        """
-        self._consumer.commit(offsets=[TopicPartition(*key, offset) for key, offset in offsets.items()], asynchronous=False)
+    def _commit(self, partitions: list[Partition] | None = None, *, wait: bool = False) -> None:
+        """Commit what is published. Only from this thread: a commit from another one starves while this one consumes."""
+        prefix = self._ledger.published(partitions)
+        offsets = self._uncommitted | prefix.offsets
+        if not offsets:
+            return
+        self._uncommitted = {}
+        places = [TopicPartition(*key, offset) for key, offset in offsets.items()]
+        try:
+            if wait:
+                self._consumer.commit(offsets=places, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=places, asynchronous=True)
+        except KafkaException as error:
+            self.on_commit(error.args[0], places)
+        self._ledger.confirm(prefix)
 
     def _turn(self) -> None:
         settings = self._settings
         room = self._ledger.wait_for_room(settings.max_in_flight, settings.max_in_flight_bytes, 0 if self._paused else POLL_S)
         self._metrics.in_flight.set(self._ledger.count)
         self._metrics.in_flight_bytes.set(self._ledger.bytes)
+        self._commit()
         self._relieve(room=room)
         if not room and not self._paused:
             return
@@ -168,6 +197,7 @@ class ConsumerLoop:
         self._ledger.cancel_queued(partitions)
         drained = self._ledger.wait_idle(self._settings.drain_timeout_s, partitions)
         published = self._publisher.publish_now(partitions)
+        self._commit(partitions, wait=True)
         if not (drained and published):
             log.warning("drain_incomplete", finished=drained, published=published)
         if partitions is not None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-__all__ = ["Batch", "Entry", "Ledger", "Outgoing", "Partition"]
+__all__ = ["Entry", "Ledger", "Outgoing", "Partition", "Prefix"]
 
 Partition = tuple[str, int]
 """Topic and partition number."""
@@ -33,6 +33,7 @@ class _State(Enum):
     QUEUED = auto()
     RUNNING = auto()
     DONE = auto()
+    PUBLISHED = auto()
     CANCELLED = auto()
 
 
@@ -45,22 +46,21 @@ class Entry:
     size: int
     state: _State = _State.QUEUED
     records: tuple[Outgoing, ...] = ()
-    published: bool = False
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The finished prefixes of all partitions: entries in the order of their offsets, and the next offset to read of each."""
+class Prefix:
+    """The published beginnings of all partitions: their entries, and the next offset to read of each."""
 
     entries: tuple[Entry, ...] = ()
     offsets: dict[Partition, int] = field(default_factory=dict)
 
-    def __bool__(self) -> bool:
-        return bool(self.entries)
-
 
 class Ledger:
-    """Thread-safe; every method returns at once but ``wait_idle`` and ``wait_for_room``."""
+    """Thread-safe; every method returns at once but ``wait_idle`` and ``wait_for_room``.
+
+    The life of an entry: ``add``, ``begin``, ``finish``, ``mark_published``, ``confirm``.
+    """
 
     def __init__(self) -> None:
         self._lanes: dict[Partition, deque[Entry]] = {}
@@ -111,23 +111,41 @@ class Ledger:
                 entry.state = _State.DONE
                 self._changed.notify_all()
 
-    def finished(self, partitions: Iterable[Partition] | None = None) -> Batch:
-        """The longest finished prefix of each of ``partitions`` (default: all). Nothing is removed: see ``confirm``."""
+    def finished(self, partitions: Iterable[Partition] | None = None) -> list[Entry]:
+        """What may be published: finished entries of ``partitions`` (default: all) with nothing unfinished before them."""
+        with self._changed:
+            ready: list[Entry] = []
+            for partition in self._lanes if partitions is None else partitions:
+                for entry in self._lanes.get(partition, ()):
+                    if entry.state is _State.DONE:
+                        ready.append(entry)
+                    elif entry.state is not _State.PUBLISHED:
+                        break
+            return ready
+
+    def mark_published(self, entry: Entry) -> None:
+        """All records of ``entry`` are durable."""
+        with self._changed:
+            if entry.state is _State.DONE:
+                entry.state = _State.PUBLISHED
+
+    def published(self, partitions: Iterable[Partition] | None = None) -> Prefix:
+        """What may be committed: the published beginning of each of ``partitions`` (default: all). See ``confirm``."""
         with self._changed:
             entries: list[Entry] = []
             offsets: dict[Partition, int] = {}
             for partition in self._lanes if partitions is None else partitions:
                 for entry in self._lanes.get(partition, ()):
-                    if entry.state is not _State.DONE:
+                    if entry.state is not _State.PUBLISHED:
                         break
                     entries.append(entry)
                     offsets[partition] = entry.offset + 1
-            return Batch(tuple(entries), offsets)
+            return Prefix(tuple(entries), offsets)
 
-    def confirm(self, batch: Batch) -> None:
-        """The batch is published and committed: let go of it. Entries forgotten meanwhile are passed over."""
+    def confirm(self, prefix: Prefix) -> None:
+        """The prefix was handed over to be committed: let go of it. Entries forgotten meanwhile are passed over."""
         with self._changed:
-            for entry in batch.entries:
+            for entry in prefix.entries:
                 lane = self._lanes.get(entry.partition)
                 if lane and lane[0] is entry:
                     lane.popleft()

@@ -1,0 +1,151 @@
+"""One command, ``iqa``, with the sub-commands of all packages."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from calibration.errors import CalibrationError
+from engines.cli import app as engines_app
+from engines.errors import EngineError
+from worker.contracts.verdicts import QualityVerdict
+from worker.errors import BrokerError, CacheError, IqaError
+from worker.settings import load_settings
+from worker.store import VerdictReader, connect
+from worker.table import verdict_table
+from worker.telemetry.logs import configure_logs
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Judges pictures: low, medium or high, with reasons. Settings come from the environment (IQA_...); see the README.",
+)
+worker_app = typer.Typer(no_args_is_help=True, help="The service.")
+topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
+verdict_app = typer.Typer(no_args_is_help=True, help="Verdicts in Redis.")
+app.add_typer(worker_app, name="worker")
+app.add_typer(topics_app, name="topics")
+app.add_typer(verdict_app, name="verdict")
+app.add_typer(engines_app, name="engines")
+
+
+@worker_app.command("run")
+def run_worker() -> None:
+    """Judge upload events until SIGTERM, then drain. Logs are JSON on standard error."""
+    from worker.app import Worker  # noqa: PLC0415 - keeps --help quick: networks and brokers are not loaded for it
+
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    Worker(settings).run()
+
+
+@app.command()
+def score(
+    paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", metavar="PATH...")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON verdict a line, in the order of the input.")] = False,
+) -> None:
+    """Judge files, without Kafka, exactly as a worker would. Every file gets an answer."""
+    from worker.score import find_files, score_files  # noqa: PLC0415
+
+    settings = load_settings()
+    configure_logs("warning" if settings.log_level == "info" else settings.log_level)
+    try:
+        files = find_files(paths)
+    except FileNotFoundError as error:
+        raise IqaError(str(error)) from error
+    if json:
+        for verdict in score_files(files, settings):
+            sys.stdout.write(verdict.model_dump_json() + "\n")
+        return
+    chosen, verdicts = list(files), list[QualityVerdict]()
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("judging", total=len(chosen))
+        for verdict in score_files(chosen, settings):
+            verdicts.append(verdict)
+            progress.advance(task)
+    Console().print(verdict_table(verdicts))
+
+
+@app.command()
+def send(
+    urls: Annotated[list[str], typer.Argument(help="Where pictures lie.", metavar="URL...")],
+    image_id: Annotated[str | None, typer.Option(help="Only with a single URL; else derived from it.")] = None,
+    service: Annotated[str | None, typer.Option(help="Which service uploaded it.")] = None,
+) -> None:
+    """Send an upload event for every URL, and print the image ids."""
+    from worker.send import make_event, send_events  # noqa: PLC0415
+
+    if image_id and len(urls) > 1:
+        raise IqaError("--image-id goes with a single URL")
+    try:
+        events = [make_event(url, image_id, service) for url in urls]
+    except ValueError as error:
+        raise IqaError(f"no event can be made of that: {str(error).splitlines()[0]}") from error
+    send_events(load_settings(), events)
+    for event in events:
+        typer.echo(event.image_id)
+
+
+@verdict_app.command("get")
+def get_verdict(
+    image_id: Annotated[str, typer.Argument(help="As in the upload event.")],
+    wait: Annotated[float, typer.Option(help="Seconds to wait for it.", min=0)] = 0.0,
+) -> None:
+    """Print the latest verdict on a picture as JSON; exit code 1 if there is none."""
+    client = connect(load_settings().redis)
+    if client is None:
+        raise IqaError("IQA_REDIS__URL is not set")
+    verdict = VerdictReader(client).wait_for(image_id, wait)
+    if verdict is None:
+        typer.echo(f"no verdict on {image_id}", err=True)
+        raise typer.Exit(1)
+    typer.echo(verdict.model_dump_json(indent=2))
+
+
+@topics_app.command("create")
+def create(
+    partitions: Annotated[int, typer.Option(min=1, help="Of uploads and verdicts; bounds the number of busy workers.")] = 6,
+    replication: Annotated[int, typer.Option(min=1, help="Copies; three where there are three brokers.")] = 1,
+) -> None:
+    """Create the topics that are missing: uploads, verdicts (compacted), dead letters."""
+    from worker.stream.topics import create_topics  # noqa: PLC0415
+
+    for topic, new in create_topics(load_settings(), partitions, replication).items():
+        typer.echo(f"{topic}: {'created' if new else 'was there'}")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the pictures and the page go.")] = Path(".demo"),
+) -> None:
+    """Judge some thirty pictures end to end on an embedded broker, print the verdicts, write a page that shows them."""
+    from worker.demo.run import run_demo  # noqa: PLC0415
+
+    run_demo(folder)
+
+
+def main() -> None:
+    """Run the command line. What the user can mend ends with one line: exit code 2; 1 if a server is away."""
+    try:
+        app()
+    except (BrokerError, CacheError) as error:
+        _fail(error, 1)
+    except (IqaError, EngineError, CalibrationError) as error:
+        _fail(error, 2)
+
+
+def _fail(error: Exception, code: int) -> None:
+    sys.stderr.write(f"iqa: {' '.join(str(error).split())}\n")
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

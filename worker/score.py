@@ -1,0 +1,68 @@
+"""Judges files without Kafka, by the same path as the worker."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from worker.app import make_assessor
+from worker.contracts.events import ImageUploaded
+from worker.contracts.verdicts import QualityVerdict
+from worker.cpu import cpu_quota
+from worker.intake.sources import read_file
+from worker.pipeline import Pipeline
+from worker.settings import Settings
+
+__all__ = ["find_files", "score_files"]
+
+
+def find_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Files as given, and all files below folders in the order of their names.
+
+    Raises:
+        FileNotFoundError: a path does not exist; raised before anything is yielded.
+
+    """
+    chosen = list(paths)
+    for path in chosen:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist")
+    return (file for path in chosen for file in (_below(path) if path.is_dir() else [path]))
+
+
+def score_files(files: Iterable[Path], settings: Settings) -> Iterator[QualityVerdict]:
+    """One verdict per file, in the order of ``files``, on all cores that may be used; few files are held at a time.
+
+    Raises:
+        EngineError, ProfileError: engines or profile cannot be used.
+
+    """
+    assessor = make_assessor(settings)
+    pipeline = Pipeline(lambda name: read_file(Path(name), settings.fetch.max_bytes), assessor)
+    workers = settings.worker.cpu_slots or cpu_quota()
+    waiting: deque[Future[QualityVerdict]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="score") as pool:
+        for file in files:
+            waiting.append(pool.submit(pipeline.judge, _event(file)))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(root) / name for name in sorted(names))
+
+
+def _event(file: Path) -> ImageUploaded:
+    # A file's name may hold what an event's may not; it is shown as well as it can be, and read as it is.
+    shown = os.fsencode(file).decode("utf-8", "replace")
+    return ImageUploaded.model_construct(
+        event_id=f"file:{shown}", image_id=shown, url=str(file), uploaded_at=datetime.now(UTC), sha256=None, metadata={}
+    )
