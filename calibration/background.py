@@ -34,6 +34,7 @@ def measure_background(pixels: NDArray[np.uint8]) -> Background:
         share=round(float(near.mean()), 4),
         border_share=round(float(near[_frame(near.shape)].mean()), 4),
         roughness=round(_roughness(lab[:, :, 0], near), 4),
+        edge=round(_edge(lab[:, :, 0]), 4),
     )
 
 
@@ -65,6 +66,11 @@ def _frame(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     frame = np.ones(shape, np.bool_)
     frame[width:-width, width:-width] = False
     return frame
+
+
+def _edge(lightness: NDArray[np.float32]) -> float:
+    steps = np.abs(np.diff(lightness, axis=1))
+    return float(np.percentile(steps, 99.7)) if steps.size else 0.0
 
 
 def _roughness(lightness: NDArray[np.float32], near: NDArray[np.bool_]) -> float:

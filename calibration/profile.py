@@ -45,12 +45,17 @@ class Thresholds(_Strict):
 
 
 class BackgroundLimits(_Strict):
-    """A plain background is a logo or product shot: medium at best. All three must hold; see ``calibration.signals``."""
+    """A plain background is a logo or product shot. The first three must hold; see ``calibration.signals``.
+
+    With at least ``min_edge`` it is clear and sharp, and is mapped into the medium range from wherever it was; with less it is
+    medium at best.
+    """
 
     enabled: bool = True
     min_share: Share
     min_border_share: Share
     max_roughness: float = Field(ge=0)
+    min_edge: float = Field(ge=0)
 
 
 class TextAreaLimits(_Strict):

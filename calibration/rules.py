@@ -1,8 +1,9 @@
 """The rules: each looks at signals and may adjust the score.
 
 The conditions are those of the published article ("From Blur to Brilliance", 58.com); how a score is brought down is ours:
-scores are squashed, never clipped, so that the better of two capped pictures still ranks higher. The shipped order matters
-only for the reward: it comes first, so that it cannot lift what another rule has capped.
+scores are squashed, never clipped, so that the better of two capped pictures still ranks higher. The shipped order matters:
+the reward comes first, so that it cannot lift what another rule has capped; background next, since it is the only other rule
+that may raise a score.
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ def _medium_at_best(score: float, thresholds: Thresholds) -> float:
     return squash(score, thresholds.medium, thresholds.high - MARGIN)
 
 
+def _into_medium(score: float, thresholds: Thresholds) -> float:
+    """Map 0-100 linearly onto the medium range: a medium picture, whatever the quality engine makes of it."""
+    bottom, top = thresholds.medium + MARGIN / 2, thresholds.high - MARGIN
+    return round(bottom + score * (top - bottom) / 100.0, 4)
+
+
 def _low(score: float, thresholds: Thresholds) -> float:
     return squash(score, 0.0, thresholds.medium - MARGIN)
 
@@ -64,13 +71,14 @@ def resolution_reward(score: float, signals: Signals, profile: Profile) -> Adjus
 
 
 def background(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
-    """Logos and product shots on one plain colour: medium at best."""
+    """Logos and product shots on one plain colour: into the medium range if they are sharp, else medium at best."""
     limits, seen = profile.background, signals.background
     plain = seen.share >= limits.min_share and seen.border_share >= limits.min_border_share
     if not limits.enabled or not plain or seen.roughness > limits.max_roughness:
         return None
-    evidence = {"share": seen.share, "border_share": seen.border_share, "limit": limits.min_share}
-    return _adjusted("background", score, _medium_at_best(score, profile.thresholds), evidence)
+    evidence = {"share": seen.share, "border_share": seen.border_share, "edge": seen.edge, "limit": limits.min_share}
+    effect = _into_medium if seen.edge >= limits.min_edge else _medium_at_best
+    return _adjusted("background", score, effect(score, profile.thresholds), evidence)
 
 
 def text_area(score: float, signals: Signals, profile: Profile) -> Adjustment | None:

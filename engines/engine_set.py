@@ -11,6 +11,7 @@ from engines.quality import QualityEngine
 from engines.runtime.base import Runtime
 from engines.text_detection import TextDetector
 from engines.text_recognition import TextRecogniser
+from engines.text_spotting import SPOTTING, TextSpotter
 
 __all__ = ["DEFAULT_DIRECTORY", "EngineNames", "EngineSet", "load_engines"]
 
@@ -37,6 +38,11 @@ class EngineSet:
     runtime_label: str
 
     @property
+    def text(self) -> TextSpotter:
+        """Detector and recogniser working together."""
+        return TextSpotter(self.text_detection, self.text_recognition)
+
+    @property
     def labels(self) -> dict[str, str]:
         """Kind to name and version, as verdicts carry them."""
         return {
@@ -49,7 +55,7 @@ class EngineSet:
     def digest(self) -> str:
         """SHA-256 over everything about the engines that decides their answers, the runtime's version included."""
         manifests = (self.quality.manifest, self.text_detection.manifest, self.text_recognition.manifest)
-        parts = [self.runtime_label, *(manifest.digest for manifest in manifests)]
+        parts = [self.runtime_label, SPOTTING, *(manifest.digest for manifest in manifests)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

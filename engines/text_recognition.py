@@ -48,15 +48,15 @@ class TextRecogniser:
         # Class 0 is the blank; the space comes after the dictionary.
         self._classes = ["", *characters.split("\n"), " "]
 
-    def read(self, pixels: NDArray[np.uint8], quads: Sequence[Quad]) -> list[Line]:
-        """Lines under ``quads`` of an RGB picture (H x W x 3, uint8); those read with too little confidence are left out.
+    def read(self, pixels: NDArray[np.uint8], quad: Quad) -> Line | None:
+        """The line under ``quad`` of an RGB picture (H x W x 3, uint8), or ``None`` if it cannot be read with confidence.
 
         Raises:
             EngineError: the network failed.
 
         """
-        lines = [self.read_line(crop_line(pixels, quad)) for quad in quads]
-        return [line for line in lines if line.text and line.confidence >= self._input.min_confidence]
+        line = self.read_line(crop_line(pixels, quad))
+        return line if line.text and line.confidence >= self._input.min_confidence else None
 
     def read_line(self, crop: NDArray[np.uint8]) -> Line:
         """The text on one upright line (H x W x 3, uint8, RGB)."""

@@ -13,7 +13,6 @@ from calibration.keywords import find_keywords
 from calibration.profile import Profile
 from calibration.signals import Signals
 from engines.engine_set import EngineSet
-from engines.text_detection import TextRegion, text_area
 from worker.contracts.verdicts import AdjustmentRecord, AssessmentRecord, BackgroundRecord, Reason, SignalsRecord
 from worker.errors import UnscorableError
 from worker.intake.decode import DECODING, Picture, decode
@@ -21,9 +20,6 @@ from worker.settings import Settings
 from worker.stopwatch import Stopwatch
 
 __all__ = ["Assessor", "unscorable"]
-
-MAX_LINES = 40
-"""Text lines read per picture, the largest first: titles of documents are large."""
 
 
 class Assessor:
@@ -43,7 +39,7 @@ class Assessor:
         self._lazy = settings.text == "lazy"
         self._max_pixels = settings.decode.max_pixels
         self._slots = threading.BoundedSemaphore(cpu_slots)
-        parts = (engines.digest, profile.digest, DECODING, settings.text, str(self._max_pixels), str(MAX_LINES))
+        parts = (engines.digest, profile.digest, DECODING, settings.text, str(self._max_pixels))
         self.fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
     def assess(self, data: bytes, watch: Stopwatch) -> AssessmentRecord:
@@ -69,15 +65,13 @@ class Assessor:
         if self._lazy and not text_can_matter(raw, signals, self.profile):
             return signals, self._why_skipped(raw, signals)
         with watch.stage("text_detection"):
-            regions = self.engines.text_detection.detect(picture.pixels)
-        height, width = picture.pixels.shape[:2]
-        signals = replace(signals, text_area=text_area([region.extent for region in regions], width, height))
+            spotted = self.engines.text.locate(picture.pixels)
+        signals = replace(signals, text_area=spotted.area)
         if self._lazy and not keywords_can_matter(raw, signals, self.profile):
             return signals, self._why_skipped(raw, signals)
         with watch.stage("text_recognition"):
-            largest = sorted(regions, key=_letter_height, reverse=True)[:MAX_LINES]
-            lines = self.engines.text_recognition.read(picture.pixels, [region.reading for region in largest])
-        return replace(signals, keywords=find_keywords((line.text for line in lines), self.profile.keywords.words)), None
+            lines = self.engines.text.read(picture.pixels, spotted)
+        return replace(signals, keywords=find_keywords(lines, self.profile.keywords.words)), None
 
     def _why_skipped(self, raw: float, signals: Signals) -> str:
         return f"category already {assess(raw, signals, self.profile).category}"
@@ -86,12 +80,6 @@ class Assessor:
 def unscorable(error: UnscorableError) -> AssessmentRecord:
     """The assessment of a picture that cannot be judged."""
     return AssessmentRecord(status="unscorable", reason=Reason(code=error.code, detail=error.detail))
-
-
-def _letter_height(region: TextRegion) -> float:
-    quad = region.extent
-    sides = ((quad[1] - quad[0]) ** 2).sum(), ((quad[3] - quad[0]) ** 2).sum()
-    return float(min(sides))
 
 
 def _record(assessment: Assessment, signals: Signals, skipped: str | None) -> AssessmentRecord:

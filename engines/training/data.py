@@ -55,7 +55,7 @@ def load_clive(root: Path, split: str) -> list[Rated]:
     return [Rated(r["file"], read_rgb(root / "images" / r["file"]), float(r["mos"])) for r in rows]
 
 
-def load_folder(root: Path, longest: int = 512) -> list[Pixels]:
+def load_folder(root: Path, longest: int = 900) -> list[Pixels]:
     """Every picture directly below ``root`` in name order, shrunk to ``longest``."""
     paths = sorted(p for p in root.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
     return [fit_longest(read_rgb(path), longest) for path in paths]
@@ -73,11 +73,23 @@ def random_crop(pixels: Pixels, side: int, rng: np.random.Generator) -> NDArray[
 
 
 def ladder(photos: Sequence[Pixels], side: int, rng: np.random.Generator) -> Ladder:
-    """A ladder of one random photo and distortion; the photo is distorted at serving size, then one crop is taken."""
-    photo = fit_longest(photos[int(rng.integers(len(photos)))], LONGEST_SIDE)
+    """A ladder of one random photo and distortion, made the way uploads are.
+
+    The photo is distorted at some upload size, coded as a JPEG, and only then shrunk to serving size: noise that is averaged
+    by shrinking looks different from noise that is not, and both must score low. The same crop is taken of every step.
+    """
+    photo = photos[int(rng.integers(len(photos)))]
+    upload = fit_longest(photo, int(rng.integers(LONGEST_SIDE, max(LONGEST_SIDE, *photo.shape[:2]) + 1)))
     kind = list(DISTORTIONS)[int(rng.integers(len(DISTORTIONS)))]
     severities = tuple(float(np.clip(s + rng.uniform(-0.1, 0.1), 0.1, 1)) if s else 0.0 for s in SEVERITIES)
-    top, left = (int(rng.integers(0, max(1, size - side + 1))) for size in photo.shape[:2])
+    quality = int(rng.integers(80, 97))
+    steps = [fit_longest(_coded(DISTORTIONS[kind](upload, s, rng) if s else upload, quality), LONGEST_SIDE) for s in severities]
+    top, left = (int(rng.integers(0, max(1, size - side + 1))) for size in steps[0].shape[:2])
     window = np.s_[top : top + side, left : left + side]
-    steps = [photo if not s else DISTORTIONS[kind](photo, s, rng) for s in severities]
     return Ladder(kind, np.concatenate([normalise(step[window]) for step in steps]), severities)
+
+
+def _coded(pixels: Pixels, quality: int) -> Pixels:
+    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if done else None
+    return pixels if decoded is None else np.asarray(decoded, dtype=np.uint8)

@@ -2,7 +2,7 @@
 
     python -m engines.training.train --clive DIR --photos DIR [--photos DIR] --start FILE --out DIR [--steps N]
 
-Each step sees 12 CLIVE crops and two ladders. Opinion scores: smooth L1 plus 0.1 (1 - PLCC). Ladders: a hinge on every pair of
+Each step sees CLIVE crops and distortion ladders. Opinion scores: smooth L1 plus 0.1 (1 - PLCC). Ladders: a hinge on every pair of
 severities (after RankIQA, Liu et al., ICCV 2017), so that worse pictures score lower, and loose anchors for sharp photos.
 An exponential moving average of the weights is what is validated and exported. ``out`` holds ``last.pt`` (resume) and ``best.pt``
 (best validation SRCC so far), and a line a validation in ``log.csv``.
@@ -38,7 +38,13 @@ FROZEN = ("conv1", "layer1", "layer2")
 
 
 def load_start(model: HyperIQA, path: Path) -> list[str]:
-    """Load the trunk from a starting file (``backbone.*`` or a plain torchvision state); returns the names not found."""
+    """Load a starting file; returns the names of the trunk that were not found.
+
+    Safetensors hold a trunk (``backbone.*``, or a plain torchvision state); a checkpoint of an earlier run gives everything.
+    """
+    if path.suffix == ".pt":
+        model.load_state_dict(torch.load(path, weights_only=True)["average"])
+        return []
     state = load_file(path)
     if any(key.startswith("backbone.") for key in state):
         trunk = {k.removeprefix("backbone."): v.float() for k, v in state.items() if k.startswith("backbone.")}
@@ -125,14 +131,14 @@ class Trainer:
         """The loss of one freshly drawn batch."""
         picks = [self.train[int(i)] for i in self.rng.choice(len(self.train), self.options.batch, replace=False)]
         crops = torch.from_numpy(np.concatenate([random_crop(p.pixels, CROP, self.rng) for p in picks]))
-        ladders: list[Ladder] = [ladder(self.photos, LADDER_CROP, self.rng) for _ in range(2)]
+        ladders: list[Ladder] = [ladder(self.photos, LADDER_CROP, self.rng) for _ in range(self.options.ladders)]
         steps = torch.from_numpy(np.concatenate([rungs.inputs for rungs in ladders]))
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.options.bfloat16):
             scores = self.model(crops.contiguous(memory_format=torch.channels_last)).float()
             rungs_scores = self.model(steps.contiguous(memory_format=torch.channels_last)).float()
         loss = opinion_loss(scores, torch.tensor([p.opinion for p in picks]))
         for rungs, part in zip(ladders, rungs_scores.split(len(ladders[0].severities)), strict=True):
-            loss = loss + 0.25 * ladder_loss(part, rungs.severities)
+            loss = loss + 0.5 / len(ladders) * self.options.ladder_weight * ladder_loss(part, rungs.severities)
         return loss
 
     def advance(self) -> float:
@@ -205,10 +211,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train the quality engine (hyperIQA, ResNet-18).")
     parser.add_argument("--clive", type=Path, required=True, help="folder with labels.csv and images/")
     parser.add_argument("--photos", type=Path, action="append", required=True, help="folder of sharp photos; may be repeated")
-    parser.add_argument("--start", type=Path, required=True, help="safetensors file with the trunk to start from")
+    parser.add_argument("--start", type=Path, required=True, help="trunk (.safetensors), or a checkpoint (.pt) to go on from")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints go; a run found there is resumed")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--ladders", type=int, default=2, help="ladders per step")
+    parser.add_argument("--ladder-weight", type=float, default=1.0, help="of the ladders' loss")
     parser.add_argument("--rate", type=float, default=5e-4, help="peak learning rate of the head")
     parser.add_argument("--weight-decay", type=float, default=0.05)
     parser.add_argument("--hold-trunk", type=int, default=150, help="steps before the trunk starts to move")

@@ -35,11 +35,14 @@ class AdjustmentRecord(_Record):
 
 
 class BackgroundRecord(_Record):
-    """How far one plain colour fills the picture and its outer frame (shares, 0-1), and how rough it is (L* steps)."""
+    """How far one plain colour fills the picture and its outer frame (shares, 0-1), how rough it is and how sharp what
+    stands on it (steps of L*, 0-100).
+    """
 
     share: float = Field(ge=0, le=1)
     border_share: float = Field(ge=0, le=1)
     roughness: float = Field(ge=0)
+    edge: float = Field(ge=0)
 
 
 class SignalsRecord(_Record):

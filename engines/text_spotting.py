@@ -1,0 +1,84 @@
+"""Text spotting: detection confirmed by recognition.
+
+Detectors of the DB family take single large objects (a cup, a face) for one huge glyph: with the shipped detector, text would
+cover over 30 % of every third web photo. So a region that covers much of the picture counts as text only if it can be read:
+at least two characters, with the recogniser's minimum confidence. Measured on regions above 2 % of the picture: 97 % of those
+on street signs (MSRA-TD500) are kept, 6 % of those on web photos. Small regions are taken as they come: their area hardly
+counts, and reading all of them would cost more than everything else together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.text_detection import TextDetector, TextRegion, text_area
+from engines.text_recognition import Line, TextRecogniser
+
+__all__ = ["SPOTTING", "Spotted", "TextSpotter"]
+
+SPOTTING = "confirm-2pct-2chars-40lines@1"
+"""Names this module's behaviour inside fingerprints: raise it when equal pixels may give another answer."""
+
+CONFIRM_SHARE = 0.02
+MIN_CHARACTERS = 2
+MAX_LINES = 40
+"""Lines read per picture, those with the largest letters first: titles of documents are large."""
+
+
+@dataclass(frozen=True)
+class Spotted:
+    """Text found in one picture.
+
+    Attributes:
+        area: share of the picture under text, 0-1.
+        regions: with the line that each was read as, or ``None`` where it was not read yet; largest letters first.
+
+    """
+
+    area: float
+    regions: tuple[tuple[TextRegion, Line | None], ...]
+
+
+class TextSpotter:
+    """Finds text, and reads it when asked to. Safe to use from many threads."""
+
+    def __init__(self, detector: TextDetector, recogniser: TextRecogniser) -> None:
+        self._detector = detector
+        self._recogniser = recogniser
+
+    def locate(self, pixels: NDArray[np.uint8]) -> Spotted:
+        """Where text stands in an upright RGB picture (H x W x 3, uint8).
+
+        Raises:
+            EngineError: a network failed.
+
+        """
+        height, width = pixels.shape[:2]
+        regions = sorted(self._detector.detect(pixels), key=_letter_height, reverse=True)
+        kept: list[tuple[TextRegion, Line | None]] = []
+        for region in regions:
+            if text_area([region.extent], width, height) <= CONFIRM_SHARE:
+                kept.append((region, None))
+                continue
+            line = self._recogniser.read(pixels, region.reading)
+            if line is not None and len(line.text.replace(" ", "")) >= MIN_CHARACTERS:
+                kept.append((region, line))
+        return Spotted(text_area([region.extent for region, _ in kept], width, height), tuple(kept))
+
+    def read(self, pixels: NDArray[np.uint8], spotted: Spotted) -> list[str]:
+        """What the text says, a string per line; lines that were read while locating are not read again.
+
+        Raises:
+            EngineError: the network failed.
+
+        """
+        lines = [line or self._recogniser.read(pixels, region.reading) for region, line in spotted.regions[:MAX_LINES]]
+        return [line.text for line in lines if line is not None]
+
+
+def _letter_height(region: TextRegion) -> float:
+    quad = region.extent
+    return float(min(((quad[1] - quad[0]) ** 2).sum(), ((quad[3] - quad[0]) ** 2).sum()))

@@ -1,0 +1,33 @@
+"""Hypothesis strategies for scores and signals."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from calibration.profile import load_profile
+from calibration.signals import Background, Signals
+
+PROFILE = load_profile("recruitment")
+
+scores = st.integers(0, 10_000).map(lambda n: n / 100)
+shares = st.floats(0, 1).map(lambda x: round(x, 4))
+backgrounds = st.builds(
+    Background, share=shares, border_share=shares, roughness=st.floats(0, 3), edge=st.floats(0, 60)
+)
+sides = st.one_of(st.integers(1, 400), st.integers(200, 300), st.integers(400, 5000))
+words = st.lists(st.sampled_from(PROFILE.keywords.words), max_size=3, unique=True).map(tuple)
+signals = st.builds(
+    Signals,
+    width=sides,
+    height=sides,
+    background=backgrounds,
+    text_area=st.one_of(st.none(), shares),
+    keywords=st.one_of(st.none(), words),
+)
+profiles = st.sampled_from(
+    [
+        PROFILE,
+        PROFILE.model_copy(update={"keywords": PROFILE.keywords.model_copy(update={"effect": "low"})}),
+        PROFILE.model_copy(update={"text_area": PROFILE.text_area.model_copy(update={"enabled": False})}),
+    ]
+)

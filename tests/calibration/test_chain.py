@@ -1,0 +1,145 @@
+"""Properties of the rules as a whole, for every profile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calibration.chain import assess, categorise, keywords_can_matter, text_can_matter
+from calibration.profile import Profile
+from calibration.rules import RULES
+from calibration.signals import Background, Signals
+from tests.calibration import strategies as s
+
+PLAIN = Background(share=0.1, border_share=0.1, roughness=1.0, edge=20.0)
+GOOD = Signals(width=800, height=600, background=PLAIN, text_area=0.0, keywords=())
+ORDER = {"low": 0, "medium": 1, "high": 2}
+CAPS = ("text_area", "keywords", "aspect_ratio", "resolution")
+
+
+@given(s.scores, s.signals, s.profiles)
+def test_score_stays_in_range(raw: float, signals: Signals, profile: Profile) -> None:
+    """Whatever the signals, the calibrated score is from 0 to 100."""
+    assert 0 <= assess(raw, signals, profile).score <= 100
+
+
+@given(s.scores, s.signals, s.profiles)
+def test_steps_are_a_chain(raw: float, signals: Signals, profile: Profile) -> None:
+    """Each rule fires at most once, starts where the last one ended, changes something, and gives evidence."""
+    assessment = assess(raw, signals, profile)
+    names = [step.rule for step in assessment.adjustments]
+    known = [rule.__name__ for rule in RULES]
+    assert names == [name for name in known if name in names]
+    ends = [raw, *(step.after for step in assessment.adjustments)]
+    assert [step.before for step in assessment.adjustments] == ends[:-1]
+    assert ends[-1] == assessment.score
+    assert all(step.before != step.after and step.evidence for step in assessment.adjustments)
+
+
+@given(s.scores, s.signals, s.profiles)
+def test_caps_never_raise(raw: float, signals: Signals, profile: Profile) -> None:
+    """Text, keywords, aspect ratio and resolution only ever bring a score down."""
+    assert all(step.after < step.before for step in assess(raw, signals, profile).adjustments if step.rule in CAPS)
+
+
+@given(s.scores, s.scores, s.signals, s.profiles)
+def test_order_is_kept(one: float, other: float, signals: Signals, profile: Profile) -> None:
+    """Of two pictures with the same signals, the better one never ranks lower afterwards."""
+    low, high = sorted((one, other))
+    assert assess(low, signals, profile).score <= assess(high, signals, profile).score
+
+
+@given(s.scores, s.scores, st.sampled_from([0.31, 0.6, 1.0]))
+def test_order_among_capped_is_strict(one: float, other: float, area: float) -> None:
+    """Capped scores are squashed, not clipped: different ones stay different."""
+    low, high = sorted((one, other))
+    if low < high:
+        signals = replace(GOOD, text_area=area)
+        assert assess(low, signals, s.PROFILE).score < assess(high, signals, s.PROFILE).score
+
+
+@given(s.scores, s.signals, s.profiles)
+def test_same_signals_same_verdict(raw: float, signals: Signals, profile: Profile) -> None:
+    """Nothing else goes in."""
+    assert assess(raw, signals, profile) == assess(raw, replace(signals), profile)
+
+
+@given(s.scores, s.signals, s.profiles, s.shares, s.words)
+def test_skipped_text_could_not_have_mattered(
+    raw: float, signals: Signals, profile: Profile, area: float, words: tuple[str, ...]
+) -> None:
+    """Where text is not measured, or not read, no text at all would have given another category."""
+    without = replace(signals, text_area=None, keywords=None)
+    category = assess(raw, without, profile).category
+    if not text_can_matter(raw, without, profile):
+        assert assess(raw, replace(signals, text_area=area, keywords=words), profile).category == category
+    measured = replace(signals, text_area=area, keywords=None)
+    if not keywords_can_matter(raw, measured, profile):
+        assert assess(raw, replace(measured, keywords=words), profile).category == assess(raw, measured, profile).category
+
+
+@pytest.mark.parametrize(
+    ("signals", "rule", "category"),
+    [
+        (replace(GOOD, text_area=0.31), "text_area", "medium"),
+        (replace(GOOD, keywords=("contract",)), "keywords", "medium"),
+        (replace(GOOD, width=2600, height=1000), "aspect_ratio", "medium"),
+        (replace(GOOD, width=300, height=255), "resolution", "low"),
+        (replace(GOOD, background=Background(0.7, 0.95, 0.1, 40)), "background", "medium"),
+        (replace(GOOD, background=Background(0.7, 0.95, 0.1, 3)), "background", "medium"),
+    ],
+)
+def test_each_rule_fires_beyond_its_limit(signals: Signals, rule: str, category: str) -> None:
+    """A good score under each of the article's conditions."""
+    assessment = assess(90.0, signals, s.PROFILE)
+    assert [step.rule for step in assessment.adjustments] == [rule]
+    assert assessment.category == category
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        replace(GOOD, text_area=0.30),
+        replace(GOOD, width=1000, height=400),
+        replace(GOOD, width=256, height=256),
+        replace(GOOD, background=Background(0.7, 0.79, 0.1, 40)),
+        replace(GOOD, background=Background(0.7, 0.95, 0.6, 40)),
+    ],
+)
+def test_rules_leave_no_trace_at_their_limit(signals: Signals) -> None:
+    """At the limit itself nothing happens yet."""
+    assert assess(90.0, signals, s.PROFILE).adjustments == ()
+
+
+def test_sharp_logo_is_lifted_into_medium_and_faded_picture_is_not() -> None:
+    """Quality engines find logos poor; pictures without a sharp edge stay as low as they are."""
+    sharp, faded = Background(0.7, 0.95, 0.1, 40), Background(0.7, 0.95, 0.1, 3)
+    assert assess(12.0, replace(GOOD, background=sharp), s.PROFILE).category == "medium"
+    assert assess(12.0, replace(GOOD, background=faded), s.PROFILE).category == "low"
+
+
+def test_reward_is_smooth_and_spares_the_low() -> None:
+    """It begins at nothing above the limit, grows to its full size, and never turns low into medium."""
+    at = [assess(70.0, replace(GOOD, width=side, height=side), s.PROFILE).score for side in (1000, 1001, 1500, 2000, 9000)]
+    assert at[0] == 70.0
+    assert at == sorted(at)
+    assert at[1] - at[0] < 0.01
+    assert at[3] == at[4] > 70.0
+    assert assess(39.99, replace(GOOD, width=3000, height=3000), s.PROFILE).adjustments == ()
+
+
+@given(s.scores)
+def test_thresholds_belong_to_the_category_they_open(score: float) -> None:
+    """40 is medium, 60 is high."""
+    expected = "high" if score >= 60 else "medium" if score >= 40 else "low"
+    assert categorise(score, s.PROFILE.thresholds) == expected
+
+
+@pytest.mark.parametrize("raw", [-0.1, 100.1, float("nan")])
+def test_scores_out_of_range_are_refused(raw: float) -> None:
+    """An engine that answers nonsense is not calibrated away."""
+    with pytest.raises(ValueError, match="raw_score"):
+        assess(raw, GOOD, s.PROFILE)

@@ -1,0 +1,29 @@
+"""Every step of an assessment is told in words."""
+
+from __future__ import annotations
+
+from hypothesis import given
+
+from calibration.chain import assess
+from calibration.explain import explain
+from calibration.signals import Background, Signals
+from tests.calibration import strategies as s
+
+
+def test_certificate_with_much_text() -> None:
+    """Rules in order, with their evidence; then the category."""
+    signals = Signals(800, 600, Background(0.1, 0.1, 1, 20), text_area=0.41, keywords=("合同",))
+    assert explain(assess(80.0, signals, s.PROFILE)) == [
+        "text on 41% of the picture (limit 30%): 80.0 -> 53.0",
+        "keywords 合同: 53.0 -> 44.2",
+        "medium at 44.2",
+    ]
+
+
+@given(s.scores, s.signals)
+def test_a_sentence_for_every_step(raw: float, signals: Signals) -> None:
+    """And one for the category; none is just a rule's name."""
+    assessment = assess(raw, signals, s.PROFILE)
+    sentences = explain(assessment)
+    assert len(sentences) == len(assessment.adjustments) + 1
+    assert not any(sentence.startswith(step.rule + ":") for sentence, step in zip(sentences, assessment.adjustments, strict=False))

@@ -1,0 +1,89 @@
+"""Probability maps become boxes; boxes become an area."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engines.catalog import DetectionInput
+from engines.errors import ManifestError
+from engines.text_detection import TextDetector, regions_from_map, text_area
+from tests.engines.fakes import DETECTION, QUALITY, Array, FakeNetwork
+from tests.pictures import photo, pixels
+
+assert isinstance(DETECTION.input, DetectionInput)
+LIMITS: DetectionInput = DETECTION.input
+
+
+def box_map(height: int, width: int, *boxes: tuple[int, int, int, int], value: float = 0.9) -> Array:
+    scores = np.zeros((height, width), np.float32)
+    for left, top, right, bottom in boxes:
+        scores[top:bottom, left:right] = value
+    return scores
+
+
+def test_a_box_grows_by_the_papers_offset() -> None:
+    """Each side moves out by area x ratio / perimeter (DB, section 3.4)."""
+    (region,) = regions_from_map(box_map(100, 200, (50, 40, 151, 61)), LIMITS)
+    for quad, ratio in ((region.reading, LIMITS.unclip_ratio), (region.extent, LIMITS.extent_ratio)):
+        offset = 100 * 20 * ratio / (2 * (100 + 20))
+        low, high = quad.min(axis=0), quad.max(axis=0)
+        assert low == pytest.approx([50 - offset, 40 - offset], abs=0.1)
+        assert high == pytest.approx([150 + offset, 60 + offset], abs=0.1)
+
+
+def test_corners_run_clockwise_from_the_top_left() -> None:
+    """Whatever corner OpenCV begins with."""
+    (region,) = regions_from_map(box_map(100, 200, (50, 40, 151, 61)), LIMITS)
+    top_left, top_right, bottom_right, bottom_left = region.reading
+    assert top_left[0] < top_right[0]
+    assert top_left[1] < bottom_left[1]
+    assert bottom_right[0] == pytest.approx(top_right[0])
+    assert bottom_right[1] == pytest.approx(bottom_left[1])
+
+
+@pytest.mark.parametrize(
+    ("box", "value"), [((10, 10, 12, 60), 0.9), ((10, 10, 80, 40), 0.45), ((10, 10, 80, 40), 0.2)]
+)
+def test_thin_and_doubtful_regions_are_dropped(box: tuple[int, int, int, int], value: float) -> None:
+    """Below the least side, the least mean score, the mask's threshold."""
+    assert regions_from_map(box_map(100, 100, box, value=value), LIMITS) == []
+
+
+def test_regions_come_from_top_to_bottom() -> None:
+    """Reading order, roughly."""
+    regions = regions_from_map(box_map(200, 200, (20, 150, 180, 170), (20, 20, 180, 40), (20, 80, 180, 100)), LIMITS)
+    tops = [float(region.reading[:, 1].min()) for region in regions]
+    assert tops == sorted(tops)
+    assert len(tops) == 3
+
+
+def test_area_is_the_union_and_stays_inside() -> None:
+    """Overlaps count once; what sticks out does not count."""
+    left = np.array([[0, 0], [60, 0], [60, 100], [0, 100]], np.float32)
+    right = np.array([[40, 0], [100, 0], [100, 100], [40, 100]], np.float32)
+    outside = np.array([[-50, -50], [-10, -50], [-10, -10], [-50, -10]], np.float32)
+    assert text_area([left], 100, 100) == pytest.approx(0.6, abs=0.02)
+    assert text_area([left, right], 100, 100) == pytest.approx(1.0, abs=0.01)
+    assert text_area([left, left], 100, 100) == text_area([left], 100, 100)
+    assert text_area([outside], 100, 100) == 0
+    assert text_area([], 100, 100) == 0
+    assert text_area([left * 100], 10_000, 10_000) == pytest.approx(0.6, abs=0.02)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (100, 37), (3000, 200), (1, 1)])
+def test_input_is_a_multiple_and_boxes_are_in_the_pictures_pixels(size: tuple[int, int]) -> None:
+    """The network sees multiples of 32; callers never see the network's scale."""
+    network = FakeNetwork(lambda batch: np.ones((1, 1, *batch.shape[2:]), np.float32))
+    picture = pixels(photo(*size))
+    regions = TextDetector(DETECTION, network).detect(picture)
+    assert all(side % LIMITS.multiple == 0 for side in network.shapes[0][2:])
+    if min(size) > 30:
+        centre = regions[0].reading.mean(axis=0)
+        assert centre == pytest.approx([size[0] / 2, size[1] / 2], rel=0.05)
+
+
+def test_other_engines_are_refused() -> None:
+    """A manifest of the wrong kind stops the start."""
+    with pytest.raises(ManifestError, match="no text detector"):
+        TextDetector(QUALITY, FakeNetwork(lambda batch: batch))

@@ -1,0 +1,46 @@
+"""Large regions count as text only if they can be read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engines.text_detection import TextDetector
+from engines.text_recognition import TextRecogniser
+from engines.text_spotting import TextSpotter
+from tests.engines.fakes import DETECTION, RECOGNITION, FakeNetwork
+from tests.engines.test_text_recognition import columns
+from tests.pictures import photo, pixels
+
+PICTURE = pixels(photo(320, 320))
+
+
+def spotter(side: int, *best: int) -> tuple[TextSpotter, FakeNetwork]:
+    scores = np.zeros((1, 1, 320, 320), np.float32)
+    scores[..., 100 : 100 + side, 100 : 100 + 2 * side] = 0.9
+    recogniser = FakeNetwork(lambda _: columns(*best)[None], {"character": "a\nb"})
+    return TextSpotter(TextDetector(DETECTION, FakeNetwork(lambda _: scores)), TextRecogniser(RECOGNITION, recogniser)), recogniser
+
+
+@pytest.mark.parametrize(("best", "kept"), [((1, 0, 1), True), ((1,), False), ((0,), False)])
+def test_large_regions_must_be_readable(best: tuple[int, ...], kept: bool) -> None:
+    """Two characters are text; one is a cup that looks like an O."""
+    found = spotter(60, *best)[0].locate(PICTURE)
+    assert (found.area > 0.1) is kept
+    assert len(found.regions) == int(kept)
+
+
+def test_small_regions_are_not_read_until_asked_for() -> None:
+    """Locating costs no reading then."""
+    spot, recogniser = spotter(12, 1, 2)
+    found = spot.locate(PICTURE)
+    assert recogniser.shapes == []
+    assert found.area > 0
+    assert spot.read(PICTURE, found) == ["ab"]
+
+
+def test_lines_are_read_once() -> None:
+    """What was read while locating is remembered."""
+    spot, recogniser = spotter(60, 1, 2)
+    assert spot.read(PICTURE, spot.locate(PICTURE)) == ["ab"]
+    assert len(recogniser.shapes) == 1
