@@ -179,8 +179,8 @@ def _parse(url: str) -> httpx.URL:
         raise FetchFailedError("invalid_url", "the URL cannot be parsed") from error
     if parsed.scheme not in {"http", "https"}:
         raise FetchFailedError("unsupported_scheme", f"{parsed.scheme or 'no scheme'}: only http and https can be fetched")
-    if not parsed.host:
-        raise FetchFailedError("invalid_url", "the URL has no host")
+    if not parsed.host or set(parsed.host) & set("% \t") or not 0 < (parsed.port or 80) < 65_536:
+        raise FetchFailedError("invalid_url", "the URL's host or port cannot be")
     return parsed
 
 

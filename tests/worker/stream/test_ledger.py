@@ -1,0 +1,155 @@
+"""Only finished and published prefixes are ever committed."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+
+from worker.stream.ledger import Entry, Ledger, Outgoing, Partition
+
+P0: Partition = ("u", 0)
+P1: Partition = ("u", 1)
+RECORD = Outgoing("v", b"k", b"v", [])
+
+
+def run(ledger: Ledger, entry: Entry) -> None:
+    assert ledger.begin(entry)
+    ledger.finish(entry, [RECORD])
+
+
+def test_a_gap_holds_back_what_comes_after_it() -> None:
+    """Event 1 is slow: 0 may be committed, 2 may not."""
+    ledger = Ledger()
+    entries = [ledger.add(P0, offset, 10) for offset in (5, 6, 7)]
+    for entry in (entries[0], entries[2]):
+        run(ledger, entry)
+    assert [entry.offset for entry in ledger.finished()] == [5]
+    run(ledger, entries[1])
+    assert [entry.offset for entry in ledger.finished()] == [5, 6, 7]
+
+
+def test_only_published_entries_are_committed() -> None:
+    """Finished is not enough."""
+    ledger = Ledger()
+    entries = [ledger.add(P0, offset, 10) for offset in (5, 6)]
+    for entry in entries:
+        run(ledger, entry)
+    assert ledger.published().offsets == {}
+    ledger.mark_published(entries[1])
+    assert ledger.published().offsets == {}
+    assert [entry.offset for entry in ledger.finished()] == [5]
+    ledger.mark_published(entries[0])
+    prefix = ledger.published()
+    assert prefix.offsets == {P0: 7}
+    ledger.confirm(prefix)
+    assert (ledger.count, ledger.bytes) == (0, 0)
+
+
+def test_forgotten_entries_change_nothing_when_they_finish() -> None:
+    """The partition was taken away and came back: its old work must not count as new."""
+    ledger = Ledger()
+    old = ledger.add(P0, 5, 10)
+    assert ledger.begin(old)
+    ledger.forget([P0])
+    new = ledger.add(P0, 5, 10)
+    ledger.finish(old, [RECORD])
+    ledger.mark_published(old)
+    assert ledger.finished() == []
+    assert ledger.published().offsets == {}
+    assert ledger.begin(new)
+    assert not ledger.begin(old)
+    assert ledger.count == 1
+
+
+def test_cancelled_entries_do_not_start() -> None:
+    """What waits for a thread at shutdown is left to the next owner."""
+    ledger = Ledger()
+    running, queued, elsewhere = ledger.add(P0, 1, 1), ledger.add(P0, 2, 1), ledger.add(P1, 1, 1)
+    assert ledger.begin(running)
+    ledger.cancel_queued([P0])
+    assert not ledger.begin(queued)
+    assert ledger.begin(elsewhere)
+    assert not ledger.wait_idle(0, [P0])
+    ledger.finish(running, [RECORD])
+    assert ledger.wait_idle(0, [P0])
+    assert [entry.offset for entry in ledger.finished([P0])] == [1]
+
+
+def test_waiting_for_room_and_for_idleness() -> None:
+    """Waiters wake when something finishes, and give up when time does."""
+    ledger = Ledger()
+    entry = ledger.add(P0, 1, 100)
+    assert ledger.wait_for_room(2, 101, 0)
+    assert not ledger.wait_for_room(1, 101, 0)
+    assert not ledger.wait_for_room(2, 100, 0.01)
+    assert ledger.begin(entry)
+    threading.Timer(0.05, ledger.finish, (entry, [RECORD])).start()
+    assert ledger.wait_idle(10)
+
+
+def test_offsets_must_rise() -> None:
+    """Reading a record twice without forgetting it is a bug."""
+    ledger = Ledger()
+    ledger.add(P0, 5, 1)
+    with pytest.raises(ValueError, match="comes after 5"):
+        ledger.add(P0, 5, 1)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Any order of work, publishing, commits and lost partitions."""
+
+    entries = Bundle("entries")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger()
+        self.next = {P0: 0, P1: 0}
+        self.committed = {P0: 0, P1: 0}
+        self.published: set[tuple[Partition, int]] = set()
+
+    @rule(target=entries, partition=st.sampled_from([P0, P1]), count=st.integers(1, 4))
+    def arrive(self, partition: Partition, count: int) -> object:
+        added = []
+        for _ in range(count):
+            added.append(self.ledger.add(partition, self.next[partition], 7))
+            self.next[partition] += 1
+        return multiple(*added)
+
+    @rule(entry=entries)
+    def work(self, entry: Entry) -> None:
+        if self.ledger.begin(entry):
+            self.ledger.finish(entry, [RECORD])
+
+    @rule(share=st.integers(1, 3))
+    def publish(self, share: int) -> None:
+        for number, entry in enumerate(self.ledger.finished()):
+            if number % share == 0:
+                self.ledger.mark_published(entry)
+                self.published.add((entry.partition, entry.offset))
+
+    @rule()
+    def commit(self) -> None:
+        prefix = self.ledger.published()
+        for partition, offset in prefix.offsets.items():
+            assert offset > self.committed[partition]
+            # The promise: everything before a committed offset was published.
+            assert all((partition, n) in self.published for n in range(offset))
+            self.committed[partition] = offset
+        self.ledger.confirm(prefix)
+
+    @rule(partition=st.sampled_from([P0, P1]))
+    def lose(self, partition: Partition) -> None:
+        self.ledger.forget([partition])
+        self.next[partition] = self.committed[partition]
+
+    @invariant()
+    def counts_add_up(self) -> None:
+        waiting = sum(self.next[p] - self.committed[p] for p in (P0, P1))
+        assert self.ledger.count == waiting
+        assert self.ledger.bytes == 7 * waiting
+
+
+TestLedger = LedgerMachine.TestCase

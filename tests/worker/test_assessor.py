@@ -1,0 +1,107 @@
+"""Bytes to assessments, with the real engines."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from calibration.profile import load_profile
+from engines.verify import golden_picture
+from tests.pictures import encode, page, photo
+from worker.assessor import Assessor
+from worker.errors import PictureError
+from worker.settings import Settings
+from worker.stopwatch import Stopwatch
+
+LAZY = Settings()
+ALWAYS = Settings.model_validate({"text": "always"})
+
+
+def coffee(width: int = 640) -> Image.Image:
+    sharp = Image.fromarray(golden_picture("quality_sharp.png"))
+    return sharp.resize((width, width * 3 // 4), Image.Resampling.LANCZOS)
+
+
+SAMPLES = {
+    "good": coffee(),
+    "tiny": coffee(200),
+    "banner": coffee(900).crop((0, 200, 900, 460)),
+    "page": page(["CONTRACT", "between the two", "parties below"]),
+    "photo": photo(),
+    "dense": page([f"line {n} of a poster full of text" for n in range(7)], (800, 600), 44),
+}
+
+
+@pytest.fixture(scope="module")
+def always(assessor: Assessor) -> Assessor:
+    return Assessor(assessor.engines, assessor.profile, ALWAYS, 1)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_lazy_and_always_agree_on_the_category(assessor: Assessor, always: Assessor, name: str) -> None:
+    """Text is skipped only where it could not have changed the category; skipping is told."""
+    data = encode(SAMPLES[name], "PNG")
+    lazy, full = assessor.assess(data, Stopwatch()), always.assess(data, Stopwatch())
+    assert lazy.category == full.category
+    assert lazy.raw_score == full.raw_score
+    assert full.signals is not None
+    assert full.signals.text_area is not None
+    assert full.signals.keywords is not None
+    assert lazy.signals is not None
+    if lazy.signals.text_area is None or lazy.signals.keywords is None:
+        assert lazy.signals.text_skipped == f"category already {lazy.category}"
+
+
+def test_good_picture_is_read_and_stays_high(assessor: Assessor) -> None:
+    """High pictures are the ones whose text matters."""
+    watch = Stopwatch()
+    record = assessor.assess(encode(SAMPLES["good"], "PNG"), watch)
+    assert record.category == "high"
+    assert record.signals is not None
+    assert record.signals.keywords == []
+    assert {"decode", "quality", "background", "text_detection", "text_recognition"} <= set(watch.reading())
+
+
+def test_tiny_picture_is_low_and_its_text_is_skipped(assessor: Assessor) -> None:
+    """The resolution rule has the last word."""
+    record = assessor.assess(encode(SAMPLES["tiny"], "PNG"), Stopwatch())
+    assert record.category == "low"
+    assert record.adjustments[-1].rule == "resolution"
+    assert record.signals is not None
+    assert (record.signals.text_area, record.signals.text_skipped) == (None, "category already low")
+
+
+def test_keyword_is_found_and_shown(always: Assessor) -> None:
+    """With the word as evidence."""
+    record = always.assess(encode(SAMPLES["page"], "PNG"), Stopwatch())
+    assert record.signals is not None
+    assert record.signals.keywords == ["contract"]
+
+
+def test_dense_text_is_measured(always: Assessor) -> None:
+    """A page full of lines exceeds the limit."""
+    record = always.assess(encode(SAMPLES["dense"], "PNG"), Stopwatch())
+    assert record.signals is not None
+    assert record.signals.text_area is not None
+    assert record.signals.text_area > 0.30
+
+
+def test_fingerprint_covers_what_decides(assessor: Assessor, always: Assessor) -> None:
+    """Text mode, pixel limit and profile change it; building the same again does not."""
+    again = Assessor(assessor.engines, load_profile("recruitment"), LAZY, 4)
+    assert again.fingerprint == assessor.fingerprint
+    other_profile = assessor.profile.model_copy(update={"version": 99})
+    fewer = Settings.model_validate({"decode": {"max_pixels": 1000}})
+    prints = {
+        assessor.fingerprint,
+        always.fingerprint,
+        Assessor(assessor.engines, other_profile, LAZY, 1).fingerprint,
+        Assessor(assessor.engines, assessor.profile, fewer, 1).fingerprint,
+    }
+    assert len(prints) == 4
+
+
+def test_bytes_that_are_no_picture(assessor: Assessor) -> None:
+    """Raise what the pipeline turns into a verdict."""
+    with pytest.raises(PictureError, match="not_an_image"):
+        assessor.assess(b"no picture", Stopwatch())
