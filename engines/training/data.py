@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engines.preprocess import LONGEST_SIDE, fit_longest, normalise
 from engines.training.distortions import DISTORTIONS
 
-__all__ = ["Ladder", "Rated", "ladder", "load_clive", "load_folder", "random_crop", "read_rgb"]
+__all__ = ["Ladder", "Rated", "coded", "ladder", "load_clive", "load_folder", "random_crop", "read_rgb"]
 
 Pixels = NDArray[np.uint8]
 SEVERITIES = (0.0, 0.35, 0.65, 1.0)
@@ -83,13 +83,14 @@ def ladder(photos: Sequence[Pixels], side: int, rng: np.random.Generator) -> Lad
     kind = list(DISTORTIONS)[int(rng.integers(len(DISTORTIONS)))]
     severities = tuple(float(np.clip(s + rng.uniform(-0.1, 0.1), 0.1, 1)) if s else 0.0 for s in SEVERITIES)
     quality = int(rng.integers(80, 97))
-    steps = [fit_longest(_coded(DISTORTIONS[kind](upload, s, rng) if s else upload, quality), LONGEST_SIDE) for s in severities]
+    steps = [fit_longest(coded(DISTORTIONS[kind](upload, s, rng) if s else upload, quality), LONGEST_SIDE) for s in severities]
     top, left = (int(rng.integers(0, max(1, size - side + 1))) for size in steps[0].shape[:2])
     window = np.s_[top : top + side, left : left + side]
     return Ladder(kind, np.concatenate([normalise(step[window]) for step in steps]), severities)
 
 
-def _coded(pixels: Pixels, quality: int) -> Pixels:
+def coded(pixels: Pixels, quality: int) -> Pixels:
+    """``pixels`` after a round through JPEG at ``quality`` (1-100)."""
     done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if done else None
     return pixels if decoded is None else np.asarray(decoded, dtype=np.uint8)
