@@ -25,5 +25,5 @@ def _quota(root: Path) -> float:
         else:
             quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
         return int(quota) / int(period) if quota.strip() != "max" and int(quota) > 0 else math.inf
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         return math.inf

@@ -61,9 +61,10 @@ def opinion_loss(scores: Tensor, opinions: Tensor) -> Tensor:
 
 
 def ladder_loss(scores: Tensor, severities: Sequence[float]) -> Tensor:
-    """Hinge over all pairs with a margin of 0.2 x gap in severity + 0.02 (of 1), and anchors for both ends.
+    """Hinge over all pairs with a margin of 0.2 x gap in severity + 0.02 (of 1), and loose anchors.
 
-    Clean photos are pulled into 60-90, the worst step under ``50 - 20 x severity`` once it is severe.
+    Clean photos are pulled into 60-90, every other step under ``90 - 65 x severity``, whatever the clean photo scores: a
+    ruined photo of a beautiful flower is as useless as any other.
     """
     s = scores / 100
     loss = s.new_zeros(())
@@ -73,8 +74,8 @@ def ladder_loss(scores: Tensor, severities: Sequence[float]) -> Tensor:
             margin = 0.2 * (severities[j] - severities[i]) + 0.02
             loss = loss + F.relu(s[j] - s[i] + margin)
             pairs += 1
-    anchors = F.relu(0.6 - s[0]) + F.relu(s[0] - 0.9) + F.relu(s[-1] - (0.5 - 0.2 * severities[-1]))
-    return loss / pairs + 0.5 * anchors
+    ceilings = s.new_tensor([0.9 - 0.65 * severity for severity in severities])
+    return loss / pairs + 0.5 * (F.relu(0.6 - s[0]) + F.relu(s - ceilings).sum())
 
 
 @torch.no_grad()

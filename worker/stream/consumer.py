@@ -69,6 +69,7 @@ class ConsumerLoop:
         self._paused = False
         self._full_since: float | None = None
         self._uncommitted: dict[Partition, int] = {}
+        self._assigned: set[Partition] = set()
         self.last_poll = time.monotonic()
         """When the loop last went round (monotonic seconds)."""
         self.joined = False
@@ -174,6 +175,7 @@ class ConsumerLoop:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
         consumer.incremental_assign(partitions)
+        self._assigned |= {_key(partition) for partition in partitions}
         if self._paused:
             consumer.pause(partitions)
         self._note("assigned", partitions)
@@ -189,7 +191,10 @@ class ConsumerLoop:
         self._note("lost", partitions)
 
     def _note(self, event: str, partitions: list[TopicPartition]) -> None:
-        self._metrics.assigned.set(len(self._consumer.assignment()))
+        if event != "assigned":
+            self._assigned -= {_key(partition) for partition in partitions}
+        # Counted here: while the consumer closes, it may refuse to tell its assignment, and close would raise that.
+        self._metrics.assigned.set(len(self._assigned))
         log.info(f"partitions_{event}", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
 
     def _drain(self, partitions: list[Partition] | None) -> None:

@@ -1,0 +1,36 @@
+"""Probes."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from worker.errors import SettingsError
+from worker.telemetry.http import TelemetryServer
+
+
+def test_one_failing_condition_fails_the_probe() -> None:
+    """And the body says which."""
+    server = TelemetryServer("127.0.0.1", 0, lambda: {"a": True, "b": False}, lambda: {"c": True}, CollectorRegistry())
+    try:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/livez", timeout=5)
+        assert caught.value.code == 503
+        assert json.loads(caught.value.read()) == {"a": True, "b": False}
+        assert urllib.request.urlopen(f"http://127.0.0.1:{server.port}/readyz?verbose", timeout=5).status == 200
+    finally:
+        server.close()
+
+
+def test_a_port_in_use_is_named() -> None:
+    """The start stops with the setting to change."""
+    first = TelemetryServer("127.0.0.1", 0, dict, dict, CollectorRegistry())
+    try:
+        with pytest.raises(SettingsError, match=rf"IQA_HTTP__PORT.*127\.0\.0\.1:{first.port}"):
+            TelemetryServer("127.0.0.1", first.port, dict, dict, CollectorRegistry())
+    finally:
+        first.close()

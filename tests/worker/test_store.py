@@ -1,0 +1,112 @@
+"""Keys, the cache of repeats, and what the ranking service reads with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tests.worker.helpers import verdict
+from worker.embedded.redis_server import LocalRedis
+from worker.errors import CacheError
+from worker.settings import RedisSettings
+from worker.store import ContentCache, VerdictReader, VerdictWriter, connect, content_key, verdict_key
+
+SHA = "ab" * 32
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalRedis]:
+    with LocalRedis() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: LocalRedis) -> redis.Redis:
+    found = connect(RedisSettings(url=server.url))
+    assert found is not None
+    found.flushall()
+    return found
+
+
+@pytest.fixture
+def nobody() -> redis.Redis:
+    found = connect(RedisSettings(url="redis://127.0.0.1:1/0", timeout_s=0.2))
+    assert found is not None
+    return found
+
+
+def test_keys_are_the_contract() -> None:
+    """Other services were told these."""
+    assert verdict_key("a1") == "iqa:verdict:a1"
+    assert content_key("f1", SHA) == f"iqa:content:f1:{SHA}"
+
+
+def test_written_verdicts_are_read_back(client: redis.Redis) -> None:
+    """One, many, and none; with a time to live."""
+    first, second = verdict("a"), verdict("b")
+    VerdictWriter(client, RedisSettings(verdict_ttl_s=1000)).write([first, second])
+    reader = VerdictReader(client)
+    assert reader.get("a") == first
+    assert reader.get_many(["b", "nobody", "a"]) == {"b": second, "nobody": None, "a": first}
+    assert reader.get_many([]) == {}
+    assert 990 <= int(client.ttl("iqa:verdict:a")) <= 1000  # type: ignore[arg-type]
+
+
+def test_the_later_verdict_counts(client: redis.Redis) -> None:
+    """Within one batch, too."""
+    VerdictWriter(client, RedisSettings()).write([verdict("a", event_id="1"), verdict("a", event_id="2")])
+    found = VerdictReader(client).get("a")
+    assert found is not None
+    assert found.event_id == "2"
+
+
+def test_wait_for(client: redis.Redis) -> None:
+    """It comes while it is waited for; or it does not."""
+    reader = VerdictReader(client)
+    assert reader.wait_for("late", 0.05) is None
+    writer = VerdictWriter(client, RedisSettings())
+    threading.Timer(0.1, writer.write, [[verdict("late")]]).start()
+    assert reader.wait_for("late", 10) == verdict("late")
+
+
+def test_content_is_known_by_fingerprint_and_bytes(client: redis.Redis) -> None:
+    """Another engine or profile means another answer."""
+    VerdictWriter(client, RedisSettings()).write([verdict("a")])
+    cache = ContentCache(client)
+    assert cache.get("f1", SHA) == verdict("a").assessment
+    assert cache.get("f2", SHA) is None
+    assert cache.get("f1", "cd" * 32) is None
+
+
+@pytest.mark.parametrize(("code", "kept"), [("truncated", True), ("http_not_found", False), ("sha256_mismatch", False)])
+def test_only_what_lies_in_the_bytes_is_reused(client: redis.Redis, code: str, kept: bool) -> None:
+    """A host that was down says nothing about the picture."""
+    VerdictWriter(client, RedisSettings()).write([verdict("a", reason={"code": code, "detail": ""})])
+    assert (ContentCache(client).get("f1", SHA) is not None) == kept
+
+
+def test_a_damaged_entry_is_no_answer(client: redis.Redis) -> None:
+    """Somebody else's value under our key must not stop the worker."""
+    client.set(content_key("f1", SHA), b"{nonsense")
+    assert ContentCache(client).get("f1", SHA) is None
+
+
+def test_without_redis(nobody: redis.Redis) -> None:
+    """The cache knows nothing and asks no more for a while; readers and writers are told."""
+    cache = ContentCache(nobody)
+    assert cache.get("f1", SHA) is None
+    assert cache._silent_until > 0
+    with pytest.raises(CacheError):
+        VerdictReader(nobody).get("a")
+    with pytest.raises(CacheError):
+        VerdictWriter(nobody, RedisSettings()).write([verdict("a")])
+
+
+def test_no_url_is_no_client_and_a_wrong_one_is_named() -> None:
+    """A typing error must not wait for the first verdict to show."""
+    assert connect(RedisSettings()) is None
+    with pytest.raises(CacheError, match="IQA_REDIS__URL"):
+        connect(RedisSettings(url="redi://x"))
