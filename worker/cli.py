@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress
 
@@ -66,9 +67,10 @@ def score(
             sys.stdout.write(verdict.model_dump_json() + "\n")
         return
     chosen, verdicts = list(files), list[QualityVerdict]()
+    judged = score_files(chosen, settings)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("judging", total=len(chosen))
-        for verdict in score_files(chosen, settings):
+        for verdict in judged:
             verdicts.append(verdict)
             progress.advance(task)
     Console().print(verdict_table(verdicts))
@@ -87,8 +89,9 @@ def send(
         raise IqaError("--image-id goes with a single URL")
     try:
         events = [make_event(url, image_id, service) for url in urls]
-    except ValueError as error:
-        raise IqaError(f"no event can be made of that: {str(error).splitlines()[0]}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise IqaError(f"no event can be made of that: {first['loc'][0]}: {first['msg']}") from error
     send_events(load_settings(), events)
     for event in events:
         typer.echo(event.image_id)

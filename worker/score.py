@@ -38,12 +38,15 @@ def score_files(files: Iterable[Path], settings: Settings) -> Iterator[QualityVe
     """One verdict per file, in the order of ``files``, on all cores that may be used; few files are held at a time.
 
     Raises:
-        EngineError, ProfileError: engines or profile cannot be used.
+        EngineError, ProfileError: engines or profile cannot be used; raised before anything is yielded.
 
     """
     assessor = make_assessor(settings)
     pipeline = Pipeline(lambda name: read_file(Path(name), settings.fetch.max_bytes), assessor)
-    workers = settings.worker.cpu_slots or cpu_quota()
+    return _judge(files, pipeline, settings.worker.cpu_slots or cpu_quota())
+
+
+def _judge(files: Iterable[Path], pipeline: Pipeline, workers: int) -> Iterator[QualityVerdict]:
     waiting: deque[Future[QualityVerdict]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="score") as pool:
         for file in files:

@@ -47,7 +47,10 @@ def run_demo(folder: Path) -> None:
     say: Callable[[str], None] = console.print
     # Warnings of libraries would tear the progress bar.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IqaError(f"--folder {folder}: {error.strerror}") from error
     settings = load_settings()
     fetch_engines(settings.engines.directory, say)
     samples = make_samples(fetch_photos(folder / "photos", say))
