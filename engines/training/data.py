@@ -68,7 +68,7 @@ def random_crop(pixels: Pixels, side: int, rng: np.random.Generator) -> NDArray[
     scaled = fit_longest(pixels, round(LONGEST_SIDE * rng.uniform(0.92, 1.08)))
     height, width = scaled.shape[:2]
     pad = ((0, max(0, side - height)), (0, max(0, side - width)), (0, 0))
-    scaled = np.pad(scaled, pad, mode="reflect") if max(pad[0][1], pad[1][1]) < min(height, width) else scaled
+    scaled = np.pad(scaled, pad, mode="symmetric")
     top, left = (int(rng.integers(0, max(1, size - side + 1))) for size in scaled.shape[:2])
     crop = scaled[top : top + side, left : left + side]
     return normalise(crop[:, ::-1] if rng.random() < 0.5 else crop)

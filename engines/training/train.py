@@ -158,7 +158,7 @@ class Trainer:
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
                 kept.lerp_(new, 1 - decay)
-        return float(loss)
+        return float(loss.detach())
 
     def save(self, path: Path) -> None:
         """Write everything that resuming needs; the file appears whole or not at all."""

@@ -1,0 +1,69 @@
+"""The quality network as a torch module."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from engines.models.hyperiqa import HyperIQA, ResNet18Trunk, fold_batch_norm  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def model() -> HyperIQA:
+    torch.manual_seed(0)
+    return HyperIQA().eval()
+
+
+@torch.no_grad()
+def test_any_size_and_batch(model: HyperIQA) -> None:
+    """One score per picture, within 0-100, down to the smallest input."""
+    for shape in ((1, 3, 32, 32), (2, 3, 64, 320), (3, 3, 384, 256)):
+        scores = model(torch.randn(*shape))
+        assert scores.shape == (shape[0],)
+        assert ((scores >= 0) & (scores <= 100)).all()
+
+
+@torch.no_grad()
+def test_a_picture_scores_the_same_in_any_batch(model: HyperIQA) -> None:
+    """Weights are generated for each picture, not for the batch."""
+    pictures = torch.randn(3, 3, 96, 128)
+    together = model(pictures)
+    alone = torch.cat([model(picture[None]) for picture in pictures])
+    assert torch.allclose(together, alone, atol=1e-3)
+
+
+@torch.no_grad()
+def test_content_decides_how_quality_is_judged() -> None:
+    """With generated offsets the same features give another score under another content: it is a hyper-network."""
+    torch.manual_seed(0)
+    network = HyperIQA().eval()
+    layer = network.target[0]
+    torch.nn.init.normal_(layer.weight.weight, std=0.1)
+    features = torch.randn(1, layer.inputs, 1)
+    first, second = (layer(features, torch.randn(1, 48)) for _ in range(2))
+    assert not torch.allclose(first, second)
+
+
+def test_trunk_has_torchvisions_names() -> None:
+    """Published weights load without renaming; only batch norm and the classifier are folded or left out."""
+    names = set(ResNet18Trunk().state_dict())
+    assert {"conv1.weight", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight", "layer4.1.conv2.weight"} <= names
+    assert len(names) == 40
+
+
+@torch.no_grad()
+def test_folding_batch_norm_changes_nothing() -> None:
+    """Convolution with batch norm and the folded convolution agree."""
+    torch.manual_seed(0)
+    conv, norm = torch.nn.Conv2d(3, 64, 7, 2, 3, bias=False), torch.nn.BatchNorm2d(64).eval()
+    for parameter in (norm.weight, norm.bias, norm.running_mean):
+        parameter.normal_()
+    norm.running_var.uniform_(0.2, 2)
+    state = {"conv1.weight": conv.weight} | {f"bn1.{k}": v for k, v in norm.state_dict().items()} | {"fc.weight": torch.ones(2, 2)}
+    folded = fold_batch_norm(state)
+    assert set(folded) == {"conv1.weight", "conv1.bias"}
+    x = torch.randn(1, 3, 32, 32)
+    after = torch.nn.functional.conv2d(x, folded["conv1.weight"], folded["conv1.bias"], 2, 3)
+    assert torch.allclose(norm(conv(x)), after, atol=1e-5)
