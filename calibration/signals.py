@@ -16,7 +16,7 @@ class Background:
         border_share: the same over the outer frame alone, 0-1.
         roughness: mean luminance step between neighbours inside that colour, in units of L* (0-100); studio white and drawn
             logos stay below 0.5, most walls and skies of photos are above.
-        edge: luminance step that 0.3 % of neighbours exceed, in units of L*: what stands on the colour is sharp and clear, or not.
+        edge: luminance step that 0.3 % of neighbours exceed, in units of L*: what stands on the colour is sharp, or not.
 
     """
 

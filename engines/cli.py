@@ -18,7 +18,9 @@ from engines.verify import verify_engines
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="The networks: what there is, where it lies, whether it still answers as recorded.")
+app = typer.Typer(
+    no_args_is_help=True, help="The networks: what there is, where it lies, whether it still answers as recorded."
+)
 
 Directory = Annotated[
     Path, typer.Option("--directory", envvar="IQA_ENGINES__DIRECTORY", help="Where fetched engines lie.", show_default=True)

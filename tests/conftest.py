@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,8 +38,6 @@ Wait = Callable[..., Any]
 @pytest.fixture
 def wait_until() -> Wait:
     """Wait for a condition, and fail when it does not come."""
-    import threading
-    import time
 
     def wait(condition: Callable[[], Any], timeout: float = 30.0, what: str = "the condition") -> Any:
         end, pause = time.monotonic() + timeout, threading.Event()

@@ -108,9 +108,7 @@ class Worker:
                 **{"partition.assignment.strategy": "roundrobin", "error_cb": _broker_error},
             )
             writer = VerdictWriter(client, settings.redis)
-            self._projection = Projection(
-                follower, settings.topics.verdicts, writer, settings.projection.batch, self.metrics
-            )
+            self._projection = Projection(follower, settings.topics.verdicts, writer, settings.projection.batch, self.metrics)
         log.info("engines_ready", fingerprint=assessor.fingerprint, profile=assessor.profile.label, **assessor.engines.labels)
 
     @property

@@ -41,7 +41,7 @@ app.add_typer(engines_app, name="engines")
 @worker_app.command("run")
 def run_worker() -> None:
     """Judge upload events until SIGTERM, then drain. Logs are JSON on standard error."""
-    from worker.app import Worker  # noqa: PLC0415 - keeps --help quick: networks and brokers are not loaded for it
+    from worker.app import Worker
 
     settings = load_settings()
     configure_logs(settings.log_level)
@@ -54,7 +54,7 @@ def score(
     json: Annotated[bool, typer.Option("--json", help="One JSON verdict a line, in the order of the input.")] = False,
 ) -> None:
     """Judge files, without Kafka, exactly as a worker would. Every file gets an answer."""
-    from worker.score import find_files, score_files  # noqa: PLC0415
+    from worker.score import find_files, score_files
 
     settings = load_settings()
     configure_logs("warning" if settings.log_level == "info" else settings.log_level)
@@ -83,7 +83,7 @@ def send(
     service: Annotated[str | None, typer.Option(help="Which service uploaded it.")] = None,
 ) -> None:
     """Send an upload event for every URL, and print the image ids."""
-    from worker.send import make_event, send_events  # noqa: PLC0415
+    from worker.send import make_event, send_events
 
     if image_id and len(urls) > 1:
         raise IqaError("--image-id goes with a single URL")
@@ -119,7 +119,7 @@ def create(
     replication: Annotated[int, typer.Option(min=1, help="Copies; three where there are three brokers.")] = 1,
 ) -> None:
     """Create the topics that are missing: uploads, verdicts (compacted), dead letters."""
-    from worker.stream.topics import create_topics  # noqa: PLC0415
+    from worker.stream.topics import create_topics
 
     for topic, new in create_topics(load_settings(), partitions, replication).items():
         typer.echo(f"{topic}: {'created' if new else 'was there'}")
@@ -130,7 +130,7 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where the pictures and the page go.")] = Path(".demo"),
 ) -> None:
     """Judge some thirty pictures end to end on an embedded broker, print the verdicts, write a page that shows them."""
-    from worker.demo.run import run_demo  # noqa: PLC0415
+    from worker.demo.run import run_demo
 
     run_demo(folder)
 

@@ -1,15 +1,15 @@
 """The tree of errors, and what a reader of each should do.
 
-    IqaError                        everything the worker raises on purpose
-    +-- SettingsError               correct the setting that the message names; the worker does not start (exit code 2)
-    +-- BrokerError                 check IQA_KAFKA__*; the broker is away or refuses
-    +-- CacheError                  check IQA_REDIS__URL; Redis is away. Judging goes on without it
-    +-- EventError                  the event goes to the dead-letter topic; its sender corrects it (has a reason code)
-    +-- UnscorableError             the picture gets a verdict that says so (has a reason code)
-        +-- FetchFailedError        ... because its bytes cannot be had
-        +-- PictureError            ... because its bytes are no picture that can be judged
-    EngineError                     (engines.errors) engines missing, wrong, or failing: `iqa engines fetch`, `iqa engines verify`
-    CalibrationError                (calibration.errors) a profile is wrong: correct the field that the message names
+IqaError                        everything the worker raises on purpose
++-- SettingsError               correct the setting that the message names; the worker does not start (exit code 2)
++-- BrokerError                 check IQA_KAFKA__*; the broker is away or refuses
++-- CacheError                  check IQA_REDIS__URL; Redis is away. Judging goes on without it
++-- EventError                  the event goes to the dead-letter topic; its sender corrects it (has a reason code)
++-- UnscorableError             the picture gets a verdict that says so (has a reason code)
+    +-- FetchFailedError        ... because its bytes cannot be had
+    +-- PictureError            ... because its bytes are no picture that can be judged
+EngineError                     (engines.errors) engines missing, wrong, or failing: `iqa engines fetch`, `iqa engines verify`
+CalibrationError                (calibration.errors) a profile is wrong: correct the field that the message names
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ Where the head departs from the paper, and why:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +124,7 @@ class HyperIQA(nn.Module):
             nn.LayerNorm(2 * CHANNELS[-1]), nn.Linear(2 * CHANNELS[-1], content), nn.ReLU(), nn.Dropout(dropout)
         )
         self.dropout = nn.Dropout(dropout)
-        pairs = zip(TARGET_WIDTHS[:-1], TARGET_WIDTHS[1:], strict=True)
+        pairs = pairwise(TARGET_WIDTHS)
         self.target = nn.ModuleList(GeneratedLinear(inputs, outputs, content) for inputs, outputs in pairs)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -30,9 +30,11 @@ class OnnxNetwork:
 
     @property
     def metadata(self) -> Mapping[str, str]:
+        """See ``Network``."""
         return self._metadata
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See ``Network``."""
         try:
             (output,) = self._session.run(None, {self._input: batch})
         except Exception as error:  # the runtime's exceptions share no base class of their own
@@ -53,9 +55,11 @@ class OnnxRuntime:
 
     @property
     def label(self) -> str:
+        """See ``Runtime``."""
         return f"onnx@{ort.__version__}"
 
     def load(self, path: Path) -> OnnxNetwork:
+        """See ``Runtime``."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1

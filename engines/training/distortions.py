@@ -58,7 +58,7 @@ def gaussian_noise(pixels: Pixels, severity: float, rng: np.random.Generator) ->
 
 def jpeg(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     """JPEG compression; quality falls from 95 to 3 (geometric)."""
-    quality = int(round(95.0 * (3.0 / 95.0) ** severity))
+    quality = round(95.0 * (3.0 / 95.0) ** severity)
     done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if done else None
     if decoded is None:

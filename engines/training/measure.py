@@ -2,9 +2,9 @@
 
     python -m engines.training.measure --checkpoint FILE [--checkpoint FILE] --clive DIR --photos DIR [--photos DIR]
 
-Opinion scores: SRCC and PLCC on CLIVE's validation split, with bootstrap intervals. Distortion ladders on photos that no run has
-trained on (every eighth): share of steps in which the score falls, share of severe pictures below 40, at the photo's own size
-and coded as a JPEG, as uploads are.
+Opinion scores: SRCC and PLCC on CLIVE's validation split, with bootstrap intervals. Distortion ladders on photos that no run
+has trained on (every eighth): share of steps in which the score falls, share of severe pictures below 40, at the photo's own
+size and coded as a JPEG, as uploads are.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def bootstrap(scores: Sequence[float], opinions: Sequence[float], seed: int = 0)
     rng = np.random.default_rng(seed)
     picks = rng.integers(0, len(x), (RESAMPLES, len(x)))
     values = [float(stats.spearmanr(x[pick], y[pick])[0]) for pick in picks]
-    return float(stats.spearmanr(x, y)[0]), *(float(v) for v in np.percentile(values, [2.5, 97.5]))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(stats.spearmanr(x, y)[0]), float(low), float(high)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,10 +2,10 @@
 
     python -m engines.training.train --clive DIR --photos DIR [--photos DIR] --start FILE --out DIR [--steps N]
 
-Each step sees CLIVE crops and distortion ladders. Opinion scores: smooth L1 plus 0.1 (1 - PLCC). Ladders: a hinge on every pair of
-severities (after RankIQA, Liu et al., ICCV 2017), so that worse pictures score lower, and loose anchors for sharp photos.
-An exponential moving average of the weights is what is validated and exported. ``out`` holds ``last.pt`` (resume) and ``best.pt``
-(best validation SRCC so far), and a line a validation in ``log.csv``.
+Each step sees CLIVE crops and distortion ladders. Opinion scores: smooth L1 plus 0.1 (1 - PLCC). Ladders: a hinge on every pair
+of severities (after RankIQA, Liu et al., ICCV 2017), so that worse pictures score lower, and loose anchors. An exponential
+moving average of the weights is what is validated and exported. ``out`` holds ``last.pt`` (resume) and ``best.pt`` (best
+validation SRCC so far), and a line a validation in ``log.csv``.
 """
 
 from __future__ import annotations
@@ -187,7 +187,10 @@ class Trainer:
         srcc, plcc = evaluate(self.average, self.validation)
         with log.open("a", newline="") as file:
             csv.writer(file).writerow([self.step, f"{seconds:.0f}", f"{loss:.4f}", f"{srcc:.4f}", f"{plcc:.4f}"])
-        print(f"step {self.step}/{self.options.steps}  loss {loss:.4f}  SRCC {srcc:.4f}  PLCC {plcc:.4f}  {seconds:.0f} s", flush=True)
+        print(
+            f"step {self.step}/{self.options.steps}  loss {loss:.4f}  SRCC {srcc:.4f}  PLCC {plcc:.4f}  {seconds:.0f} s",
+            flush=True,
+        )
         if srcc > self.best:
             self.best = srcc
             self.save(log.parent / "best.pt")

@@ -11,9 +11,7 @@ PROFILE = load_profile("recruitment")
 
 scores = st.integers(0, 10_000).map(lambda n: n / 100)
 shares = st.floats(0, 1).map(lambda x: round(x, 4))
-backgrounds = st.builds(
-    Background, share=shares, border_share=shares, roughness=st.floats(0, 3), edge=st.floats(0, 60)
-)
+backgrounds = st.builds(Background, share=shares, border_share=shares, roughness=st.floats(0, 3), edge=st.floats(0, 60))
 sides = st.one_of(st.integers(1, 400), st.integers(200, 300), st.integers(400, 5000))
 words = st.lists(st.sampled_from(PROFILE.keywords.words), max_size=3, unique=True).map(tuple)
 signals = st.builds(

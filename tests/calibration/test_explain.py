@@ -26,4 +26,6 @@ def test_a_sentence_for_every_step(raw: float, signals: Signals) -> None:
     assessment = assess(raw, signals, s.PROFILE)
     sentences = explain(assessment)
     assert len(sentences) == len(assessment.adjustments) + 1
-    assert not any(sentence.startswith(step.rule + ":") for sentence, step in zip(sentences, assessment.adjustments, strict=False))
+    assert not any(
+        sentence.startswith(step.rule + ":") for sentence, step in zip(sentences, assessment.adjustments, strict=False)
+    )

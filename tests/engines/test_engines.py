@@ -39,7 +39,9 @@ def test_scores_fall_with_blur(assessor: Assessor) -> None:
     """The sharper, the better; and severe blur is low."""
     sharp = golden_picture("quality_sharp.png")
     scores = [assessor.engines.quality.score(sharp)]
-    scores += [assessor.engines.quality.score(np.asarray(cv2.GaussianBlur(sharp, (0, 0), sigma), np.uint8)) for sigma in (1, 2, 4)]
+    scores += [
+        assessor.engines.quality.score(np.asarray(cv2.GaussianBlur(sharp, (0, 0), sigma), np.uint8)) for sigma in (1, 2, 4)
+    ]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] >= 60
     assert scores[-1] < 40

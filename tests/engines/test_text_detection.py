@@ -42,9 +42,7 @@ def test_corners_run_clockwise_from_the_top_left() -> None:
     assert bottom_right[1] == pytest.approx(bottom_left[1])
 
 
-@pytest.mark.parametrize(
-    ("box", "value"), [((10, 10, 12, 60), 0.9), ((10, 10, 80, 40), 0.45), ((10, 10, 80, 40), 0.2)]
-)
+@pytest.mark.parametrize(("box", "value"), [((10, 10, 12, 60), 0.9), ((10, 10, 80, 40), 0.45), ((10, 10, 80, 40), 0.2)])
 def test_thin_and_doubtful_regions_are_dropped(box: tuple[int, int, int, int], value: float) -> None:
     """Below the least side, the least mean score, the mask's threshold."""
     assert regions_from_map(box_map(100, 100, box, value=value), LIMITS) == []

@@ -19,7 +19,9 @@ def spotter(side: int, *best: int) -> tuple[TextSpotter, FakeNetwork]:
     scores = np.zeros((1, 1, 320, 320), np.float32)
     scores[..., 100 : 100 + side, 100 : 100 + 2 * side] = 0.9
     recogniser = FakeNetwork(lambda _: columns(*best)[None], {"character": "a\nb"})
-    return TextSpotter(TextDetector(DETECTION, FakeNetwork(lambda _: scores)), TextRecogniser(RECOGNITION, recogniser)), recogniser
+    return TextSpotter(
+        TextDetector(DETECTION, FakeNetwork(lambda _: scores)), TextRecogniser(RECOGNITION, recogniser)
+    ), recogniser
 
 
 @pytest.mark.parametrize(("best", "kept"), [((1, 0, 1), True), ((1,), False), ((0,), False)])

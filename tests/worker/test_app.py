@@ -95,7 +95,8 @@ def test_the_same_bytes_are_judged_once(stack: Stack, wait_until: Wait) -> None:
         first = reader(settings).wait_for("first", 20)
         send(stack, settings, second="good.jpg")
         second = reader(settings).wait_for("second", 20)
-        assert first and second
+        assert first
+        assert second
         assert first.assessment == second.assessment
         assert "quality" in first.latency_ms
         assert "quality" not in second.latency_ms
@@ -112,7 +113,7 @@ def test_probes_and_metrics(stack: Stack, wait_until: Wait) -> None:
         assert reader(settings).wait_for("good", 20)
         text = get(worker, "/metrics")[1]
         assert "iqa_events_total 1.0" in text
-        assert 'iqa_verdicts_total{category=' in text
+        assert "iqa_verdicts_total{category=" in text
         assert 'iqa_stage_seconds_count{stage="quality"} 1.0' in text
         assert get(worker, "/else")[0] == 404
 

@@ -52,7 +52,7 @@ def test_written_verdicts_are_read_back(client: redis.Redis) -> None:
     assert reader.get("a") == first
     assert reader.get_many(["b", "nobody", "a"]) == {"b": second, "nobody": None, "a": first}
     assert reader.get_many([]) == {}
-    assert 990 <= int(client.ttl("iqa:verdict:a")) <= 1000  # type: ignore[arg-type]
+    assert 990 <= int(client.ttl("iqa:verdict:a")) <= 1000
 
 
 def test_the_later_verdict_counts(client: redis.Redis) -> None:

@@ -35,8 +35,9 @@ class AdjustmentRecord(_Record):
 
 
 class BackgroundRecord(_Record):
-    """How far one plain colour fills the picture and its outer frame (shares, 0-1), how rough it is and how sharp what
-    stands on it (steps of L*, 0-100).
+    """How far one plain colour fills the picture and its outer frame (shares, 0-1).
+
+    Beside it, how rough the colour is and how sharp what stands on it (steps of L*, 0-100).
     """
 
     share: float = Field(ge=0, le=1)

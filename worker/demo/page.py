@@ -20,15 +20,22 @@ THUMBNAIL = (420, 300)
 STYLE = """
 :root { --high:#1a7f4b; --medium:#a86a00; --low:#b3261e; --none:#6b4fa0; color-scheme: light }
 * { box-sizing: border-box }
-body { margin: 0 auto; max-width: 1280px; padding: 32px 24px; background: #f5f6f8; color: #1d2330; font: 15px/1.45 system-ui, sans-serif }
-h1 { margin: 0 0 4px; font-size: 26px } header p { margin: 0 0 20px; color: #5b6475 }
+body { margin: 0 auto; max-width: 1280px; padding: 32px 24px; background: #f5f6f8; color: #1d2330;
+  font: 15px/1.45 system-ui, sans-serif }
+h1 { margin: 0 0 4px; font-size: 26px }
+header p { margin: 0 0 20px; color: #5b6475 }
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); gap: 18px }
-article { background: #fff; border-radius: 10px; overflow: hidden; box-shadow: 0 1px 4px #0002; border-top: 5px solid var(--tone) }
+article { background: #fff; border-radius: 10px; overflow: hidden; box-shadow: 0 1px 4px #0002;
+  border-top: 5px solid var(--tone) }
 .frame { height: 200px; background: #e9ecf1; display: grid; place-items: center; color: #7a8395 }
 .frame img { max-width: 100%; max-height: 200px; display: block }
-.body { padding: 12px 14px 14px } h2 { margin: 0; font-size: 15px; overflow-wrap: anywhere } .shows { color: #5b6475; margin: 0 0 8px }
-.badge { display: inline-block; padding: 1px 10px; border-radius: 99px; background: var(--tone); color: #fff; font-weight: 600 }
-.numbers { float: right; color: #3c4454; font-variant-numeric: tabular-nums } ul { margin: 10px 0 0; padding-left: 18px; color: #3c4454 }
+.body { padding: 12px 14px 14px }
+h2 { margin: 0; font-size: 15px; overflow-wrap: anywhere }
+.shows { color: #5b6475; margin: 0 0 8px }
+.badge { display: inline-block; padding: 1px 10px; border-radius: 99px; background: var(--tone); color: #fff;
+  font-weight: 600 }
+.numbers { float: right; color: #3c4454; font-variant-numeric: tabular-nums }
+ul { margin: 10px 0 0; padding-left: 18px; color: #3c4454; overflow-wrap: anywhere }
 """
 
 

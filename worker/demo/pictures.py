@@ -26,8 +26,16 @@ PHOTOS = {
     "coffee": (_SKIMAGE, "skimage/data/coffee.png", "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7"),
     "cat": (_SKIMAGE, "skimage/data/chelsea.png", "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb"),
     "rocket": (_SKIMAGE, "skimage/data/rocket.jpg", "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c"),
-    "temple": (_SKLEARN, "sklearn/datasets/images/china.jpg", "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29"),
-    "flower": (_SKLEARN, "sklearn/datasets/images/flower.jpg", "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638"),
+    "temple": (
+        _SKLEARN,
+        "sklearn/datasets/images/china.jpg",
+        "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
+    ),
+    "flower": (
+        _SKLEARN,
+        "sklearn/datasets/images/flower.jpg",
+        "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
+    ),
 }
 
 _EXIF_ORIENTATION = 0x0112
@@ -73,7 +81,11 @@ def _defects(photos: dict[str, Image.Image]) -> list[Sample]:
     ]
     rng = np.random.default_rng(58)
     return [
-        Sample(f"{name}.jpg", f"{kind.replace('_', ' ')}, severity {severity}", _encode(_distort(photos[photo], kind, severity, rng)))
+        Sample(
+            f"{name}.jpg",
+            f"{kind.replace('_', ' ')}, severity {severity}",
+            _encode(_distort(photos[photo], kind, severity, rng)),
+        )
         for name, photo, kind, severity in wanted
     ]
 
@@ -111,7 +123,11 @@ def _formats(photos: dict[str, Image.Image]) -> list[Sample]:
         Sample("cmyk.jpg", "a JPEG in CMYK", _encode(photos["flower"].convert("CMYK"))),
         Sample("progressive.jpg", "a progressive JPEG", _encode(photos["coffee"], progressive=True)),
         Sample("photo.webp", "WebP", _encode(photos["flower"], "WEBP")),
-        Sample("animated.gif", "two frames; the first one counts", _encode(frames[0], "GIF", save_all=True, append_images=frames[1:])),
+        Sample(
+            "animated.gif",
+            "two frames; the first one counts",
+            _encode(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+        ),
         Sample("grey16.png", "16-bit grey", _encode(Image.fromarray(moon), "PNG")),
     ]
 
@@ -154,9 +170,24 @@ def _logo() -> Image.Image:
 def _poster(photo: Image.Image) -> Image.Image:
     poster = photo.resize((900, 600))
     draw = ImageDraw.Draw(poster)
-    lines = ["WE ARE HIRING", "drivers, cooks, clerks", "full and part time", "start on Monday", "ask at the counter", "or come on Friday"]
+    lines = [
+        "WE ARE HIRING",
+        "drivers, cooks, clerks",
+        "full and part time",
+        "start on Monday",
+        "ask at the counter",
+        "or come on Friday",
+    ]
     for row, line in enumerate(lines):
-        draw.text((450, 55 + row * 97), line, font=ImageFont.load_default(84), fill="white", stroke_width=3, stroke_fill="black", anchor="mm")
+        draw.text(
+            (450, 55 + row * 97),
+            line,
+            font=ImageFont.load_default(84),
+            fill="white",
+            stroke_width=3,
+            stroke_fill="black",
+            anchor="mm",
+        )
     return poster
 
 
@@ -166,7 +197,11 @@ def _certificate(table: Image.Image) -> Image.Image:
     draw = ImageDraw.Draw(paper)
     draw.rectangle((16, 16, 683, 463), outline=(150, 110, 40), width=5)
     draw.text((350, 90), "CERTIFICATE", font=ImageFont.load_default(58), fill=(120, 24, 24), anchor="mm")
-    body = ["This is to certify that the workshop", "has met the requirements of the standard", "No. 2024-118820, valid until 2030"]
+    body = [
+        "This is to certify that the workshop",
+        "has met the requirements of the standard",
+        "No. 2024-118820, valid until 2030",
+    ]
     for row, line in enumerate(body):
         draw.text((350, 180 + row * 50), line, font=ImageFont.load_default(28), fill=(40, 40, 48), anchor="mm")
     draw.ellipse((520, 330, 630, 440), outline=(190, 30, 30), width=6)

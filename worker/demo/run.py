@@ -88,7 +88,7 @@ def run_demo(folder: Path) -> None:
 def _worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A real worker process; its logs go to ``log``."""
     with log.open("wb") as sink:
-        process = subprocess.Popen([sys.executable, "-m", "worker.cli", "worker", "run"], stderr=sink, stdout=sink)  # noqa: S603
+        process = subprocess.Popen([sys.executable, "-m", "worker.cli", "worker", "run"], stderr=sink, stdout=sink)
         try:
             yield process
         finally:
@@ -163,7 +163,10 @@ def _dead_letters(settings: Settings) -> dict[str, str]:
 
 
 def _summary(cards: list[Card], dead: dict[str, str], seconds: float) -> str:
-    counts = {label: sum((c.verdict.category or c.verdict.status) == label for c in cards) for label in ("high", "medium", "low", "unscorable")}
+    counts = {
+        label: sum((c.verdict.category or c.verdict.status) == label for c in cards)
+        for label in ("high", "medium", "low", "unscorable")
+    }
     told = ", ".join(f"{count} {label}" for label, count in counts.items())
     letters = ", ".join(f"{key} ({reason})" for key, reason in dead.items()) or "none"
     return f"{len(cards)} verdicts in {seconds:.1f} s, the worker's start included: {told}. Dead letters: {letters}."

@@ -45,18 +45,26 @@ class LocalRedis:
         self._process: subprocess.Popen[bytes] | None = None
         self._stand_in: Any = None
         self._folder = tempfile.TemporaryDirectory(prefix="iqa-redis-")
-        program = shutil.which("redis-server")
-        if program:
-            self.kind = "redis-server"
-            self._start(program)
-        elif real:
+        self._program = shutil.which("redis-server")
+        if real and not self._program:
             raise CacheError("no redis-server on the PATH")
+        self.kind = "redis-server" if self._program else "embedded stand-in (fakeredis)"
+        self.start()
+
+    def start(self) -> None:
+        """Start it (again), empty, on the same port.
+
+        Raises:
+            CacheError: it does not start.
+
+        """
+        if self._program:
+            self._start_program(self._program)
         else:
-            self.kind = "embedded stand-in (fakeredis)"
             self._start_stand_in()
         self._wait()
 
-    def _start(self, program: str) -> None:
+    def _start_program(self, program: str) -> None:
         options = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder.name, "save": "", "appendonly": "no"}
         command = [program, *(part for key, value in options.items() for part in (f"--{key}", str(value)))]
         with (Path(self._folder.name) / "log").open("wb") as log:
@@ -64,7 +72,7 @@ class LocalRedis:
 
     def _start_stand_in(self) -> None:
         try:
-            from fakeredis import TcpFakeServer  # noqa: PLC0415 - only the demo and tests have it
+            from fakeredis import TcpFakeServer  # only the demo and tests have it
         except ImportError as error:
             raise CacheError("neither redis-server nor fakeredis is there; install the demo extra") from error
         self._stand_in = TcpFakeServer(("127.0.0.1", self.port), server_type="redis")
@@ -86,8 +94,8 @@ class LocalRedis:
                 client.close()
                 return
 
-    def close(self) -> None:
-        """Stop it."""
+    def stop(self) -> None:
+        """Stop it, at once and without a word to its clients."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -96,6 +104,10 @@ class LocalRedis:
             self._stand_in.shutdown()
             self._stand_in.server_close()
             self._stand_in = None
+
+    def close(self) -> None:
+        """Stop it and remove what it left."""
+        self.stop()
         self._folder.cleanup()
 
     def __enter__(self) -> Self:

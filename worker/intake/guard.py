@@ -54,7 +54,9 @@ class AddressGuard:
         except FutureTimeoutError as error:
             raise FetchFailedError("fetch_timeout", f"{host} was not resolved in time", transient=True) from error
         except (OSError, UnicodeError) as error:
-            raise FetchFailedError("host_not_found", f"{host} does not resolve", transient=isinstance(error, OSError)) from error
+            raise FetchFailedError(
+                "host_not_found", f"{host} does not resolve", transient=isinstance(error, OSError)
+            ) from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         permitted = [address for address in addresses if self.permits(address)]
         if not permitted:

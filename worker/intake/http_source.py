@@ -131,9 +131,7 @@ class HttpSource:
         try:
             with self._pool.stream(
                 "GET",
-                httpcore.URL(
-                    scheme=url.raw_scheme, host=url.raw_host.strip(b"[]"), port=url.port, target=url.raw_path or b"/"
-                ),
+                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host.strip(b"[]"), port=url.port, target=url.raw_path or b"/"),
                 headers=[(b"Host", url.netloc), *HEADERS],
                 extensions={"timeout": timeouts},
             ) as response:
@@ -146,7 +144,9 @@ class HttpSource:
             raise FetchFailedError("fetch_timeout", f"{url.host} took too long", transient=True) from error
         except httpcore.ConnectError as error:
             tls = isinstance(error.__cause__, ssl.SSLError)
-            code, detail = ("tls_failed", f"TLS with {url.host}") if tls else ("connect_failed", f"cannot connect to {url.host}")
+            code, detail = (
+                ("tls_failed", f"TLS with {url.host}") if tls else ("connect_failed", f"cannot connect to {url.host}")
+            )
             raise FetchFailedError(code, f"{detail}: {error}", transient=not tls) from error
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise FetchFailedError("connection_broken", f"{url.host} broke off: {error}", transient=True) from error

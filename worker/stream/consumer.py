@@ -143,7 +143,9 @@ class ConsumerLoop:
     def _relieve(self, *, room: bool) -> None:
         """Pause under sustained pressure; go on once half of the bound is free."""
         if self._paused:
-            if self._ledger.wait_for_room(self._settings.max_in_flight // 2 + 1, self._settings.max_in_flight_bytes // 2 + 1, 0):
+            if self._ledger.wait_for_room(
+                self._settings.max_in_flight // 2 + 1, self._settings.max_in_flight_bytes // 2 + 1, 0
+            ):
                 self._consumer.resume(self._consumer.assignment())
                 self._set_paused(paused=False)
         elif room:
@@ -195,7 +197,7 @@ class ConsumerLoop:
             self._assigned -= {_key(partition) for partition in partitions}
         # Counted here: while the consumer closes, it may refuse to tell its assignment, and close would raise that.
         self._metrics.assigned.set(len(self._assigned))
-        log.info(f"partitions_{event}", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
+        log.info("partitions", change=event, partitions=[f"{p.topic}/{p.partition}" for p in partitions])
 
     def _drain(self, partitions: list[Partition] | None) -> None:
         """Let what runs finish within the budget, publish the finished prefix, forget the rest."""

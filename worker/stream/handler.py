@@ -61,6 +61,4 @@ class EventHandler:
         self._metrics.dead_letters.labels(code).inc()
         log.warning("dead_letter", code=code, detail=detail[:200])
         topic = self._settings.topics.dead_letters
-        return dead_letter(
-            message, topic, group_id=self._settings.kafka.group_id, code=code, detail=detail, error=error
-        )
+        return dead_letter(message, topic, group_id=self._settings.kafka.group_id, code=code, detail=detail, error=error)

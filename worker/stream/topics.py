@@ -29,7 +29,9 @@ def create_topics(settings: Settings, partitions: int, replication: int) -> dict
         NewTopic(names.dead_letters, partitions, replication, config={**room, "retention.ms": str(30 * 86_400_000)}),
     ]
     created = {}
-    for topic, future in make_admin(settings.kafka).create_topics(wanted, request_timeout=TIMEOUT_S).items():
+    # Held by name: the futures of a client that is let go of fail with it.
+    admin = make_admin(settings.kafka)
+    for topic, future in admin.create_topics(wanted, request_timeout=TIMEOUT_S).items():
         try:
             future.result(TIMEOUT_S)
             created[topic] = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,10 +12,21 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from worker.errors import SettingsError
 
-__all__ = ["Check", "TelemetryServer"]
+__all__ = ["Check", "QuietServer", "TelemetryServer"]
 
 Check = Callable[[], dict[str, bool]]
 """Named conditions; all must hold."""
+
+
+class QuietServer(ThreadingHTTPServer):
+    """A web server that says nothing of clients who hang up: its traceback would be no line of JSON."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Errors of our own are still shown."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class TelemetryServer:
@@ -36,6 +48,8 @@ class TelemetryServer:
         checks = {"/livez": live, "/readyz": ready}
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = 10
+
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path == "/metrics":
@@ -57,10 +71,9 @@ class TelemetryServer:
                 """Probes come every few seconds and are not worth a line."""
 
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = QuietServer((host, port), Handler)
         except OSError as error:
             raise SettingsError(f"IQA_HTTP__PORT: cannot listen on {host}:{port}: {error.strerror}") from error
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
         self._thread.start()
 

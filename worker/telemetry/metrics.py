@@ -29,7 +29,9 @@ class Metrics:
         # Counter: verdicts answered from the cache, without inference.
         self.repeats = Counter("iqa_repeats", "Verdicts answered without inference", registry=self.registry)
         # Counter: events sent to the dead-letter topic, by reason code.
-        self.dead_letters = Counter("iqa_dead_letters", "Events sent to the dead-letter topic", ["code"], registry=self.registry)
+        self.dead_letters = Counter(
+            "iqa_dead_letters", "Events sent to the dead-letter topic", ["code"], registry=self.registry
+        )
         # Histogram: seconds per stage of an event (fetch, repeat, decode, quality, background, text_*, total).
         self.stage_seconds = Histogram(
             "iqa_stage_seconds", "Seconds per stage of an event", ["stage"], buckets=_SECONDS, registry=self.registry

@@ -61,7 +61,9 @@ def test_folding_batch_norm_changes_nothing() -> None:
     for parameter in (norm.weight, norm.bias, norm.running_mean):
         parameter.normal_()
     norm.running_var.uniform_(0.2, 2)
-    state = {"conv1.weight": conv.weight} | {f"bn1.{k}": v for k, v in norm.state_dict().items()} | {"fc.weight": torch.ones(2, 2)}
+    state = (
+        {"conv1.weight": conv.weight} | {f"bn1.{k}": v for k, v in norm.state_dict().items()} | {"fc.weight": torch.ones(2, 2)}
+    )
     folded = fold_batch_norm(state)
     assert set(folded) == {"conv1.weight", "conv1.bias"}
     x = torch.randn(1, 3, 32, 32)

@@ -75,7 +75,12 @@ def test_anything_else_is_refused_with_a_code(body: bytes | None, headers: dict[
     assert caught.value.code == code
 
 
-@given(st.one_of(st.binary(max_size=200), st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(lambda v: json.dumps(v).encode())))
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(lambda v: json.dumps(v).encode()),
+    )
+)
 def test_no_body_raises_anything_else(body: bytes) -> None:
     """Nothing that arrives on the topic stops the worker."""
     with pytest.raises(EventError):

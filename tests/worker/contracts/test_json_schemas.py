@@ -25,7 +25,7 @@ def test_fields_of_a_verdict_only_grow() -> None:
     """The ranking service reads these."""
     schema = json.loads(schema_text("image.quality.judged.v1"))
     wanted = {
-        "schema_version", "image_id", "event_id", "status", "category", "score", "raw_score", "adjustments", "signals", "reason",
-        "content_sha256", "fingerprint", "engines", "profile", "produced_at", "latency_ms", "metadata",
+        "schema_version", "image_id", "event_id", "status", "category", "score", "raw_score", "adjustments", "signals",
+        "reason", "content_sha256", "fingerprint", "engines", "profile", "produced_at", "latency_ms", "metadata",
     }  # fmt: skip
     assert wanted <= set(schema["properties"])

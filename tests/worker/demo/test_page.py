@@ -30,8 +30,12 @@ class Reader(HTMLParser):
 
 def test_cards() -> None:
     """Scores, category, reasons and a small picture; no file and no picture say so."""
-    good = verdict("good", status="scored", category="high", score=81.5, raw_score=80.2, reason=None, explanation=["a rule", "end"])
-    page = Reader(make_page([Card(encode(photo()), "a photo", good), Card(None, "", verdict("a")), Card(b"x", "", verdict("b"))], "3"))
+    good = verdict(
+        "good", status="scored", category="high", score=81.5, raw_score=80.2, reason=None, explanation=["a rule", "end"]
+    )
+    page = Reader(
+        make_page([Card(encode(photo()), "a photo", good), Card(None, "", verdict("a")), Card(b"x", "", verdict("b"))], "3")
+    )
     assert page.tags.count("article") == 3
     assert [picture[:23] for picture in page.pictures] == ["data:image/jpeg;base64,"]
     for word in ("good", "high", "81.5", "a rule", "truncated: half of it", "no file", "not a picture"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.worker.stack import read
 from tests.worker.helpers import make_settings
+from tests.worker.stack import read
 from worker.embedded.broker import EmbeddedBroker
 
 SENDER = """

@@ -27,7 +27,7 @@ def test_pipelines_expiry_and_many_keys(server: LocalRedis) -> None:
         batch.set("b", b"2")
         batch.execute()
     assert client.mget(["a", "none", "b"]) == [b"1", None, b"2"]
-    assert 0 < int(client.ttl("a")) <= 100  # type: ignore[arg-type]
+    assert 0 < int(client.ttl("a")) <= 100
 
 
 def test_insisting_on_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,8 @@ def test_exif_orientation(kind: str, orientation: int) -> None:
     """All eight, undone once, in every format that can say so."""
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
+        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
     }  # fmt: skip
     stored = corners() if orientation == 1 else corners().transpose(undo[orientation])
     exif = Image.Exif()
@@ -147,7 +148,17 @@ def test_large_pictures_are_decoded_smaller_and_keep_their_size_in_the_signals()
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"x", b"<html></html>", b"\xff\xd8\xff", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"RIFF\x04\x00\x00\x00WEBP", b"BM" + b"\x00" * 60]
+    "data",
+    [
+        b"",
+        b"x",
+        b"<html></html>",
+        b"\xff\xd8\xff",
+        b"GIF89a",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\x04\x00\x00\x00WEBP",
+        b"BM" + b"\x00" * 60,
+    ],
 )
 def test_not_an_image(data: bytes) -> None:
     """Whatever it pretends to be."""

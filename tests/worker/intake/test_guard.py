@@ -13,7 +13,8 @@ from worker.intake.guard import AddressGuard
 @pytest.mark.parametrize(
     "address",
     [
-        "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255",
+        "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
+        "224.0.0.1", "255.255.255.255",
         "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
         "64:ff9b::a00:1", "2002:7f00:1::", "2001:db8::1", "not an address", "",
     ],
@@ -39,7 +40,8 @@ def test_allowed_networks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "code"), [("localhost", "address_refused"), ("2130706433", "address_refused"), ("no.such.host.invalid", "host_not_found")]
+    ("host", "code"),
+    [("localhost", "address_refused"), ("2130706433", "address_refused"), ("no.such.host.invalid", "host_not_found")],
 )
 def test_names_are_resolved_before_they_are_judged(host: str, code: str) -> None:
     """However the address is spelt."""

@@ -11,7 +11,13 @@ def test_scored() -> None:
     metrics = Metrics()
     adjustments = [{"rule": "text_area", "before": 80, "after": 55, "evidence": {}}]
     metrics.observe(
-        verdict(status="scored", category="medium", reason=None, adjustments=adjustments, latency_ms={"quality": 40.0, "total": 50.0})
+        verdict(
+            status="scored",
+            category="medium",
+            reason=None,
+            adjustments=adjustments,
+            latency_ms={"quality": 40.0, "total": 50.0},
+        )
     )
     value = metrics.registry.get_sample_value
     assert value("iqa_verdicts_total", {"status": "scored", "category": "medium"}) == 1

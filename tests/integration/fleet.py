@@ -1,0 +1,125 @@
+"""Worker processes against a real broker, with topics of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Consumer
+
+from worker.contracts.verdicts import QualityVerdict
+from worker.embedded.redis_server import free_port
+from worker.settings import Settings
+from worker.stream.clients import make_consumer
+from worker.stream.topics import create_topics
+
+PARTITIONS = 6
+
+
+class Fleet:
+    """Starts and ends workers, and reads what they publish."""
+
+    def __init__(self, servers: str, name: str, folder: Path) -> None:
+        self.environment = {
+            "IQA_KAFKA__BOOTSTRAP_SERVERS": servers,
+            "IQA_KAFKA__GROUP_ID": name,
+            "IQA_KAFKA__DELIVERY": "at_least_once",
+            "IQA_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS": "6000",
+            "IQA_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS": "500",
+            "IQA_TOPICS__UPLOADS": f"{name}.uploads",
+            "IQA_TOPICS__VERDICTS": f"{name}.verdicts",
+            "IQA_TOPICS__DEAD_LETTERS": f"{name}.dlq",
+            "IQA_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
+        }
+        self.settings = Settings.model_validate(
+            {
+                "kafka": {"bootstrap_servers": servers, "group_id": name},
+                "topics": {"uploads": f"{name}.uploads", "verdicts": f"{name}.verdicts", "dead_letters": f"{name}.dlq"},
+            }
+        )
+        self._folder = folder
+        self._workers: list[WorkerProcess] = []
+        self._reader: Consumer | None = None
+        self.seen: Counter[str] = Counter()
+        """How often a verdict on each image has been read so far."""
+        self.latest: dict[str, QualityVerdict] = {}
+
+    def create_topics(self) -> None:
+        create_topics(self.settings, PARTITIONS, 1)
+
+    def start(self, **environment: str) -> WorkerProcess:
+        """One more worker process."""
+        log = self._folder / f"worker-{len(self._workers)}.log"
+        worker = WorkerProcess({**self.environment, **environment}, log)
+        self._workers.append(worker)
+        return worker
+
+    def read(self) -> int:
+        """Take in what has been published by now; gives the number of images with a verdict."""
+        if self._reader is None:
+            self._reader = make_consumer(self.settings.kafka, f"{self.settings.kafka.group_id}.reader")
+            self._reader.subscribe([self.settings.topics.verdicts])
+        for message in self._reader.consume(500, 0.2):
+            if message.error() is None:
+                verdict = QualityVerdict.model_validate_json(message.value() or b"")
+                self.seen[verdict.image_id] += 1
+                self.latest[verdict.image_id] = verdict
+        return len(self.seen)
+
+    @property
+    def duplicates(self) -> int:
+        """Verdicts read beyond the first on each image."""
+        return sum(self.seen.values()) - len(self.seen)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for worker in self._workers:
+            worker.kill()
+        if self._reader is not None:
+            self._reader.close()
+
+
+class WorkerProcess:
+    """``iqa worker run`` as a process."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self.port = free_port()
+        self.log = log
+        command = [sys.executable, "-m", "worker.cli", "worker", "run"]
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                command, env={**os.environ, **environment, "IQA_HTTP__PORT": str(self.port)}, stderr=file
+            )
+
+    def metric(self, name: str) -> float:
+        """A metric without labels, 0 while the worker does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=2) as answer:
+                found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
+        except OSError:
+            return 0.0
+        return float(found.group(1)) if found else 0.0
+
+    def terminate(self) -> int:
+        """SIGTERM; gives the exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(60)
+
+    def wait(self) -> int:
+        """Until it ends by itself; gives the exit code."""
+        return self._process.wait(60)
+
+    def kill(self) -> None:
+        """SIGKILL: no drain, no leave."""
+        self._process.kill()
+        self._process.wait()
