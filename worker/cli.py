@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -46,6 +48,9 @@ def run_worker() -> None:
     settings = load_settings()
     configure_logs(settings.log_level)
     Worker(settings).run()
+    # Threads that outlasted the drain hang in somebody's web server; Python would wait for them before it ends.
+    logging.shutdown()
+    os._exit(0)
 
 
 @app.command()

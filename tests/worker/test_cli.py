@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 from tests.pictures import encode, photo
 from tests.worker.helpers import verdict
+from tests.worker.intake.servers import raw_server
 from tests.worker.stack import embedded_stack, read
 from worker import cli
 from worker.embedded.redis_server import LocalRedis
@@ -165,3 +168,29 @@ def test_worker_process_logs_json_and_drains_on_sigterm(wait_until: Callable[...
     assert (judged["event_id"], judged["image_id"]) == (event.event_id, "a1")
     assert lines[-1]["event"] == "stopped"
     assert lines[-1]["unpublished"] == 0
+
+
+def test_a_host_that_hangs_does_not_hold_the_process(wait_until: Callable[..., Any]) -> None:
+    """The drain has a budget; after it the process ends, whatever its threads wait for."""
+    arrived = threading.Event()
+
+    def behave(connection: socket.socket, over: threading.Event) -> None:
+        arrived.set()
+        over.wait(120)
+
+    with embedded_stack({}) as stack, raw_server(behave) as url:
+        environment = {
+            "IQA_KAFKA__BOOTSTRAP_SERVERS": stack.kafka,
+            "IQA_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
+            "IQA_FETCH__TOTAL_TIMEOUT_S": "120",
+            "IQA_WORKER__DRAIN_TIMEOUT_S": "0.2",
+            "IQA_HTTP__PORT": "0",
+        }
+        command = [sys.executable, "-m", "worker.cli", "worker", "run"]
+        with subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True) as process:
+            send_events(stack.settings(), [make_event(f"{url}/a.jpg", "a1")])
+            assert arrived.wait(60)
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(err.splitlines()[-1])["unpublished"] == 1

@@ -1,0 +1,61 @@
+# make demo, make test: all that a newcomer needs. Everything is installed into .venv; nothing needs root.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+KAFKA_LIBS := .kafka/libs
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-torch bench kafka lint format typecheck schemas clean
+
+help:  ## What there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "needs Python 3.11 or later; $(PYTHON) is another one: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp per set of packages: installed again only when pyproject.toml changes.
+$(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
+	@echo "installing the packages for '$*' into $(VENV), once"
+	$(PIP) -e '.[$*]'
+	@touch $@
+
+demo: $(VENV)/.installed-demo  ## Judge some thirty pictures end to end and show the verdicts
+	@$(BIN)/iqa demo
+
+test: $(VENV)/.installed-test  ## All tests but those of torch code; real servers are used where there are any
+	@$(BIN)/iqa engines fetch
+	$(BIN)/python -m pytest -m 'not torch' $(ARGS)
+
+test-torch: $(VENV)/.installed-test $(VENV)/.installed-train  ## Tests of torch code (installs torch: several GB)
+	@$(BIN)/iqa engines fetch
+	$(BIN)/python -m pytest -m torch tests/engines $(ARGS)
+
+bench: $(VENV)/.installed-test  ## Cost per picture and stage, as ratios within one run
+	@$(BIN)/iqa engines fetch
+	$(BIN)/python -m tests.benchmarks.stages
+
+kafka: $(KAFKA_LIBS)/.fetched  ## A real Kafka for the tests, from Maven Central (needs Java 17 and Maven)
+
+$(KAFKA_LIBS)/.fetched: tests/integration/kafka/pom.xml
+	mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(KAFKA_LIBS) -DincludeScope=runtime
+	@touch $@
+
+lint: $(VENV)/.installed-test  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-test  ## ruff, with its fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(VENV)/.installed-test  ## mypy --strict over code and tests
+	$(BIN)/mypy
+
+schemas: $(VENV)/.installed-test  ## Write the JSON Schemas of the contracts
+	$(BIN)/python -m worker.contracts.json_schemas
+
+clean:  ## Remove what was built or fetched here
+	rm -rf $(VENV) .kafka .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
