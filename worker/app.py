@@ -150,7 +150,7 @@ class Worker:
         if self._projection and self._started:
             self._projection.stop()
         self._telemetry.close()
-        log.info("stopped", unpublished=self._ledger.count)
+        log.info("stopped", unpublished=self._loop.unpublished)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         self._loop.on_commit(error, partitions)

@@ -33,13 +33,12 @@ POLL_S = 0.1
 SUSTAINED_S = 2.0
 """Pressure must last this long before partitions are paused: pausing throws away what was prefetched."""
 
-# The partition has moved on: its new owner reads from the last commit and publishes again. Nothing is lost.
+# The group is changing. What stays here is committed again afterwards; what goes is read again by its new owner.
 _MOVED = {
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.FENCED_INSTANCE_ID,
-    KafkaError._NO_OFFSET,  # noqa: SLF001 - the name that the library gives to "nothing new to commit"
 }
 
 
@@ -68,12 +67,15 @@ class ConsumerLoop:
         self._stop = threading.Event()
         self._paused = False
         self._full_since: float | None = None
-        self._uncommitted: dict[Partition, int] = {}
+        self._unconfirmed: dict[Partition, int] = {}
+        self._refused: dict[Partition, int] = {}
         self._assigned: set[Partition] = set()
         self.last_poll = time.monotonic()
         """When the loop last went round (monotonic seconds)."""
         self.joined = False
         """Whether the group has given an assignment, be it an empty one."""
+        self.unpublished = 0
+        """After ``run``: events that were taken and given back, since the drain's budget was over."""
 
     def stop(self) -> None:
         """Ask the loop to end; safe from signal handlers and other threads."""
@@ -100,28 +102,35 @@ class ConsumerLoop:
             self._drain(None)
             self._publisher.stop()
             self._commit(wait=True)
+            self.unpublished = self._ledger.count
             self._consumer.close()
 
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """The broker's answer to a commit; librdkafka calls this from within ``consume``."""
-        if error is None or error.code() in _MOVED:
-            return
-        # Tried again with the next commit. A later offset of the same partition makes the failed one pointless.
-        log.warning("commit_failed", error=error.str())
+        if error is not None and error.code() not in _MOVED:
+            log.warning("commit_failed", error=error.str())
         for partition in partitions:
-            self._uncommitted.setdefault(_key(partition), partition.offset)
+            key = _key(partition)
+            if self._unconfirmed.get(key) != partition.offset:
+                # A later offset of the same partition is on its way, or the partition was given away.
+                continue
+            del self._unconfirmed[key]
+            if error is not None or partition.error is not None:
+                self._refused[key] = partition.offset
 
     def _commit(self, partitions: list[Partition] | None = None, *, wait: bool = False) -> None:
         """Commit what is published. Only from this thread: a commit from another one starves while this one consumes."""
         prefix = self._ledger.published(partitions)
-        offsets = self._uncommitted | prefix.offsets
+        # Before partitions are given up, what was sent and not yet answered is sent once more.
+        offsets = (self._unconfirmed if wait else {}) | self._refused | prefix.offsets
         if not offsets:
             return
-        self._uncommitted = {}
+        self._refused = {}
+        self._unconfirmed |= offsets
         places = [TopicPartition(*key, offset) for key, offset in offsets.items()]
         try:
             if wait:
-                self._consumer.commit(offsets=places, asynchronous=False)
+                self.on_commit(None, self._consumer.commit(offsets=places, asynchronous=False))
             else:
                 self._consumer.commit(offsets=places, asynchronous=True)
         except KafkaException as error:
@@ -194,7 +203,11 @@ class ConsumerLoop:
 
     def _note(self, event: str, partitions: list[TopicPartition]) -> None:
         if event != "assigned":
-            self._assigned -= {_key(partition) for partition in partitions}
+            for key in map(_key, partitions):
+                self._assigned.discard(key)
+                # The broker takes a commit from any member: tried again now, it would set the new owner back.
+                self._unconfirmed.pop(key, None)
+                self._refused.pop(key, None)
         # Counted here: while the consumer closes, it may refuse to tell its assignment, and close would raise that.
         self._metrics.assigned.set(len(self._assigned))
         log.info("partitions", change=event, partitions=[f"{p.topic}/{p.partition}" for p in partitions])

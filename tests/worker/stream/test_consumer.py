@@ -1,0 +1,201 @@
+"""The consumer loop's own promises: bounds, commits, rebalances."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from tests.worker.helpers import make_settings
+from tests.worker.stack import PROPERTIES, produce
+from worker.embedded.broker import EmbeddedBroker
+from worker.errors import BrokerError
+from worker.settings import Settings
+from worker.stream.clients import make_consumer
+from worker.stream.consumer import ConsumerLoop, _check
+from worker.stream.ledger import Entry, Ledger
+from worker.stream.publisher import PublisherThread
+from worker.telemetry.metrics import Metrics
+
+Wait = Callable[..., Any]
+TOPIC = "image.uploads"
+
+
+class Marker:
+    """A publisher to which everything is durable at once."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def publish(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.ledger.mark_published(entry)
+
+
+class Loop:
+    """A consumer loop in a thread, whose handler does nothing until it is let."""
+
+    def __init__(self, settings: Settings, *, held: bool = False) -> None:
+        self.go = threading.Event()
+        if not held:
+            self.go.set()
+        self.handled: list[bytes] = []
+        self.ledger = Ledger()
+        self.metrics = Metrics()
+        publisher = PublisherThread(self.ledger, Marker(self.ledger), 0.02, self.metrics)  # type: ignore[arg-type]
+        publisher.start()
+        self.consumer = make_consumer(settings.kafka, settings.kafka.group_id)
+        self.pool = ThreadPoolExecutor(4)
+        self.loop = ConsumerLoop(
+            self.consumer, [TOPIC], self.ledger, publisher, self.pool, self.handle, settings.worker, self.metrics
+        )
+        self.thread = threading.Thread(target=self.loop.run)
+        self.thread.start()
+
+    def handle(self, message: Any, entry: Entry) -> None:
+        if self.ledger.begin(entry):
+            self.go.wait(30)
+            self.handled.append(message.value())
+            self.ledger.finish(entry, [])
+
+    def stop(self) -> None:
+        self.loop.stop()
+        self.go.set()
+        self.thread.join(30)
+        self.pool.shutdown()
+        assert not self.thread.is_alive()
+
+    def value(self, name: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name)
+
+
+@pytest.fixture
+def settings() -> Iterator[Settings]:
+    with EmbeddedBroker([TOPIC], 2) as broker:
+        yield make_settings(
+            kafka={"bootstrap_servers": broker.bootstrap_servers, "properties": PROPERTIES},
+            worker={"max_in_flight": 5, "drain_timeout_s": 10},
+        )
+
+
+def fill(settings: Settings, count: int) -> None:
+    for number in range(count):
+        produce(settings, str(number).encode(), str(number).encode())
+
+
+def committed(settings: Settings) -> int:
+    consumer = make_consumer(settings.kafka, settings.kafka.group_id)
+    try:
+        places = consumer.committed([TopicPartition(TOPIC, number) for number in range(2)], timeout=10)
+        return sum(max(0, place.offset) for place in places)
+    finally:
+        consumer.close()
+
+
+def test_never_more_in_flight_than_the_bound(settings: Settings, wait_until: Wait, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest waits in Kafka; under lasting pressure partitions are paused, and resumed when there is room again."""
+    monkeypatch.setattr("worker.stream.consumer.SUSTAINED_S", 0.3)
+    fill(settings, 12)
+    loop = Loop(settings, held=True)
+    try:
+        wait_until(lambda: loop.ledger.count == 5)
+        wait_until(lambda: loop.value("iqa_paused") == 1)
+        assert loop.ledger.count == 5
+        loop.go.set()
+        wait_until(lambda: len(loop.handled) == 12)
+        wait_until(lambda: loop.value("iqa_paused") == 0)
+    finally:
+        loop.stop()
+    assert sorted(loop.handled) == sorted(str(n).encode() for n in range(12))
+    assert committed(settings) == 12
+
+
+def test_a_second_worker_takes_over_what_the_first_has_not_finished(settings: Settings, wait_until: Wait) -> None:
+    """Partitions move while work is held up: the first drains, the second goes on; together they handle everything."""
+    fill(settings, 5)
+    first = Loop(settings, held=True)
+    wait_until(lambda: first.ledger.count)
+    second = Loop(settings)
+    try:
+        first.go.set()
+        wait_until(lambda: (first.value("iqa_assigned_partitions"), second.value("iqa_assigned_partitions")) == (1, 1))
+        fill(settings, 10)
+        wait_until(lambda: len(first.handled) + len(second.handled) >= 15)
+    finally:
+        first.stop()
+        second.stop()
+    # Nothing twice either: what the first one had in flight it finished and committed before it let go.
+    assert len(first.handled) + len(second.handled) == 15
+    assert committed(settings) == 15
+
+
+class Committer:
+    """Stands in for a consumer that never answers commits by itself."""
+
+    def __init__(self) -> None:
+        self.commits: list[dict[int, int]] = []
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition] | None:
+        self.commits.append({place.partition: place.offset for place in offsets})
+        return None if asynchronous else offsets
+
+
+def prepared() -> tuple[ConsumerLoop, Committer]:
+    """A loop that has published offset 6 of partition 0 and offset 8 of partition 1, and sent a commit of both."""
+    ledger, committer = Ledger(), Committer()
+    for partition, offset in ((0, 6), (1, 8)):
+        entry = ledger.add((TOPIC, partition), offset, 1)
+        ledger.begin(entry)
+        ledger.finish(entry, [])
+        ledger.mark_published(entry)
+    parts: tuple[Any, ...] = (None, None, lambda *_: None, make_settings().worker, Metrics())
+    loop = ConsumerLoop(cast("Consumer", committer), [TOPIC], ledger, *parts)
+    loop._commit()
+    assert committer.commits == [{0: 7, 1: 9}]
+    return loop, committer
+
+
+PLACES = [TopicPartition(TOPIC, 0, 7), TopicPartition(TOPIC, 1, 9)]
+
+
+@pytest.mark.parametrize("code", [KafkaError.REQUEST_TIMED_OUT, KafkaError.REBALANCE_IN_PROGRESS])
+def test_a_refused_commit_is_tried_again(code: int) -> None:
+    """Once, until it is refused again; and no more when it was taken."""
+    loop, committer = prepared()
+    loop.on_commit(KafkaError(code), PLACES)
+    loop._commit()
+    loop._commit()
+    assert committer.commits[1:] == [{0: 7, 1: 9}]
+    loop.on_commit(None, PLACES)
+    loop._commit(wait=True)
+    assert len(committer.commits) == 2
+
+
+def test_an_unanswered_commit_is_sent_again_before_leaving() -> None:
+    """Its answer would come too late to be heard."""
+    loop, committer = prepared()
+    loop._commit(wait=True)
+    loop._commit(wait=True)
+    assert committer.commits[1:] == [{0: 7, 1: 9}]
+
+
+def test_commits_are_not_repeated_for_partitions_given_away() -> None:
+    """The broker would take one from any member, and set the new owner back."""
+    loop, committer = prepared()
+    loop._note("lost", PLACES[:1])
+    loop.on_commit(KafkaError(KafkaError.REQUEST_TIMED_OUT), PLACES)
+    loop._commit()
+    assert committer.commits[1:] == [{1: 9}]
+
+
+def test_errors_in_the_stream() -> None:
+    """What passes is waited out; what does not ends the worker, so that another one starts."""
+    _check(KafkaError(KafkaError._PARTITION_EOF))
+    _check(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    with pytest.raises(BrokerError, match="cannot go on") as caught:
+        _check(KafkaError(KafkaError._FATAL, "fenced", fatal=True))
+    assert isinstance(caught.value.__cause__, KafkaException)
