@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,15 @@ def test_find_files(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     found = find_files([tmp_path / "b", tmp_path / "a.png"])
     assert [str(path.relative_to(tmp_path)) for path in found] == ["b/.hidden", "b/1.jpg", "b/2.jpg", "b/c/3.txt", "a.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    """A folder may hold anything."""
+    os.mkfifo(tmp_path / "pipe")
+    (answer,) = score_files(find_files([tmp_path]), make_settings())
+    assert answer.reason is not None
+    assert answer.reason.code == "file_unreadable"
 
 
 def test_a_path_that_is_not_there() -> None:

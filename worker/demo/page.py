@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from PIL import Image
 
 from worker.contracts.verdicts import QualityVerdict
+from worker.errors import PictureError
+from worker.intake.decode import decode
 from worker.table import why
 
 __all__ = ["Card", "make_page"]
 
 THUMBNAIL = (420, 300)
+MAX_PIXELS = 50_000_000
 
 STYLE = """
 :root { --high:#1a7f4b; --medium:#a86a00; --low:#b3261e; --none:#6b4fa0; color-scheme: light }
@@ -73,16 +76,14 @@ def _card(card: Card) -> str:
 
 
 def _thumbnail(data: bytes | None) -> str:
+    """The picture as the worker sees it: upright, first frame, transparent parts on white."""
     if data is None:
         return "no file"
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            small = image.convert("RGBA")
-    except Exception:  # broken files are part of the demo
+        small = Image.fromarray(decode(data, MAX_PIXELS).pixels)
+    except PictureError:
         return "not a picture"
     small.thumbnail(THUMBNAIL)
-    white = Image.new("RGBA", small.size, "white")
-    white.alpha_composite(small)
     buffer = io.BytesIO()
-    white.convert("RGB").save(buffer, "JPEG", quality=80)
+    small.save(buffer, "JPEG", quality=80)
     return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}">'

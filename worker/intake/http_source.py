@@ -112,7 +112,7 @@ class HttpSource:
         """The body behind ``url``, redirects followed.
 
         Raises:
-            FetchFailedError: with a code of ``docs`` in the worker's README; ``transient`` if trying again may help.
+            FetchFailedError: with a code that the worker's README lists; ``transient`` if trying again may help.
 
         """
         self._deadline.at = time.monotonic() + self._settings.total_timeout_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import stat
 import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -63,9 +64,12 @@ def read_file(path: Path, most: int) -> bytes:
 
     """
     try:
-        size = path.stat().st_size
-        if size > most:
-            raise FetchFailedError("too_many_bytes", f"{size} bytes, at most {most} are taken")
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            # A pipe would be waited for, a device read for ever.
+            raise FetchFailedError("file_unreadable", f"{path.name} is no regular file")
+        if found.st_size > most:
+            raise FetchFailedError("too_many_bytes", f"{found.st_size} bytes, at most {most} are taken")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise FetchFailedError("file_not_found", f"{path.name} does not exist") from error
