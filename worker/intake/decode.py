@@ -7,9 +7,13 @@ decoded. A JPEG must be whole: libjpeg would fill what is missing with grey and 
 from __future__ import annotations
 
 import io
+import math
 import re
+import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
@@ -20,12 +24,20 @@ from worker.errors import PictureError
 
 __all__ = ["DECODING", "Header", "Picture", "decode", "jpeg_is_whole", "probe"]
 
-DECODING = "upright-rgb-white-scaled1600@1"
+DECODING = "upright-rgb-white-scaled1600@2"
 """Names this module's behaviour inside fingerprints: raise it when equal bytes may give other pixels."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 SCALED_LONGEST = 1600
-"""JPEGs at least twice as long are decoded at a fraction that stays above this; other formats are shrunk below the double."""
+"""Pictures at least twice as long are decoded, or shrunk, by a whole factor to no less than this."""
+
+STRIP_ROWS = 1024
+"""Rows that are converted at a time."""
+
+LARGE_PIXELS = 12_000_000
+"""Larger pictures in formats that cannot be scaled while they are decoded take turns: 50 million pixels of WebP need 800 MB."""
+
+_LARGE = threading.Lock()
 
 ORIENTATION = 0x0112
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
@@ -89,7 +101,11 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     jpeg = header.format in {"JPEG", "MPO"}
     if jpeg and not jpeg_is_whole(data):
         raise PictureError("truncated", "the JPEG ends before its end marker")
-    pixels = _decode_jpeg(data, header) if jpeg and header.mode in {"RGB", "L"} else _decode_pillow(data)
+    if jpeg and header.mode in {"RGB", "L"}:
+        pixels = _decode_jpeg(data, header)
+    else:
+        with _LARGE if header.width * header.height > LARGE_PIXELS else nullcontext():
+            pixels = _decode_pillow(data)
     turned = header.orientation >= 5
     return Picture(
         pixels=np.ascontiguousarray(_upright(fit_longest(pixels, 2 * SCALED_LONGEST), header.orientation)),
@@ -153,6 +169,10 @@ def _decode_jpeg(data: bytes, header: Header) -> NDArray[np.uint8]:
 def _decode_pillow(data: bytes) -> NDArray[np.uint8]:
     with _open(data) as image:
         try:
+            if image.format == "JPEG":
+                # Scaled by the decoder itself, as far as that goes.
+                side = SCALED_LONGEST / max(image.size)
+                image.draft(None, (math.ceil(image.width * side), math.ceil(image.height * side)))
             image.load()
             return _to_rgb(image)
         except MemoryError:
@@ -163,9 +183,26 @@ def _decode_pillow(data: bytes) -> NDArray[np.uint8]:
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """RGB, shrunk by a whole factor if it is large; strip by strip, since whole copies of a large picture add up."""
+    factor = max(1, max(image.size) // SCALED_LONGEST)
+    strip = STRIP_ROWS // factor * factor
+    parts = [
+        _shrink(_strip_to_rgb(image.crop((0, top, image.width, min(top + strip, image.height)))), factor)
+        for top in range(0, image.height, strip)
+    ]
+    return np.concatenate(parts)
+
+
+def _shrink(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    if factor == 1:
+        return pixels
+    size = (math.ceil(pixels.shape[1] / factor), math.ceil(pixels.shape[0] / factor))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _strip_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image)
-        eight = np.clip(grey // 256, 0, 255).astype(np.uint8)
+        eight = np.clip(np.asarray(image) // 256, 0, 255).astype(np.uint8)
         return np.repeat(eight[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         layer = image.convert("RGBA")

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -188,3 +189,18 @@ def test_flipped_bytes_give_a_picture_or_a_reason(seed: bytes, flips: list[tuple
         assert error.code in {"not_an_image", "too_many_pixels", "truncated", "damaged"}
     else:
         assert picture.pixels.ndim == 3
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGBA"), ("WEBP", "RGB"), ("GIF", "P"), ("JPEG", "CMYK"), ("JPEG", "RGB")])
+def test_large_pictures_are_shrunk_the_same_in_every_format(kind: str, mode: str) -> None:
+    """By a whole factor, strip by strip, without a seam: close to shrinking the whole at once, and never below 1,600."""
+    smooth = photo(500, 370).resize((5003, 3701), Image.Resampling.BICUBIC)
+    whole = np.asarray(smooth.resize((1668, 1234), Image.Resampling.BOX), dtype=np.float32)
+    picture = decode(encode(smooth.convert(mode), kind, **({"quality": 95} if kind in {"JPEG", "WEBP"} else {})), 50_000_000)
+    assert (picture.width, picture.height) == (5003, 3701)
+    assert 1600 <= max(picture.pixels.shape) <= 3200
+    found = cv2.resize(picture.pixels, (1668, 1234), interpolation=cv2.INTER_AREA).astype(np.float32)
+    rows = np.abs(found - whole).mean(axis=(1, 2))
+    # Palettes and CMYK lose some colour everywhere; a seam would show as single rows that differ more.
+    assert rows.mean() < 12
+    assert rows.max() < rows.mean() + 4
