@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 KAFKA_LIBS := .kafka/libs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch bench kafka lint format typecheck schemas clean
+.PHONY: help demo test test-torch parity-mmocr bench kafka lint format typecheck schemas clean
 
 help:  ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,7 +31,19 @@ test: $(VENV)/.installed-test  ## All tests but those of torch code; real server
 
 test-torch: $(VENV)/.installed-test $(VENV)/.installed-train  ## Tests of torch code (installs torch: several GB)
 	@$(BIN)/iqa engines fetch
-	$(BIN)/python -m pytest -m torch tests/engines $(ARGS)
+	$(BIN)/python -m pytest -m torch tests/engines tests/worker/test_mmocr.py $(ARGS)
+
+parity-mmocr: $(VENV)/.installed-test $(VENV)/.installed-train .venv-mmocr/.installed  ## Compare with the real MMOCR 1.0.1 (1.5 GB, minutes)
+	$(BIN)/python -m tests.parity.prepare .cache/parity
+	.venv-mmocr/bin/python -W ignore tests/parity/reference.py .cache/parity
+	$(BIN)/python -m tests.parity.compare .cache/parity
+
+# MMOCR's last release wants old packages: they never meet the worker's.
+.venv-mmocr/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-mmocr
+	.venv-mmocr/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0 numpy==1.26.4 \
+		opencv-python==4.11.0.86 mmengine==0.10.7 mmcv-lite==2.0.1 mmdet==3.1.0 mmocr==1.0.1
+	@touch $@
 
 bench: $(VENV)/.installed-test  ## Cost per picture and stage, as ratios within one run
 	@$(BIN)/iqa engines fetch

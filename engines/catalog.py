@@ -48,6 +48,11 @@ class QualityInput(_Strict):
 class DetectionInput(_Strict):
     """A DB text detector: its input (N x 3 x H x W, normalised) and the thresholds of its post-processing.
 
+    Pictures are scaled, ratio kept, until the longest side is at most ``longest_side`` and, if given, the shortest at most
+    ``shortest_side``; small ones are enlarged only if ``enlarge`` says so. ``interpolation`` is how they are shrunk.
+
+    ``region`` is what the paper's offset is computed from: the contour's smallest rectangle, or (MMOCR) the contour itself,
+    simplified by ``epsilon_ratio`` of its length. ``min_side`` bounds the rectangle before it is grown, the contour's after.
     ``unclip_ratio`` grows regions for reading, ``extent_ratio`` for measuring area; both are the ratio of the paper's formula.
     """
 
@@ -56,7 +61,12 @@ class DetectionInput(_Strict):
     mean: Triple
     std: Triple
     longest_side: int = Field(ge=32)
+    shortest_side: int | None = Field(default=None, ge=32)
+    enlarge: bool = False
+    interpolation: Literal["area", "linear"] = "area"
     multiple: int = Field(default=32, ge=1)
+    region: Literal["rectangle", "contour"] = "rectangle"
+    epsilon_ratio: float = Field(default=0.01, gt=0)
     mask_threshold: float = Field(gt=0, lt=1)
     min_score: float = Field(gt=0, lt=1)
     unclip_ratio: float = Field(gt=0)
@@ -66,16 +76,24 @@ class DetectionInput(_Strict):
 
 
 class RecognitionInput(_Strict):
-    """A CTC recogniser: line height, widest line in pixels at that height, and where its characters come from."""
+    """A CTC recogniser: line height, widest line in pixels at that height, and where its characters come from.
+
+    ``fit`` says how widths become multiples: zeros on the right, or (MMOCR) stretching. ``blank`` is the blank's place among
+    the classes; ``space`` whether a class for the space follows the dictionary.
+    """
 
     kind: Literal["text_recognition"]
-    colour: Literal["RGB", "BGR"]
+    colour: Literal["RGB", "BGR", "GREY"]
     mean: Triple
     std: Triple
     height: int = Field(ge=8)
     min_width: int = Field(ge=8)
     max_width: int = Field(ge=32)
     multiple: int = Field(default=8, ge=1)
+    fit: Literal["pad", "stretch"] = "pad"
+    interpolation: Literal["area", "linear"] = "area"
+    blank: Literal["first", "last"] = "first"
+    space: bool = True
     dictionary_metadata: str
     min_confidence: float = Field(ge=0, le=1)
 
@@ -106,6 +124,7 @@ class Manifest(_Strict):
     file: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     source: Source | None = None
+    imported: bool = False
     input: Annotated[QualityInput | DetectionInput | RecognitionInput, Field(discriminator="kind")]
     output: str
     training_data: str
@@ -125,24 +144,30 @@ class Manifest(_Strict):
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def manifest_names() -> list[str]:
-    """Names of all engines that have a manifest."""
-    entries = (resources.files("engines") / "manifests").iterdir()
-    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
+def manifest_names(directory: Path | None = None) -> list[str]:
+    """Names of all engines that have a manifest: those that ship, and those that were imported into ``directory``."""
+    return sorted(_manifests(directory))
 
 
-def load_manifest(name: str) -> Manifest:
-    """The manifest of engine ``name``.
+def _manifests(directory: Path | None) -> dict[str, Path]:
+    folders = [directory.expanduser()] if directory else []
+    # What ships comes last: an imported engine cannot take its name.
+    folders.append(Path(str(resources.files("engines") / "manifests")))
+    return {file.stem: file for folder in folders if folder.is_dir() for file in folder.glob("*.yaml")}
+
+
+def load_manifest(name: str, directory: Path | None = None) -> Manifest:
+    """The manifest of engine ``name``, shipped or imported into ``directory``.
 
     Raises:
         ManifestError: there is none of that name, or a field is missing, unknown or out of range.
 
     """
-    file = resources.files("engines") / "manifests" / f"{name}.yaml"
-    if name not in manifest_names():
-        raise ManifestError(f"no engine {name!r}; there are: {', '.join(manifest_names())}")
+    files = _manifests(directory)
+    if name not in files:
+        raise ManifestError(f"no engine {name!r}; there are: {', '.join(sorted(files))}")
     try:
-        return Manifest.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return Manifest.model_validate(yaml.safe_load(files[name].read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValidationError) as error:
         raise ManifestError(f"manifest of engine {name}: {' '.join(str(error).split())}") from error
 
@@ -159,13 +184,13 @@ def file_sha256(path: Path) -> str:
 
 
 def verified_file(manifest: Manifest, directory: Path) -> Path:
-    """Where the engine's file lies: shipped, or fetched into ``directory``; its hash has been checked.
+    """Where the engine's file lies: shipped, or fetched or imported into ``directory``; its hash has been checked.
 
     Raises:
         EngineMissingError: it is absent, or its hash is not the manifest's.
 
     """
-    path = (directory if manifest.source else shipped_weights()) / manifest.file
+    path = (directory if manifest.source or manifest.imported else shipped_weights()) / manifest.file
     if not path.is_file():
         raise EngineMissingError(f"engine {manifest.label}: {path} is missing; run `iqa engines fetch`")
     if file_sha256(path) != manifest.sha256:

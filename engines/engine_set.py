@@ -70,7 +70,7 @@ def load_engines(names: EngineNames, directory: Path, runtime: Runtime) -> Engin
     """
     directory = directory.expanduser()
     quality, detection, recognition = (
-        load_manifest(name) for name in (names.quality, names.text_detection, names.text_recognition)
+        load_manifest(name, directory) for name in (names.quality, names.text_detection, names.text_recognition)
     )
     return EngineSet(
         quality=QualityEngine(quality, runtime.load(verified_file(quality, directory))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EngineError", "EngineMissingError", "FetchError", "GoldenError", "ManifestError"]
+__all__ = ["CheckpointError", "EngineError", "EngineMissingError", "FetchError", "GoldenError", "ManifestError"]
 
 
 class EngineError(RuntimeError):
@@ -19,6 +19,10 @@ class EngineMissingError(EngineError):
 
 class GoldenError(EngineError):
     """An engine no longer answers as recorded. Do not serve: find out what changed (file, runtime, processor)."""
+
+
+class CheckpointError(EngineError):
+    """A checkpoint cannot be imported. The message names the first tensor, or the line, that does not fit."""
 
 
 class FetchError(EngineError):

@@ -10,7 +10,6 @@ and width are dynamic.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,21 +19,31 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.catalog import file_sha256
+from engines.errors import CheckpointError
 from engines.models.hyperiqa import HyperIQA
+from engines.models.tracing import trace
 from engines.preprocess import quality_input
 from engines.verify import golden_picture
 
 __all__ = ["average_checkpoints", "export_onnx", "halve_weights", "main"]
 
-OPSET = 17
 GOLDEN = ("quality_sharp.png", "quality_blurred.png")
 
 
 def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
-    """The mean of the moving averages in training checkpoints, ready for inference."""
-    states = [torch.load(path, weights_only=True)["average"] for path in paths]
+    """The mean of the moving averages in training checkpoints, ready for inference.
+
+    Raises:
+        CheckpointError: they are of different backbones.
+
+    """
+    files = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
+    backbone = files[0].get("backbone", "resnet18")
+    if any(file.get("backbone", "resnet18") != backbone for file in files):
+        raise CheckpointError("checkpoints of different backbones have no mean")
+    states = [file["average"] for file in files]
     mean = {key: sum(state[key].double() for state in states) / len(states) for key in states[0]}
-    model = HyperIQA()
+    model = HyperIQA(backbone)
     # Rounded to what will be stored, so that scores measured in torch are those of the shipped file.
     model.load_state_dict({key: value.half().float() for key, value in mean.items()})
     return model.eval()
@@ -42,20 +51,8 @@ def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
 
 def export_onnx(model: HyperIQA, path: Path) -> None:
     """Write ``model`` to ``path``: input ``picture`` (N x 3 x H x W), output ``score`` (N)."""
-    with tempfile.TemporaryDirectory() as folder:
-        single = Path(folder) / "single.onnx"
-        # The tracing exporter: the network has no control flow, and its graph stays as plain as the module.
-        torch.onnx.export(
-            model,
-            (torch.zeros(2, 3, 96, 128),),
-            str(single),
-            input_names=["picture"],
-            output_names=["score"],
-            dynamic_axes={"picture": {0: "n", 2: "h", 3: "w"}, "score": {0: "n"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-        graph = halve_weights(onnx.load(single))
+    axes = {"picture": {0: "n", 2: "h", 3: "w"}, "score": {0: "n"}}
+    graph = halve_weights(trace(model, torch.zeros(2, 3, 96, 128), ("picture", "score"), axes))
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
 

@@ -56,10 +56,10 @@ def pad_to_least(pixels: Pixels, shortest: int) -> Pixels:
 
 def normalise(
     pixels: NDArray[Any],
-    mean: tuple[float, float, float] = IMAGENET_MEAN,
-    std: tuple[float, float, float] = IMAGENET_STD,
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
 ) -> NDArray[np.float32]:
-    """Turn H x W x 3 uint8 into 1 x 3 x H x W float32: divided by 255, minus ``mean``, over ``std`` per channel."""
+    """Turn H x W x C uint8 into 1 x C x H x W float32: divided by 255, minus ``mean``, over ``std`` per channel."""
     scale = (1.0 / (255.0 * np.asarray(std))).astype(np.float32)
     shift = (np.asarray(mean) / np.asarray(std)).astype(np.float32)
     planes = pixels.transpose(2, 0, 1).astype(np.float32)
@@ -68,6 +68,6 @@ def normalise(
     return planes[None]
 
 
-def quality_input(pixels: Pixels) -> NDArray[np.float32]:
+def quality_input(pixels: Pixels, longest: int = LONGEST_SIDE) -> NDArray[np.float32]:
     """The quality network's input, 1 x 3 x H x W float32, for one RGB picture (H x W x 3, uint8)."""
-    return normalise(pad_to_least(fit_longest(pixels, LONGEST_SIDE), SHORTEST_SIDE))
+    return normalise(pad_to_least(fit_longest(pixels, longest), SHORTEST_SIDE))

@@ -6,6 +6,7 @@ read one by one at their own width: on a CPU batches gain nothing, and a line's 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,8 +46,8 @@ class TextRecogniser:
         characters = network.metadata.get(self._input.dictionary_metadata)
         if not characters:
             raise ManifestError(f"engine {manifest.label}: no dictionary {self._input.dictionary_metadata!r} in its metadata")
-        # Class 0 is the blank; the space comes after the dictionary.
-        self._classes = ["", *characters.split("\n"), " "]
+        letters = [*characters.split("\n"), *([" "] if self._input.space else [])]
+        self._classes = ["", *letters] if self._input.blank == "first" else [*letters, ""]
 
     def read(self, pixels: NDArray[np.uint8], quad: Quad) -> Line | None:
         """The line under ``quad`` of an RGB picture (H x W x 3, uint8), or ``None`` if it cannot be read with confidence.
@@ -62,17 +63,34 @@ class TextRecogniser:
         """The text on one upright line (H x W x 3, uint8, RGB)."""
         limits = self._input
         height, width = crop.shape[:2]
-        scaled = max(1, min(limits.max_width, round(width * limits.height / height)))
-        interpolation = cv2.INTER_AREA if height > limits.height else cv2.INTER_LINEAR
-        line = cv2.resize(crop, (scaled, limits.height), interpolation=interpolation)
-        ordered = line if limits.colour == "RGB" else line[:, :, ::-1]
-        batch = normalise(ordered, limits.mean, limits.std)
-        total = max(limits.min_width, scaled + -scaled % limits.multiple)
+        scaled, total = self._widths(width * limits.height / height)
+        by_area = height > limits.height and limits.interpolation == "area"
+        interpolation = cv2.INTER_AREA if by_area else cv2.INTER_LINEAR
+        line = cv2.resize(_ordered(crop, limits), (scaled, limits.height), interpolation=interpolation)
+        line = line.reshape(limits.height, scaled, -1)
+        channels = line.shape[2]
+        batch = normalise(line, limits.mean[:channels], limits.std[:channels])
         return decode_ctc(self._network.run(np.pad(batch, ((0, 0), (0, 0), (0, 0), (0, total - scaled))))[0], self._classes)
+
+    def _widths(self, width: float) -> tuple[int, int]:
+        """What a line of that exact width is scaled to, and what it is then padded to."""
+        limits = self._input
+        if limits.fit == "pad":
+            scaled = max(1, min(limits.max_width, round(width)))
+            return scaled, max(limits.min_width, scaled + -scaled % limits.multiple)
+        stretched = round(max(limits.min_width, min(limits.max_width, math.ceil(width))) / limits.multiple) * limits.multiple
+        return stretched, stretched
+
+
+def _ordered(crop: NDArray[np.uint8], limits: RecognitionInput) -> NDArray[np.uint8]:
+    """RGB in the order, or the grey, that the network was trained on."""
+    if limits.colour == "GREY":
+        return np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    return crop if limits.colour == "RGB" else np.ascontiguousarray(crop[:, :, ::-1])
 
 
 def decode_ctc(probabilities: NDArray[np.float32], classes: Sequence[str]) -> Line:
-    """Decode T x C class probabilities; class 0 is the blank.
+    """Decode T x C class probabilities; the blank is the class without a character.
 
     Raises:
         ManifestError: the network has another number of classes than the dictionary.
@@ -81,7 +99,7 @@ def decode_ctc(probabilities: NDArray[np.float32], classes: Sequence[str]) -> Li
     if probabilities.shape[1] != len(classes):
         raise ManifestError(f"the recogniser has {probabilities.shape[1]} classes, its dictionary {len(classes)}")
     best = probabilities.argmax(axis=1)
-    kept = (best != 0) & (best != np.concatenate([[-1], best[:-1]]))
+    kept = (best != classes.index("")) & (best != np.concatenate([[-1], best[:-1]]))
     if not kept.any():
         return Line("", 0.0)
     confidence = probabilities[kept, best[kept]].mean()

@@ -1,4 +1,4 @@
-"""hyperIQA on ResNet-18, as a torch module.
+"""hyperIQA on ResNet-18 or ResNet-50, as a torch module.
 
 Su, Yan, Zhu, Zhang, Ge, Sun, Zhang: "Blindly Assess Image Quality in the Wild Guided by a Self-Adaptive Hyper Network",
 CVPR 2020. The idea kept from the paper: what a picture shows decides how its quality is judged. A trunk describes the content;
@@ -13,63 +13,28 @@ Where the head departs from the paper, and why:
   export has dynamic batch, height and width.
 - **Weights are a base plus an offset.** The paper generates weights outright from 10,000 photos. With under a thousand, a
   learnt base plus a generated offset that starts at zero trains stably: the network begins as an ordinary head.
+- **Tones are counted.** A trunk that learnt to recognise things is blind to exposure: that is what made it good. A histogram
+  of the input joins the distortion features, so that darkness, clipping and colour casts are seen as such.
 - **Bounded output.** A sigmoid keeps scores within 0-100; the paper's output is unbounded.
-- **ResNet-18, batch norm folded.** The published article's choice of trunk. Parameter names are torchvision's; batch norm is
-  folded into convolutions with biases, since the starting weights come so and fine-tuning keeps its statistics frozen anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["HyperIQA", "ResNet18Trunk", "fold_batch_norm"]
+from engines.models.resnet import Backbone, ResNetTrunk
+from engines.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
-CHANNELS = (64, 128, 256, 512)
-TARGET_WIDTHS = (224, 112, 56, 28, 14, 1)
+__all__ = ["HyperIQA"]
 
-
-class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut (He et al., 2016), batch norm folded."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1)
-        shortcut = stride != 1 or inputs != outputs
-        self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride)) if shortcut else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W in, N x outputs x H/stride x W/stride out."""
-        identity = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.conv2(F.relu(self.conv1(x))) + identity)
-
-
-class ResNet18Trunk(nn.Module):
-    """ResNet-18 without its classifier; returns the maps of all four stages (strides 4, 8, 16, 32)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
-        widths = (64, *CHANNELS)
-        for stage in range(1, 5):
-            inputs, outputs = widths[stage - 1], widths[stage]
-            blocks = nn.Sequential(BasicBlock(inputs, outputs, 1 if stage == 1 else 2), BasicBlock(outputs, outputs, 1))
-            self.add_module(f"layer{stage}", blocks)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Four maps of 64, 128, 256 and 512 channels for normalised RGB, N x 3 x H x W."""
-        x = self.maxpool(F.relu(self.conv1(x)))
-        maps = []
-        for stage in range(1, 5):
-            x = self.get_submodule(f"layer{stage}")(x)
-            maps.append(x)
-        return maps
+STAGE_FEATURES = 56
+TONE_FEATURES = 32
+TARGET_WIDTHS = (4 * STAGE_FEATURES + TONE_FEATURES, 112, 56, 28, 14, 1)
+BINS = 10
 
 
 def mean_and_deviation(x: Tensor) -> Tensor:
@@ -91,6 +56,28 @@ class LocalDistortion(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pooled = torch.cat([mean_and_deviation(x), mean_and_deviation(F.relu(self.conv(x)))], dim=1)
         return self.fc(self.norm(pooled))
+
+
+class ToneHistogram(nn.Module):
+    """How bright and how coloured: a soft histogram of each channel, N x 3 x H x W (normalised RGB) to N x outputs."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3 * BINS, outputs)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+
+    def shares(self, x: Tensor) -> Tensor:
+        """N x 3 x BINS: share of each tone from black to white, neighbouring bins sharing what lies between them."""
+        tones = F.avg_pool2d(x.float(), 2) * self.std + self.mean
+        # The share above each bin; clamping and averaging is all it takes, and exports as plain operators.
+        above = [((BINS - 1) * tones - k).clamp(0, 1).mean(dim=(2, 3)) for k in range(BINS - 1)]
+        cumulative = torch.stack([torch.ones_like(above[0]), *above, torch.zeros_like(above[0])], dim=2)
+        return cumulative[:, :, :-1] - cumulative[:, :, 1:]
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Roots spread out small shares (Hellinger), which is where a clipped sky differs from a lamp.
+        return F.relu(self.fc(torch.sqrt(self.shares(x).clamp(min=0).flatten(1) + 1e-4)))
 
 
 class GeneratedLinear(nn.Module):
@@ -115,13 +102,14 @@ class GeneratedLinear(nn.Module):
 class HyperIQA(nn.Module):
     """Normalised RGB, N x 3 x H x W (both sides at least 32), to opinion scores, N, 0-100, higher is better."""
 
-    def __init__(self, content: int = 48, dropout: float = 0.2) -> None:
+    def __init__(self, backbone: Backbone = "resnet18", content: int = 48, dropout: float = 0.2) -> None:
         super().__init__()
-        self.backbone = ResNet18Trunk()
-        features = TARGET_WIDTHS[0] // len(CHANNELS)
-        self.local = nn.ModuleList(LocalDistortion(channels, features) for channels in CHANNELS)
+        self.backbone = ResNetTrunk(backbone)
+        channels = self.backbone.channels
+        self.local = nn.ModuleList(LocalDistortion(count, STAGE_FEATURES) for count in channels)
+        self.tones = ToneHistogram(TONE_FEATURES)
         self.content = nn.Sequential(
-            nn.LayerNorm(2 * CHANNELS[-1]), nn.Linear(2 * CHANNELS[-1], content), nn.ReLU(), nn.Dropout(dropout)
+            nn.LayerNorm(2 * channels[-1]), nn.Linear(2 * channels[-1], content), nn.ReLU(), nn.Dropout(dropout)
         )
         self.dropout = nn.Dropout(dropout)
         pairs = pairwise(TARGET_WIDTHS)
@@ -132,29 +120,10 @@ class HyperIQA(nn.Module):
         maps = self.backbone(x)
         content = self.content(mean_and_deviation(maps[-1]))
         features = [module(stage) for module, stage in zip(self.local, maps, strict=True)]
-        y = self.dropout(torch.cat(features, dim=1))[:, :, None]
+        y = self.dropout(torch.cat([*features, self.tones(x)], dim=1))[:, :, None]
         for index, layer in enumerate(self.target):
             y = layer(y, content)
             if index + 1 < len(self.target):
                 # The paper's sigmoid saturates with a base of unit gain; the leaky form keeps gradients alive.
                 y = F.leaky_relu(y, 0.1)
         return 100.0 * torch.sigmoid(y[:, 0, 0])
-
-
-def fold_batch_norm(state: Mapping[str, Tensor], eps: float = 1e-5) -> dict[str, Tensor]:
-    """A torchvision ResNet-18 state dict with every batch norm folded into the convolution before it.
-
-    Entries of the classifier (``fc``) are dropped; convolutions that are missing from ``state`` stay missing.
-    """
-    pairs = {"conv1": "bn1", "conv2": "bn2", "downsample.0": "downsample.1"}
-    folded: dict[str, Tensor] = {}
-    for key, weight in state.items():
-        if not key.endswith(".weight") or weight.dim() != 4:
-            continue
-        name = key.removesuffix(".weight")
-        conv = next(suffix for suffix in pairs if name.endswith(suffix))
-        norm = name.removesuffix(conv) + pairs[conv]
-        gain = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + eps)
-        folded[key] = weight * gain[:, None, None, None]
-        folded[f"{name}.bias"] = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * gain
-    return folded

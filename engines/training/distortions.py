@@ -1,8 +1,9 @@
 """Synthetic defects with a documented severity, for training and for tests.
 
 Every distortion takes an RGB picture (H x W x 3, uint8), a severity from 0 (nothing visible) to 1 (ruined), and a generator
-for its random parts, and returns a picture of the same shape. Sizes of blurs are relative to the longest side, so that a
-severity means the same on every picture.
+for its random parts, and returns a picture of the same shape. Each docstring gives the scale. Sizes of blurs and blocks are
+relative to the longest side, so that a severity means the same on every picture. The kinds are those of TID2013 (Ponomarenko
+et al., 2015) and KADID-10k (Lin et al., 2019) that phones, apps and scanners make.
 """
 
 from __future__ import annotations
@@ -13,14 +14,30 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DISTORTIONS", "Distortion"]
+__all__ = ["DISTORTIONS", "Distortion", "coded"]
 
 Pixels = NDArray[np.uint8]
 Distortion = Callable[[Pixels, float, np.random.Generator], Pixels]
+GAMMA = 2.2
 
 
 def _to_pixels(values: NDArray[np.floating]) -> Pixels:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def coded(pixels: Pixels, quality: int, extension: str = ".jpg") -> Pixels:
+    """RGB ``pixels`` after a round through JPEG or WebP (``extension``) at ``quality`` (1-100).
+
+    Raises:
+        ValueError: ``pixels`` is not H x W x 3 uint8.
+
+    """
+    flag = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".webp": cv2.IMWRITE_WEBP_QUALITY}[extension]
+    done, data = cv2.imencode(extension, np.ascontiguousarray(pixels[:, :, ::-1]), [flag, quality])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if done else None
+    if decoded is None:
+        raise ValueError(f"the picture cannot be coded as {extension}: it must be H x W x 3 uint8")
+    return np.ascontiguousarray(decoded[:, :, ::-1], dtype=np.uint8)
 
 
 def gaussian_blur(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
@@ -51,39 +68,78 @@ def motion_blur(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pi
 
 
 def gaussian_noise(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
-    """Sensor noise; the deviation grows to 70 of 255."""
+    """Sensor noise, each channel alone; the deviation grows to 70 of 255."""
     noise = rng.standard_normal(pixels.shape, dtype=np.float32)
     return _to_pixels(pixels + 70.0 * severity * noise)
 
 
+def grain(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Noise in brightness alone, in grains of 1-3 px, as old films have it; the deviation grows to 70 of 255."""
+    height, width = pixels.shape[:2]
+    size = int(rng.integers(1, 4))
+    coarse = rng.standard_normal((-(-height // size), -(-width // size), 1), dtype=np.float32)
+    noise = coarse.repeat(size, axis=0).repeat(size, axis=1)[:height, :width]
+    return _to_pixels(pixels + 70.0 * severity * noise)
+
+
+def shot_noise(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Too few photons: Poisson noise, from 2,000 for white (hardly visible) down to 4."""
+    photons = 2000.0 * (4.0 / 2000.0) ** severity
+    return _to_pixels(rng.poisson(pixels / 255.0 * photons) * (255.0 / photons))
+
+
+def impulse_noise(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Salt and pepper: up to 25 % of all pixels are black or white."""
+    draw = rng.random(pixels.shape[:2], dtype=np.float32)
+    share = 0.25 * severity
+    noisy = pixels.copy()
+    noisy[draw < share / 2] = 0
+    noisy[draw > 1 - share / 2] = 255
+    return noisy
+
+
 def jpeg(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     """JPEG compression; quality falls from 95 to 3 (geometric)."""
-    quality = round(95.0 * (3.0 / 95.0) ** severity)
-    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if done else None
-    if decoded is None:
-        raise ValueError("the picture cannot be JPEG coded: it must be H x W x 3 uint8")
-    return np.asarray(decoded, dtype=np.uint8)
+    return coded(pixels, round(95.0 * (3.0 / 95.0) ** severity))
+
+
+def webp(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """WebP of a picture shrunk by up to 4 and enlarged again: quality falls from 95 to 1 (geometric)."""
+    height, width = pixels.shape[:2]
+    quality = max(1, round(95.0 * (1.0 / 95.0) ** severity))
+    # WebP's worst is mild beside JPEG's: thumbnail services get to ruin by shrinking as well.
+    share = 1.0 - 0.75 * severity
+    size = (max(16, round(width * share)), max(16, round(height * share)))
+    small = coded(np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8), quality, ".webp")
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
 def darken(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     """Under-exposure by up to 4.5 stops in linear light, with the noise of a sensor that sees little."""
     gain = 2.0 ** (-4.5 * severity)
-    linear = (pixels / 255.0) ** 2.2 * gain
+    linear = (pixels / 255.0) ** GAMMA * gain
     noise = 4.0 * severity * rng.standard_normal(pixels.shape, dtype=np.float32)
-    return _to_pixels(255.0 * linear ** (1 / 2.2) + noise)
+    return _to_pixels(255.0 * linear ** (1 / GAMMA) + noise)
 
 
 def overexpose(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     """Over-exposure by up to 3.5 stops in linear light; highlights clip."""
-    linear = (pixels / 255.0) ** 2.2 * 2.0 ** (3.5 * severity)
-    return _to_pixels(255.0 * np.clip(linear, 0, 1) ** (1 / 2.2))
+    linear = (pixels / 255.0) ** GAMMA * 2.0 ** (3.5 * severity)
+    return _to_pixels(255.0 * np.clip(linear, 0, 1) ** (1 / GAMMA))
 
 
 def flatten_contrast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     """Contrast lost by up to 92 %, around the picture's own mean."""
     mean = pixels.mean(axis=(0, 1), keepdims=True)
     return _to_pixels(mean + (pixels - mean) * (1.0 - 0.92 * severity))
+
+
+def colour_cast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """A wrong white balance: channels gain and lose up to 3 stops in linear light, towards a random hue."""
+    angle = rng.uniform(0, 2 * np.pi)
+    stops = 3.0 * severity * np.cos(angle + np.array([0.0, 2.0, 4.0]) * np.pi / 3)
+    linear = (pixels / 255.0) ** GAMMA * 2.0**stops
+    return _to_pixels(255.0 * np.clip(linear, 0, 1) ** (1 / GAMMA))
 
 
 def pixelate(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
@@ -95,14 +151,45 @@ def pixelate(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixel
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
 
-DISTORTIONS: dict[str, Distortion] = {
+def banding(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Too few tones: levels per channel fall from 64 to 2 (geometric)."""
+    levels = 64.0 * (2.0 / 64.0) ** severity
+    step = 255.0 / (max(2, round(levels)) - 1)
+    return _to_pixels(np.rint(pixels / step) * step)
+
+
+SINGLE: dict[str, Distortion] = {
     "gaussian_blur": gaussian_blur,
     "lens_blur": lens_blur,
     "motion_blur": motion_blur,
     "gaussian_noise": gaussian_noise,
+    "grain": grain,
+    "shot_noise": shot_noise,
+    "impulse_noise": impulse_noise,
     "jpeg": jpeg,
+    "webp": webp,
     "darken": darken,
     "overexpose": overexpose,
     "flatten_contrast": flatten_contrast,
+    "colour_cast": colour_cast,
     "pixelate": pixelate,
+    "banding": banding,
 }
+# In the order in which light, lens, sensor and coder do their harm.
+CHAINS = (
+    ("motion_blur", "gaussian_noise", "jpeg"),
+    ("darken", "shot_noise", "jpeg"),
+    ("lens_blur", "overexpose", "webp"),
+    ("gaussian_blur", "flatten_contrast", "jpeg"),
+    ("colour_cast", "gaussian_noise", "jpeg"),
+)
+
+
+def several(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Three defects one after the other, a random chain of ``CHAINS``, each at 0.65 of the severity."""
+    for kind in CHAINS[int(rng.integers(len(CHAINS)))]:
+        pixels = SINGLE[kind](pixels, 0.65 * severity, rng)
+    return pixels
+
+
+DISTORTIONS: dict[str, Distortion] = SINGLE | {"several": several}

@@ -20,20 +20,21 @@ from scipy import stats
 
 from engines.export import average_checkpoints
 from engines.models.hyperiqa import HyperIQA
-from engines.preprocess import quality_input
-from engines.training.data import coded, load_clive, load_folder
-from engines.training.distortions import DISTORTIONS
+from engines.preprocess import LONGEST_SIDE, quality_input
+from engines.training.data import held_out, load_folder
+from engines.training.datasets import load_rated
+from engines.training.distortions import DISTORTIONS, coded
 
-__all__ = ["bootstrap", "main", "score"]
+__all__ = ["bootstrap", "ladder_table", "main", "score"]
 
 SEVERITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 RESAMPLES = 2000
 
 
 @torch.no_grad()
-def score(model: HyperIQA, pixels: NDArray[np.uint8]) -> float:
+def score(model: HyperIQA, pixels: NDArray[np.uint8], side: int = LONGEST_SIDE) -> float:
     """0-100 for one picture, preprocessed as in serving."""
-    return float(model(torch.from_numpy(quality_input(pixels)))[0])
+    return float(model(torch.from_numpy(quality_input(pixels, side)))[0])
 
 
 def bootstrap(scores: Sequence[float], opinions: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
@@ -46,32 +47,38 @@ def bootstrap(scores: Sequence[float], opinions: Sequence[float], seed: int = 0)
     return float(stats.spearmanr(x, y)[0]), float(low), float(high)
 
 
+def ladder_table(model: HyperIQA, photos: Sequence[NDArray[np.uint8]], kind: str, side: int) -> NDArray[np.float64]:
+    """Scores of photos (rows) under ``kind`` at ``SEVERITIES`` (columns); a photo's random choices stay the same."""
+    rows = []
+    for index, photo in enumerate(photos):
+        made = (DISTORTIONS[kind](photo, s, np.random.default_rng(index)) if s else photo for s in SEVERITIES)
+        rows.append([score(model, coded(pixels, 90), side) for pixels in made])
+    return np.array(rows)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description="Measure the quality engine's checkpoints.")
     parser.add_argument("--checkpoint", type=Path, action="append", required=True)
     parser.add_argument("--clive", type=Path, required=True)
     parser.add_argument("--photos", type=Path, action="append", required=True)
+    parser.add_argument("--side", type=int, default=LONGEST_SIDE)
     parser.add_argument("--limit", type=int, default=60, help="photos per folder for the ladders")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     model = average_checkpoints(options.checkpoint)
-    rated = load_clive(options.clive, "val")
-    scores, opinions = [score(model, r.pixels) for r in rated], [r.opinion for r in rated]
+    rated = [r for r in load_rated("clive", options.clive) if r.split == "val"]
+    scores, opinions = [score(model, r.pixels(), options.side) for r in rated], [r.opinion for r in rated]
     srcc, low, high = bootstrap(scores, opinions)
     print(f"CLIVE val ({len(rated)}): SRCC {srcc:.3f} [{low:.3f}, {high:.3f}], PLCC {stats.pearsonr(scores, opinions)[0]:.3f}")
-    # The numbering of the trainer: folders one after the other, every eighth photo held out.
-    photos = [photo for folder in options.photos for photo in load_folder(folder)]
-    held_out = photos[::8]
-    held_out = held_out[:: max(1, len(held_out) // options.limit)]
-    clean = np.array([score(model, photo) for photo in held_out])
-    print(f"{len(held_out)} held-out photos: mean {clean.mean():.1f}, at least 60: {(clean >= 60).mean():.0%}")
-    rng = np.random.default_rng(0)
-    for kind, distort in DISTORTIONS.items():
-        table = np.array([[score(model, coded(distort(p, s, rng) if s else p, 90)) for s in SEVERITIES] for p in held_out])
-        falls = (np.diff(table, axis=1) < 0).mean()
-        means = " ".join(f"{value:5.1f}" for value in table.mean(axis=0))
-        print(f"{kind:18} means {means}  falls {falls:.0%}  severe below 40: {(table[:, -1] < 40).mean():.0%}")
+    unseen = held_out([photo for folder in options.photos for photo in load_folder(folder)])
+    unseen = unseen[:: max(1, len(unseen) // options.limit)]
+    clean = np.array([score(model, photo, options.side) for photo in unseen])
+    print(f"{len(unseen)} held-out photos: mean {clean.mean():.1f}, at least 60: {(clean >= 60).mean():.0%}", flush=True)
+    for kind in DISTORTIONS:
+        table = ladder_table(model, unseen, kind, options.side)
+        falls, means = (np.diff(table, axis=1) < 0).mean(), " ".join(f"{value:5.1f}" for value in table.mean(axis=0))
+        print(f"{kind:18} means {means}  falls {falls:.0%}  severe below 40: {(table[:, -1] < 40).mean():.0%}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,100 +1,143 @@
-"""Trains the quality engine: CLIVE's opinion scores and distortion ladders together, resumable.
+"""Trains the quality engine on opinion scores and distortion ladders together, resumable: ``iqa engines train``.
 
-    python -m engines.training.train --clive DIR --photos DIR [--photos DIR] --start FILE --out DIR [--steps N]
+Each step sees rated pictures of one data set and some distortion ladders. The first data set gives the scale of the scores
+(smooth L1 and order), further ones only their order, since 60 of one is not 60 of another. An exponential moving average of
+the weights is what is validated and exported. The output folder holds ``last.pt`` (resume), ``best.pt`` (best validation SRCC
+so far), ``log.csv`` (a line a validation) and, at the end, ``validation.csv`` (every validation picture with its score).
 
-Each step sees CLIVE crops and distortion ladders. Opinion scores: smooth L1 plus 0.1 (1 - PLCC). Ladders: a hinge on every pair
-of severities (after RankIQA, Liu et al., ICCV 2017), so that worse pictures score lower, and loose anchors. An exponential
-moving average of the weights is what is validated and exported. ``out`` holds ``last.pt`` (resume) and ``best.pt`` (best
-validation SRCC so far), and a line a validation in ``log.csv``.
+Random choices depend on the seed and the number of the step alone, so a run that is stopped and resumed sees what it would
+have seen.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import csv
 import math
-import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file
 from scipy import stats
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from engines.models.hyperiqa import HyperIQA, fold_batch_norm
-from engines.preprocess import quality_input
-from engines.training.data import Ladder, Rated, ladder, load_clive, load_folder, random_crop
+from engines.errors import CheckpointError
+from engines.models.hyperiqa import HyperIQA
+from engines.models.resnet import Backbone, fold_batch_norm
+from engines.preprocess import LONGEST_SIDE, quality_input
+from engines.training.data import Ladder, held_out, ladder, load_folder, random_crop
+from engines.training.datasets import DataSetError, Rated, folds, load_rated
+from engines.training.losses import ladder_loss, opinion_loss, order_loss
 
-__all__ = ["evaluate", "ladder_loss", "load_start", "main", "opinion_loss"]
+__all__ = ["Options", "Trainer", "evaluate", "load_start", "schedule"]
 
-CROP, LADDER_CROP = 256, 160
-FROZEN = ("conv1", "layer1", "layer2")
+STAGES = ("conv1", "layer1", "layer2", "layer3", "layer4")
+# Of the head's rate: what the trunk knows was learnt from a million pictures.
+TRUNK_RATES = {"conv1": 0.1, "layer1": 0.1, "layer2": 0.1, "layer3": 0.2, "layer4": 0.4}
+WARM_UP = 80
+Precision = Literal["auto", "single", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """A run: data, network, recipe. ``data`` are (name, folder) pairs; the first gives the scale and the validation split."""
+
+    data: tuple[tuple[str, Path], ...]
+    photos: tuple[Path, ...]
+    out: Path
+    start: Path | None = None
+    backbone: Backbone = "resnet18"
+    fold: tuple[int, int] | None = None
+    steps: int = 1000
+    batch: int = 12
+    crop: int = 384
+    side: int = LONGEST_SIDE
+    ladders: int = 2
+    ladder_crop: int = 224
+    ladder_weight: float = 1.5
+    rate: float = 4e-4
+    weight_decay: float = 0.1
+    frozen: tuple[str, ...] = ("conv1", "layer1", "layer2")
+    hold_trunk: int = 150
+    average: float = 0.995
+    every: int = 100
+    seed: int = 1
+    threads: int | None = None
+    device: str = "auto"
+    precision: Precision = "auto"
 
 
 def load_start(model: HyperIQA, path: Path) -> list[str]:
-    """Load a starting file; returns the names of the trunk that were not found.
+    """Load a starting file; returns the names of the trunk that were not found, which are drawn at random.
 
     Safetensors hold a trunk (``backbone.*``, or a plain torchvision state); a checkpoint of an earlier run gives everything.
+
+    Raises:
+        CheckpointError: the file is missing, or is of another network.
+
     """
-    if path.suffix == ".pt":
-        model.load_state_dict(torch.load(path, weights_only=True)["average"])
-        return []
-    state = load_file(path)
-    if any(key.startswith("backbone.") for key in state):
-        trunk = {k.removeprefix("backbone."): v.float() for k, v in state.items() if k.startswith("backbone.")}
-    else:
-        trunk = fold_batch_norm(state)
-    return list(model.backbone.load_state_dict(trunk, strict=False).missing_keys)
-
-
-def opinion_loss(scores: Tensor, opinions: Tensor) -> Tensor:
-    """Smooth L1 (beta 5 points) plus 0.1 (1 - PLCC) for N scores and N opinions, 0-100."""
-    x, y = scores - scores.mean(), opinions - opinions.mean()
-    plcc = (x * y).sum() / (x.norm() * y.norm() + 1e-6)
-    return F.smooth_l1_loss(scores / 100, opinions / 100, beta=0.05) + 0.1 * (1 - plcc)
-
-
-def ladder_loss(scores: Tensor, severities: Sequence[float]) -> Tensor:
-    """Hinge over all pairs with a margin of 0.2 x gap in severity + 0.02 (of 1), and loose anchors.
-
-    Clean photos are pulled into 60-90, every other step under ``90 - 65 x severity``, whatever the clean photo scores: a
-    ruined photo of a beautiful flower is as useless as any other.
-    """
-    s = scores / 100
-    loss = s.new_zeros(())
-    pairs = 0
-    for i in range(len(severities)):
-        for j in range(i + 1, len(severities)):
-            margin = 0.2 * (severities[j] - severities[i]) + 0.02
-            loss = loss + F.relu(s[j] - s[i] + margin)
-            pairs += 1
-    ceilings = s.new_tensor([0.9 - 0.65 * severity for severity in severities])
-    return loss / pairs + 0.5 * (F.relu(0.6 - s[0]) + F.relu(s - ceilings).sum())
+    try:
+        if path.suffix == ".pt":
+            model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
+            return []
+        state = load_file(path)
+        if any(key.startswith("backbone.") for key in state):
+            trunk = {k.removeprefix("backbone."): v.float() for k, v in state.items() if k.startswith("backbone.")}
+        elif any(key.endswith("running_var") for key in state):
+            trunk = fold_batch_norm(state)
+        else:
+            trunk = {k: v.float() for k, v in state.items()}
+        missing = list(model.backbone.load_state_dict(trunk, strict=False).missing_keys)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"--start {path} does not exist") from error
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"--start {path} does not fit the network: {str(error).splitlines()[0]}") from error
+    if "conv1.weight" in missing:
+        raise CheckpointError(f"--start {path} holds no ResNet trunk under torchvision's names")
+    for name in missing:
+        parameter = model.backbone.get_parameter(name)
+        if parameter.dim() == 4:
+            # Gain 0.6: without batch norm, blocks at full gain would drown the shortcut that training starts from.
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+            parameter.data.mul_(0.6)
+    return missing
 
 
 @torch.no_grad()
-def evaluate(model: HyperIQA, rated: Sequence[Rated]) -> tuple[float, float]:
-    """SRCC and PLCC over whole pictures, preprocessed as in serving."""
+def evaluate(model: HyperIQA, rated: Sequence[Rated], side: int = LONGEST_SIDE) -> NDArray[np.float64]:
+    """Scores over whole pictures, preprocessed as in serving."""
     model.eval()
-    scores = [float(model(torch.from_numpy(quality_input(r.pixels)))[0]) for r in rated]
+    device = next(model.parameters()).device
+    inputs = (torch.from_numpy(quality_input(r.pixels(), side)).to(device) for r in rated)
+    return np.array([float(model(x)[0]) for x in inputs])
+
+
+def correlations(scores: NDArray[np.float64], rated: Sequence[Rated]) -> tuple[float, float]:
+    """SRCC and PLCC of scores with opinions."""
     opinions = [r.opinion for r in rated]
     return float(stats.spearmanr(scores, opinions)[0]), float(stats.pearsonr(scores, opinions)[0])
 
 
-def parameter_groups(model: HyperIQA, rate: float) -> list[dict[str, Any]]:
-    """Frozen early layers, gentle layer3 and layer4, fast head. ``peak`` is the rate the schedule scales."""
-    for name in FROZEN:
-        model.backbone.get_submodule(name).requires_grad_(False)
-    trunk = [(model.backbone.get_submodule("layer3"), 0.2 * rate), (model.backbone.get_submodule("layer4"), 0.4 * rate)]
+def parameter_groups(model: HyperIQA, options: Options) -> list[dict[str, Any]]:
+    """Frozen stages, gentle trunk, fast head. ``peak`` is the rate that the schedule scales."""
+    groups: list[dict[str, Any]] = []
+    for stage in STAGES:
+        module = model.backbone.get_submodule(stage)
+        if stage in options.frozen:
+            module.requires_grad_(False)
+        else:
+            peak = TRUNK_RATES[stage] * options.rate
+            groups.append({"params": list(module.parameters()), "peak": peak, "trunk": True})
     head = [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
-    groups = [{"params": list(module.parameters()), "peak": peak, "trunk": True} for module, peak in trunk]
-    return [*groups, {"params": head, "peak": rate, "trunk": False}]
+    return [*groups, {"params": head, "peak": options.rate, "trunk": False}]
 
 
 def schedule(step: int, steps: int, warm_up: int, hold_trunk: int, trunk: bool) -> float:
@@ -106,55 +149,103 @@ def schedule(step: int, steps: int, warm_up: int, hold_trunk: int, trunk: bool) 
     return ramp * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
+def _device(name: str) -> torch.device:
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def _precision(name: Precision, device: torch.device) -> torch.dtype | None:
+    if name == "auto":
+        fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 torch has no public question for it
+        return torch.bfloat16 if fast else None
+    return {"single": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+@dataclass
+class Batch:
+    """What one step sees: pictures (N x 3 x side x side) with opinions, and ladders."""
+
+    pictures: Tensor
+    opinions: Tensor
+    absolute: bool
+    ladders: list[Ladder] = field(default_factory=list)
+
+
 class Trainer:
     """Model, moving average, optimiser and data of one run."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
-        random.seed(options.seed)
         torch.manual_seed(options.seed)
-        torch.set_num_threads(options.threads)
-        self.rng = np.random.default_rng(options.seed)
-        self.train = load_clive(options.clive, "train")
-        self.validation = load_clive(options.clive, "val")
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        self.sets, self.validation = self._rated()
         photos = [photo for folder in options.photos for photo in load_folder(folder)]
-        # Every eighth photo never trains, so that ladders can be checked on pictures that were not seen.
-        self.photos = [p for i, p in enumerate(photos) if i % 8 and min(p.shape[:2]) > LADDER_CROP * 1.4]
-        self.model = HyperIQA().to(memory_format=torch.channels_last)
-        missing = load_start(self.model, options.start)
-        print(f"{len(self.train)} rated photos, {len(self.photos)} for ladders; not in the start file: {missing or 'nothing'}")
-        self.groups = parameter_groups(self.model, options.rate)
+        unseen = {id(photo) for photo in held_out(photos)}
+        self.photos = [p for p in photos if id(p) not in unseen and min(p.shape[:2]) > options.ladder_crop * 1.4]
+        if options.ladders and not self.photos:
+            raise DataSetError(f"no photo is large enough for ladders of {options.ladder_crop} px: --photos, or --ladders 0")
+        self.device = _device(options.device)
+        self.precision = _precision(options.precision, self.device)
+        self.model = HyperIQA(options.backbone)
+        self.missing = load_start(self.model, options.start) if options.start else ["all"]
+        self.model.to(self.device, memory_format=torch.channels_last)
+        self.groups = parameter_groups(self.model, options)
         self.average = copy.deepcopy(self.model)
         self.optimiser = torch.optim.AdamW(self.groups, lr=options.rate, weight_decay=options.weight_decay)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision is torch.float16)
         self.step, self.best = 0, -1.0
 
-    def losses(self) -> Tensor:
-        """The loss of one freshly drawn batch."""
-        picks = [self.train[int(i)] for i in self.rng.choice(len(self.train), self.options.batch, replace=False)]
-        crops = torch.from_numpy(np.concatenate([random_crop(p.pixels, CROP, self.rng) for p in picks]))
-        ladders: list[Ladder] = [ladder(self.photos, LADDER_CROP, self.rng) for _ in range(self.options.ladders)]
-        steps = torch.from_numpy(np.concatenate([rungs.inputs for rungs in ladders]))
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.options.bfloat16):
-            scores = self.model(crops.contiguous(memory_format=torch.channels_last)).float()
-            rungs_scores = self.model(steps.contiguous(memory_format=torch.channels_last)).float()
-        loss = opinion_loss(scores, torch.tensor([p.opinion for p in picks]))
-        for rungs, part in zip(ladders, rungs_scores.split(len(ladders[0].severities)), strict=True):
-            loss = loss + 0.5 / len(ladders) * self.options.ladder_weight * ladder_loss(part, rungs.severities)
-        return loss
+    def _rated(self) -> tuple[list[list[Rated]], list[Rated]]:
+        sets = [load_rated(name, root) for name, root in self.options.data]
+        if self.options.fold:
+            sets[0] = folds(sets[0], *self.options.fold)
+        train = [[r for r in rated if r.split == "train"] for rated in sets]
+        for (name, _), rated in zip(self.options.data, train, strict=True):
+            if len(rated) < self.options.batch:
+                raise DataSetError(f"{name} has {len(rated)} pictures to train on, fewer than a batch of {self.options.batch}")
+        return train, [r for r in sets[0] if r.split == "val"]
 
-    def advance(self) -> float:
+    def draw(self, step: int) -> Batch:
+        """The batch of ``step``, a function of the seed and the step alone."""
+        options, rng = self.options, np.random.default_rng([self.options.seed, step])
+        sizes = np.array([len(rated) for rated in self.sets], float)
+        index = int(rng.choice(len(self.sets), p=sizes / sizes.sum()))
+        picks = [self.sets[index][int(i)] for i in rng.choice(len(self.sets[index]), options.batch, replace=False)]
+        crops = np.concatenate([random_crop(p.pixels(), options.crop, rng, options.side) for p in picks])
+        ladders = [ladder(self.photos, options.ladder_crop, rng, options.side) for _ in range(options.ladders)]
+        return Batch(torch.from_numpy(crops), torch.tensor([p.opinion for p in picks]), index == 0, ladders)
+
+    def _scores(self, inputs: Tensor) -> Tensor:
+        inputs = inputs.to(self.device).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, dtype=self.precision or torch.bfloat16, enabled=self.precision is not None):
+            scores: Tensor = self.model(inputs)
+        return scores.float()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Opinions and ladders, weighted."""
+        scores, opinions = self._scores(batch.pictures), batch.opinions.to(self.device)
+        total = opinion_loss(scores, opinions) if batch.absolute else order_loss(scores, opinions)
+        if batch.ladders:
+            steps = self._scores(torch.from_numpy(np.concatenate([rungs.inputs for rungs in batch.ladders])))
+            for rungs, part in zip(batch.ladders, steps.split(len(batch.ladders[0].severities)), strict=True):
+                total = total + 0.5 / len(batch.ladders) * self.options.ladder_weight * ladder_loss(part, rungs.severities)
+        return total
+
+    def advance(self, batch: Batch) -> float:
         """One optimiser step; returns the loss."""
         self.model.train()
         for group in self.optimiser.param_groups:
-            share = schedule(self.step, self.options.steps, 80, self.options.hold_trunk, group["trunk"])
+            share = schedule(self.step, self.options.steps, WARM_UP, self.options.hold_trunk, group["trunk"])
             group["lr"] = group["peak"] * share
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.losses()
-        loss.backward()
+        loss = self.loss(batch)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_([p for g in self.groups for p in g["params"]], 1.0)
-        self.optimiser.step()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self.step += 1
-        decay = min(0.995, self.step / (self.step + 20))
+        decay = min(self.options.average, self.step / (self.step + 20))
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
                 kept.lerp_(new, 1 - decay)
@@ -162,11 +253,15 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write everything that resuming needs; the file appears whole or not at all."""
+        described = {k: str(v) for k, v in asdict(self.options).items() if k not in {"data", "photos", "out", "start"}}
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "rng": self.rng.bit_generator.state,
+            "scaler": self.scaler.state_dict(),
+            "backbone": self.options.backbone,
+            "side": self.options.side,
+            "options": described,
             "step": self.step,
             "best": self.best,
         }
@@ -174,62 +269,67 @@ class Trainer:
         path.with_suffix(".tmp").replace(path)
 
     def resume(self, path: Path) -> None:
-        """Continue from a file that ``save`` wrote."""
-        state = torch.load(path, weights_only=True)
+        """Continue from a file that ``save`` wrote.
+
+        Raises:
+            CheckpointError: it is of another backbone, or of none of ours.
+
+        """
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state.get("backbone") != self.options.backbone:
+            found = state.get("backbone")
+            raise CheckpointError(f"{path} is a run of {found}, not {self.options.backbone}: choose another --out")
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.rng.bit_generator.state = state["rng"]
+        self.scaler.load_state_dict(state["scaler"])
         self.step, self.best = state["step"], state["best"]
 
-    def validate(self, log: Path, loss: float, seconds: float) -> None:
-        """Score the validation split with the moving average; keep the best."""
-        srcc, plcc = evaluate(self.average, self.validation)
-        with log.open("a", newline="") as file:
+    def validate(self, loss: float, seconds: float) -> str:
+        """Score the validation split with the moving average; keep the best; returns a line about it."""
+        scores = evaluate(self.average, self.validation, self.options.side)
+        srcc, plcc = correlations(scores, self.validation)
+        out = self.options.out
+        with (out / "log.csv").open("a", newline="") as file:
             csv.writer(file).writerow([self.step, f"{seconds:.0f}", f"{loss:.4f}", f"{srcc:.4f}", f"{plcc:.4f}"])
-        print(
-            f"step {self.step}/{self.options.steps}  loss {loss:.4f}  SRCC {srcc:.4f}  PLCC {plcc:.4f}  {seconds:.0f} s",
-            flush=True,
-        )
         if srcc > self.best:
             self.best = srcc
-            self.save(log.parent / "best.pt")
+            self.save(out / "best.pt")
+        self.save(out / "last.pt")
+        with (out / "validation.csv").open("w", newline="") as file:
+            rows = [(r.path.name, f"{r.opinion:.3f}", f"{s:.3f}") for r, s in zip(self.validation, scores, strict=True)]
+            csv.writer(file).writerows([("file", "opinion", "score"), *rows])
+        return f"step {self.step}  loss {loss:.4f}  SRCC {srcc:.4f} (best {self.best:.4f})  PLCC {plcc:.4f}"
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches from the current step to the last; the next one is drawn while the current one trains."""
+        with ThreadPoolExecutor(1) as pool:
+            ahead: Future[Batch] = pool.submit(self.draw, self.step)
+            for step in range(self.step, self.options.steps):
+                batch = ahead.result()
+                if step + 1 < self.options.steps:
+                    ahead = pool.submit(self.draw, step + 1)
+                yield batch
 
     def run(self) -> None:
         """Train to the last step, validating and saving every ``every`` steps."""
-        out: Path = self.options.out
+        out = self.options.out
         out.mkdir(parents=True, exist_ok=True)
         if (out / "last.pt").exists():
             self.resume(out / "last.pt")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         began, loss = time.monotonic(), math.nan
-        while self.step < self.options.steps:
-            value = self.advance()
-            loss = value if math.isnan(loss) else 0.98 * loss + 0.02 * value
-            if self.step % self.options.every == 0 or self.step == self.options.steps:
-                self.validate(out / "log.csv", loss, time.monotonic() - began)
-                self.save(out / "last.pt")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line and train."""
-    parser = argparse.ArgumentParser(description="Train the quality engine (hyperIQA, ResNet-18).")
-    parser.add_argument("--clive", type=Path, required=True, help="folder with labels.csv and images/")
-    parser.add_argument("--photos", type=Path, action="append", required=True, help="folder of sharp photos; may be repeated")
-    parser.add_argument("--start", type=Path, required=True, help="trunk (.safetensors), or a checkpoint (.pt) to go on from")
-    parser.add_argument("--out", type=Path, required=True, help="where checkpoints go; a run found there is resumed")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch", type=int, default=12)
-    parser.add_argument("--ladders", type=int, default=2, help="ladders per step")
-    parser.add_argument("--ladder-weight", type=float, default=1.0, help="of the ladders' loss")
-    parser.add_argument("--rate", type=float, default=5e-4, help="peak learning rate of the head")
-    parser.add_argument("--weight-decay", type=float, default=0.05)
-    parser.add_argument("--hold-trunk", type=int, default=150, help="steps before the trunk starts to move")
-    parser.add_argument("--every", type=int, default=100, help="steps between validations")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--bfloat16", action="store_true", help="mixed precision: faster on processors with AVX-512 BF16")
-    Trainer(parser.parse_args(arguments)).run()
-
-
-if __name__ == "__main__":
-    main()
+        with Progress(*columns) as progress:
+            rated = sum(len(s) for s in self.sets)
+            fresh = "all of it" if not self.options.start else ", ".join(self.missing) or "nothing"
+            progress.console.print(
+                f"{rated} rated pictures, {len(self.validation)} to validate, {len(self.photos)} for ladders; "
+                f"{self.device.type}, {self.precision or 'single precision'}; drawn at random: the head, of the trunk {fresh}"
+            )
+            bar = progress.add_task("training", total=self.options.steps, completed=self.step)
+            for batch in self.batches():
+                value = self.advance(batch)
+                loss = value if math.isnan(loss) else 0.98 * loss + 0.02 * value
+                progress.update(bar, completed=self.step, description=f"loss {loss:.3f}")
+                if self.step % self.options.every == 0 or self.step == self.options.steps:
+                    progress.console.print(self.validate(loss, time.monotonic() - began))

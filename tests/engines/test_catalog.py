@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from engines.catalog import Manifest, file_sha256, load_manifest, manifest_names, shipped_weights, verified_file
 from engines.errors import EngineMissingError, ManifestError
@@ -51,3 +52,19 @@ def test_unknown_fields_are_refused() -> None:
     """A misspelt field must not be ignored silently."""
     with pytest.raises(ValueError, match="tolerence"):
         Manifest.model_validate(QUALITY.model_dump() | {"tolerence": 1})
+
+
+def imported(folder: Path, name: str) -> None:
+    body = QUALITY.model_dump(mode="json") | {"name": name, "imported": True, "file": f"{name}.onnx"}
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(body))
+
+
+def test_imported_engines_lie_beside_fetched_ones(tmp_path: Path) -> None:
+    """They are listed and looked for there; they cannot take the name of one that ships."""
+    imported(tmp_path, "ours")
+    imported(tmp_path, "ppocrv6-small-det")
+    assert "ours" in manifest_names(tmp_path)
+    assert "ours" not in manifest_names()
+    assert load_manifest("ppocrv6-small-det", tmp_path) == DETECTION
+    with pytest.raises(EngineMissingError, match=str(tmp_path / "ours.onnx")):
+        verified_file(load_manifest("ours", tmp_path), tmp_path)

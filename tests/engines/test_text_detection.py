@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from engines.catalog import DetectionInput
 from engines.errors import ManifestError
-from engines.text_detection import TextDetector, regions_from_map, text_area
+from engines.text_detection import TextDetector, offset_outline, regions_from_map, text_area
 from tests.engines.fakes import DETECTION, QUALITY, Array, FakeNetwork
 from tests.pictures import photo, pixels
 
@@ -85,3 +86,58 @@ def test_other_engines_are_refused() -> None:
     """A manifest of the wrong kind stops the start."""
     with pytest.raises(ManifestError, match="no text detector"):
         TextDetector(QUALITY, FakeNetwork(lambda batch: batch))
+
+
+# Hulls of what Clipper 6.4.2 (pyclipper 1.4.0, round joins, closed polygons) answered to these polygons and distances.
+CLIPPER = [
+    ([[16, 41], [17, 40], [18, 41], [17, 42]], 0.53033, [[16, 41], [17, 40], [17, 42], [18, 41]]),
+    (
+        [[16, 4], [14, 6], [31, 23], [33, 21]],
+        1.898024,
+        [[13, 5], [13, 7], [15, 3], [17, 3], [30, 24], [32, 24], [34, 20], [34, 22]],
+    ),
+    (
+        [[36, 21], [32, 23], [43, 46], [46, 45], [47, 43]],
+        3.001885,
+        [
+            *[[29, 22], [29, 24], [31, 20], [35, 18], [37, 18], [39, 20], [40, 47], [42, 49]],
+            *[[44, 49], [47, 48], [49, 46], [50, 42], [50, 44]],
+        ],
+    ),
+    (
+        [[639, 929], [640, 928], [641, 928], [642, 929], [642, 930], [641, 931]],
+        0.909485,
+        [[638, 928], [638, 930], [639, 927], [640, 932], [642, 927], [642, 932], [643, 928], [643, 931]],
+    ),
+]
+
+
+@pytest.mark.parametrize(("corners", "distance", "hull"), CLIPPER)
+def test_outlines_are_offset_as_clipper_does(corners: list[list[int]], distance: float, hull: list[list[int]]) -> None:
+    """Corner for corner: where two rectangles are almost equally small, its rounding decides between them."""
+    around = offset_outline(np.array(corners, np.float32), distance)
+    assert sorted(cv2.convexHull(around).reshape(-1, 2).astype(int).tolist()) == hull
+
+
+CONTOUR = LIMITS.model_copy(update={"region": "contour", "min_side": 5, "multiple": 32, "enlarge": True, "shortest_side": 64})
+
+
+def test_contours_become_quadrangles() -> None:
+    """A bar is grown by the paper's offset; what stays thinner than the least side is no text, nor is a mere triangle."""
+    (region,) = regions_from_map(box_map(100, 200, (50, 40, 151, 61)), CONTOUR)
+    offset = 100 * 20 * CONTOUR.unclip_ratio / (2 * (100 + 20))
+    assert region.reading.min(axis=0) == pytest.approx([50 - offset, 40 - offset], abs=1)
+    assert region.reading.max(axis=0) == pytest.approx([150 + offset, 60 + offset], abs=1)
+    assert regions_from_map(box_map(100, 100, (10, 10, 12, 13)), CONTOUR) == []
+    triangle = np.zeros((80, 80), np.float32)
+    cv2.fillPoly(triangle, [np.array([[10, 10], [70, 10], [10, 70]])], (0.9,))
+    assert regions_from_map(triangle, CONTOUR) == []
+
+
+@pytest.mark.parametrize(("size", "seen"), [((50, 32), (64, 128)), ((900, 100), (64, 480)), ((100, 900), (480, 64))])
+def test_small_pictures_are_enlarged_and_both_sides_bounded(size: tuple[int, int], seen: tuple[int, int]) -> None:
+    """The shorter side to 64, unless the longer would pass 480; padded to a multiple of 32."""
+    network = FakeNetwork(lambda batch: np.zeros((1, 1, *batch.shape[2:]), np.float32))
+    manifest = DETECTION.model_copy(update={"input": CONTOUR})
+    TextDetector(manifest, network).detect(pixels(photo(*size)))
+    assert network.shapes[0][2:] == seen

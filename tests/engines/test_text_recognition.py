@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engines.catalog import RecognitionInput
 from engines.errors import ManifestError
 from engines.text_recognition import TextRecogniser, crop_line, decode_ctc
 from tests.engines.fakes import RECOGNITION, FakeNetwork
@@ -67,3 +68,36 @@ def test_doubtful_lines_are_left_out() -> None:
     for probability, read in ((0.9, True), (0.4, False)):
         network = FakeNetwork(lambda _, p=probability: columns(1, 2, probability=p)[None], {"character": "a\nb"})  # type: ignore[misc]
         assert (TextRecogniser(RECOGNITION, network).read(pixels(corners()), quad) is not None) is read
+
+
+assert isinstance(RECOGNITION.input, RecognitionInput)
+STRETCHED = RECOGNITION.model_copy(
+    update={
+        "input": RECOGNITION.input.model_copy(
+            update={
+                "colour": "GREY",
+                "height": 32,
+                "min_width": 32,
+                "multiple": 16,
+                "fit": "stretch",
+                "blank": "last",
+                "space": False,
+            }
+        )
+    }
+)
+
+
+@pytest.mark.parametrize(("width", "height", "seen"), [(100, 32, 96), (105, 32, 112), (5, 32, 32), (101, 64, 48), (30, 10, 96)])
+def test_grey_lines_are_stretched_to_a_multiple(width: int, height: int, seen: int) -> None:
+    """One channel; the nearest multiple of 16, nothing padded."""
+    network = FakeNetwork(lambda batch: np.eye(3, dtype=np.float32)[None, :1], {"character": "a\nb"})
+    TextRecogniser(STRETCHED, network).read_line(np.full((height, width, 3), 90, np.uint8))
+    assert network.shapes == [(1, 1, 32, seen)]
+
+
+def test_the_blank_may_come_last() -> None:
+    """Classes are then the dictionary from the first on, and a space only if the dictionary has one."""
+    best = np.array([0, 0, 2, 1, 2], int)
+    network = FakeNetwork(lambda batch: np.eye(3, dtype=np.float32)[best][None], {"character": "a\nb"})
+    assert TextRecogniser(STRETCHED, network).read_line(np.zeros((32, 64, 3), np.uint8)).text == "ab"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from engines.models.hyperiqa import HyperIQA, ResNet18Trunk, fold_batch_norm  # noqa: E402
+from engines.models.hyperiqa import BINS, HyperIQA, ToneHistogram  # noqa: E402
+from engines.models.resnet import ResNetTrunk, fold_batch_norm  # noqa: E402
+from engines.preprocess import normalise  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -48,9 +51,42 @@ def test_content_decides_how_quality_is_judged() -> None:
 
 def test_trunk_has_torchvisions_names() -> None:
     """Published weights load without renaming; only batch norm and the classifier are folded or left out."""
-    names = set(ResNet18Trunk().state_dict())
+    names = set(ResNetTrunk().state_dict())
     assert {"conv1.weight", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight", "layer4.1.conv2.weight"} <= names
     assert len(names) == 40
+    deep = ResNetTrunk("resnet50")
+    names = set(deep.state_dict())
+    assert {"layer1.0.downsample.0.weight", "layer3.5.conv3.weight", "layer4.2.conv3.bias"} <= names
+    assert len(names) == 106
+    assert sum(p.numel() for name, p in deep.named_parameters() if name.endswith("weight")) == 23_454_912
+
+
+@torch.no_grad()
+def test_resnet_50() -> None:
+    """The same head on a deeper trunk: four maps of the paper's channels, one score per picture."""
+    torch.manual_seed(0)
+    network = HyperIQA("resnet50").eval()
+    assert [m.shape[1:] for m in network.backbone(torch.randn(1, 3, 64, 96))] == [
+        (256, 16, 24),
+        (512, 8, 12),
+        (1024, 4, 6),
+        (2048, 2, 3),
+    ]
+    assert network(torch.randn(2, 3, 64, 96)).shape == (2,)
+
+
+@torch.no_grad()
+def test_tones_are_counted() -> None:
+    """A flat grey lies between two bins; shares of every channel add up to one; black and white are at the ends."""
+    tones = ToneHistogram(4)
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[..., 1], picture[..., 2] = 255, 128
+    (shares,) = tones.shares(torch.from_numpy(normalise(picture)))
+    assert shares.sum(dim=1).numpy() == pytest.approx(1, abs=1e-4)
+    assert shares[0, 0] == pytest.approx(1, abs=1e-4)
+    assert shares[1, BINS - 1] == pytest.approx(1, abs=1e-4)
+    position = 128 / 255 * (BINS - 1)
+    assert shares[2, int(position)] == pytest.approx(1 - position % 1, abs=1e-3)
 
 
 @torch.no_grad()
