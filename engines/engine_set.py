@@ -73,8 +73,8 @@ def load_engines(names: EngineNames, directory: Path, runtime: Runtime) -> Engin
         load_manifest(name, directory) for name in (names.quality, names.text_detection, names.text_recognition)
     )
     return EngineSet(
-        quality=QualityEngine(quality, runtime.load(verified_file(quality, directory))),
-        text_detection=TextDetector(detection, runtime.load(verified_file(detection, directory))),
-        text_recognition=TextRecogniser(recognition, runtime.load(verified_file(recognition, directory))),
+        quality=QualityEngine(quality, runtime.load(verified_file(quality, directory), quality)),
+        text_detection=TextDetector(detection, runtime.load(verified_file(detection, directory), detection)),
+        text_recognition=TextRecogniser(recognition, runtime.load(verified_file(recognition, directory), recognition)),
         runtime_label=runtime.label,
     )

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.catalog import Manifest
+
 __all__ = ["Network", "Runtime"]
 
 
@@ -35,8 +37,8 @@ class Runtime(Protocol):
     def label(self) -> str:
         """Name and version, for logs and fingerprints: ``onnx@1.32.0``."""
 
-    def load(self, path: Path) -> Network:
-        """Load the network in ``path``.
+    def load(self, path: Path, manifest: Manifest | None = None) -> Network:
+        """Load the network in ``path``; ``manifest`` says which inputs it will meet, where the runtime must know.
 
         Raises:
             EngineError: the file cannot be loaded.

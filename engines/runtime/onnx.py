@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from engines.catalog import Manifest
 from engines.errors import EngineError
 
 __all__ = ["OnnxNetwork", "OnnxRuntime"]
@@ -58,7 +59,7 @@ class OnnxRuntime:
         """See ``Runtime``."""
         return f"onnx@{ort.__version__}"
 
-    def load(self, path: Path) -> OnnxNetwork:
+    def load(self, path: Path, manifest: Manifest | None = None) -> OnnxNetwork:
         """See ``Runtime``."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
