@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 KAFKA_LIBS := .kafka/libs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch parity-mmocr bench kafka lint format typecheck schemas clean
+.PHONY: help demo test test-torch parity-mmocr bindings bench kafka lint format typecheck schemas clean
 
 help:  ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,7 +19,7 @@ $(VENV)/bin/python:
 # One stamp per set of packages: installed again only when pyproject.toml changes.
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
 	@echo "installing the packages for '$*' into $(VENV), once"
-	$(PIP) -e '.[$*]'
+	$(PIP) install -e '.[$*]'
 	@touch $@
 
 demo: $(VENV)/.installed-demo  ## Judge some thirty pictures end to end and show the verdicts
@@ -43,6 +43,18 @@ parity-mmocr: $(VENV)/.installed-test $(VENV)/.installed-train .venv-mmocr/.inst
 	$(PYTHON) -m venv .venv-mmocr
 	.venv-mmocr/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0 numpy==1.26.4 \
 		opencv-python==4.11.0.86 mmengine==0.10.7 mmcv-lite==2.0.1 mmdet==3.1.0 mmocr==1.0.1
+	@touch $@
+
+# NVIDIA's libraries are not on the package index, but their bindings are: over stub libraries they import, and can be asked.
+BINDINGS := .cache/bindings
+bindings: $(VENV)/.installed-test $(BINDINGS)/.ready  ## Check the names of TensorRT's and PyCUDA's that are used against the real ones
+	LD_LIBRARY_PATH=$(BINDINGS) PYTHONPATH=$(BINDINGS)/site $(BIN)/python -m tests.bindings.check $(BINDINGS)/pycuda-2026.1
+
+$(BINDINGS)/.ready: tests/bindings/stubs.sh pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -q --no-deps --upgrade --target $(BINDINGS)/site tensorrt-cu13-bindings==11.4.0.106
+	$(PIP) download -q --no-deps --no-binary pycuda -d $(BINDINGS) pycuda==2026.1
+	tar -xzf $(BINDINGS)/pycuda-2026.1.tar.gz -C $(BINDINGS)
+	sh tests/bindings/stubs.sh $(BINDINGS)
 	@touch $@
 
 bench: $(VENV)/.installed-test  ## Cost per picture and stage, as ratios within one run

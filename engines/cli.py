@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +12,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from engines.bench import bench_engine
+from engines.build import Precision, Progress
 from engines.catalog import Manifest, load_manifest, manifest_names, verified_file
-from engines.engine_set import DEFAULT_DIRECTORY, EngineNames, load_engines
+from engines.engine_set import DEFAULT_DIRECTORY, EngineNames, EngineSet, load_engines
 from engines.errors import EngineError, EngineMissingError
 from engines.fetch import fetch_engines
-from engines.runtime.onnx import OnnxRuntime
+from engines.parity import THRESHOLDS, Difference, compare_engines, folder_pictures, gate_pictures
+from engines.runtime.select import RuntimeName, make_runtime
+from engines.runtime.tensorrt import GpuOptions
 from engines.training.cli import train
 from engines.verify import verify_engines
 
@@ -77,23 +83,108 @@ def import_mmocr(
     typer.echo(f"{manifest.label} is in {directory}; use it with IQA_ENGINES__{setting}={manifest.name}")
 
 
+Quality = Annotated[str, typer.Option(envvar="IQA_ENGINES__QUALITY")]
+Detection = Annotated[str, typer.Option(envvar="IQA_ENGINES__TEXT_DETECTION")]
+Recognition = Annotated[str, typer.Option(envvar="IQA_ENGINES__TEXT_RECOGNITION")]
+RuntimeOption = Annotated[RuntimeName, typer.Option("--runtime", envvar="IQA_RUNTIME", help="What runs the networks.")]
+
+
 @app.command()
 def verify(
     directory: Directory = DEFAULT_DIRECTORY,
-    quality: Annotated[str, typer.Option(envvar="IQA_ENGINES__QUALITY")] = EngineNames.quality,
-    text_detection: Annotated[str, typer.Option(envvar="IQA_ENGINES__TEXT_DETECTION")] = EngineNames.text_detection,
-    text_recognition: Annotated[str, typer.Option(envvar="IQA_ENGINES__TEXT_RECOGNITION")] = EngineNames.text_recognition,
+    quality: Quality = EngineNames.quality,
+    text_detection: Detection = EngineNames.text_detection,
+    text_recognition: Recognition = EngineNames.text_recognition,
+    runtime: RuntimeOption = "onnx",
+    against: Annotated[RuntimeName | None, typer.Option(help="Compare with this backend as well (the parity gate).")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Compare on the pictures of this folder, not on the gate's own.")
+    ] = None,
+    threshold: Annotated[list[float] | None, typer.Option(help="Between categories; 40 and 60 if not given.")] = None,
 ) -> None:
-    """Run the golden pictures through the engines; exit code 1 if an answer differs from the recorded one."""
-    engines = load_engines(EngineNames(quality, text_detection, text_recognition), directory, OnnxRuntime())
+    """Run the golden pictures, and with --against the parity gate; exit code 1 if an answer differs."""
+    if pictures and not pictures.is_dir():
+        raise typer.BadParameter(f"{pictures} is no folder", param_hint="--pictures")
+    names = EngineNames(quality, text_detection, text_recognition)
+    engines = load_engines(names, directory, make_runtime(runtime, directory, progress=_progress()))
+    passed = _show_golden(engines)
+    if against:
+        reference = load_engines(names, directory, make_runtime(against, directory))
+        chosen = folder_pictures(pictures) if pictures else gate_pictures()
+        passed &= _show_parity(compare_engines(reference, engines, chosen, sorted(threshold or THRESHOLDS)))
+    if not passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def build(
+    directory: Directory = DEFAULT_DIRECTORY,
+    quality: Quality = EngineNames.quality,
+    text_detection: Detection = EngineNames.text_detection,
+    text_recognition: Recognition = EngineNames.text_recognition,
+    batch: Annotated[int, typer.Option(min=1, max=256, envvar="IQA_GPU__BATCH", help="Pictures at once, at most.")] = 8,
+    precision: Annotated[Precision, typer.Option(envvar="IQA_GPU__PRECISION")] = "half",
+) -> None:
+    """Build TensorRT plans for the GPU of this machine, so that workers start at once. Plans that are there are kept."""
+    options = GpuOptions(batch=batch, precision=precision)
+    runtime = make_runtime("tensorrt", directory, options, _progress())
+    load_engines(EngineNames(quality, text_detection, text_recognition), directory, runtime)
+    typer.echo(f"plans for {runtime.label} are in {directory / 'plans'}")
+
+
+@app.command()
+def bench(
+    directory: Directory = DEFAULT_DIRECTORY,
+    engine: Annotated[list[str] | None, typer.Option(help="Which engines; the three default ones if not given.")] = None,
+    runtime: RuntimeOption = "onnx",
+    batch: Annotated[list[int] | None, typer.Option(min=1, help="Pictures per call; may be repeated. 1 if not given.")] = None,
+    callers: Annotated[int, typer.Option(min=1, max=256, help="Threads that call at once.")] = 1,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For each row.")] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON array instead of a table.")] = False,
+) -> None:
+    """Measure images per second and latency. Compare rows of one run: machines are shared, and noisy."""
+    chosen = engine or [EngineNames.quality, EngineNames.text_detection, EngineNames.text_recognition]
+    sizes = batch or [1]
+    made = make_runtime(runtime, directory, GpuOptions(batch=max(sizes)), _progress())
+    rows = [bench_engine(name, directory, made, size, seconds, callers) for name in chosen for size in sizes]
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    table = Table("engine", "backend", "batch", "input", "images/s", "p50 ms", "p95 ms", "p99 ms", "core-ms/image")
+    for row in rows:
+        table.add_row(*(str(value) for value in asdict(row).values()))
+    Console().print(table)
+
+
+def _show_golden(engines: EngineSet) -> bool:
     results = verify_engines(engines)
     table = Table("engine", "picture", "recorded", "answered", "")
     for result in results:
         row = (result.engine, result.picture, result.recorded, result.answered)
         table.add_row(*row, "ok" if result.passed else "[red]differs")
     Console().print(table)
-    if not all(result.passed for result in results):
-        raise typer.Exit(1)
+    return all(result.passed for result in results)
+
+
+def _show_parity(results: list[Difference]) -> bool:
+    table = Table("picture", "score there", "score here", "text area there", "text area here", "")
+    for result in results:
+        row = (result.picture, *map(str, result.scores), *map(str, result.areas))
+        table.add_row(*row, "ok" if result.passed else "[red]differs")
+    Console().print(table)
+    if not results:
+        typer.echo("no pictures were compared", err=True)
+    return bool(results) and all(result.passed for result in results)
+
+
+def _progress() -> Progress:
+    """Builds take minutes: say on standard error what goes on, a line a phase."""
+
+    def show(phase: str, done: int, steps: int) -> None:
+        if done == steps:
+            typer.echo(f"building plan: {phase}: done", err=True)
+
+    return show
 
 
 def _state(manifest: Manifest, directory: Path) -> str:

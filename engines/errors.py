@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CheckpointError", "EngineError", "EngineMissingError", "FetchError", "GoldenError", "ManifestError"]
+__all__ = ["CheckpointError", "EngineError", "EngineMissingError", "FetchError", "GoldenError", "ManifestError", "ParityError"]
 
 
 class EngineError(RuntimeError):
@@ -27,3 +27,7 @@ class CheckpointError(EngineError):
 
 class FetchError(EngineError):
     """An engine's file could not be fetched. Check access to the package index, then run ``iqa engines fetch`` again."""
+
+
+class ParityError(EngineError):
+    """A backend judges otherwise than the one that recorded the golden answers. Serve with IQA_RUNTIME=onnx; find out why."""

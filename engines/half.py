@@ -13,6 +13,7 @@ from typing import Literal
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 __all__ = ["kept_single", "to_half", "widen_weights"]
 
@@ -49,8 +50,11 @@ def to_half(model: onnx.ModelProto, kind: Kind) -> onnx.ModelProto:
     """``model`` in half precision, its input and output single, except the nodes of ``kept_single``."""
     plain = widen_weights(model)
     names = kept_single(plain, kind)
-    half: onnx.ModelProto = convert_float_to_float16(plain, keep_io_types=True, node_block_list=names, op_block_list=[])
-    return half
+    half = OnnxModel(convert_float_to_float16(plain, keep_io_types=True, node_block_list=names, op_block_list=[]))
+    # The converter appends its casts; ONNX wants every node after those that it reads.
+    half.topological_sort()
+    sorted_half: onnx.ModelProto = half.model
+    return sorted_half
 
 
 def widen_weights(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -14,7 +14,9 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from calibration.profile import load_profile
 from engines.engine_set import EngineSet, load_engines
+from engines.parity import require_parity
 from engines.runtime.onnx import OnnxRuntime
+from engines.runtime.select import make_runtime
 from engines.verify import require_golden
 from worker.assessor import Assessor
 from worker.cpu import cpu_quota
@@ -52,9 +54,20 @@ def make_assessor(settings: Settings) -> Assessor:
     # One thread per call: concurrency is one picture per core.
     cv2.setNumThreads(1)
     profile = load_profile(settings.profile)
-    engines: EngineSet = load_engines(settings.engines.names, settings.engines.directory, OnnxRuntime())
+    names, directory = settings.engines.names, settings.engines.directory
+    runtime = make_runtime(settings.runtime, directory, settings.gpu.options, _log_build)
+    engines: EngineSet = load_engines(names, directory, runtime)
     require_golden(engines)
+    if settings.runtime != "onnx":
+        # The answers were recorded on ONNX Runtime; another backend serves only if it says the same.
+        require_parity(
+            load_engines(names, directory, OnnxRuntime()), engines, (profile.thresholds.medium, profile.thresholds.high)
+        )
     return Assessor(engines, profile, settings, settings.worker.cpu_slots or cpu_quota())
+
+
+def _log_build(phase: str, done: int, steps: int) -> None:
+    log.info("engine_build", phase=phase, done=done, steps=steps)
 
 
 class Worker:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from engines.engine_set import DEFAULT_DIRECTORY, EngineNames
+from engines.runtime.tensorrt import GpuOptions
 from worker.errors import SettingsError
 
 __all__ = [
@@ -152,6 +153,20 @@ class EngineSettings(_Group):
         return EngineNames(self.quality, self.text_detection, self.text_recognition)
 
 
+class GpuSettings(_Group):
+    """How a GPU is used, where ``runtime`` is ``tensorrt``."""
+
+    batch: int = Field(default=8, ge=1, le=256, description="Pictures in one batch, at most.")
+    lanes: int = Field(default=2, ge=1, le=16, description="Batches on the GPU at once, each with its own memory.")
+    graphs: int = Field(default=4, ge=0, le=64, description="Input shapes per lane that are kept as CUDA graphs.")
+    precision: Literal["half", "single"] = "half"
+
+    @property
+    def options(self) -> GpuOptions:
+        """As ``engines`` wants them."""
+        return GpuOptions(self.batch, self.lanes, self.graphs, self.precision)
+
+
 class WorkerSettings(_Group):
     """Threads, bounds and budgets of one worker."""
 
@@ -185,19 +200,13 @@ class Settings(BaseSettings):
     decode: DecodeSettings = DecodeSettings()
     http: HttpSettings = HttpSettings()
     engines: EngineSettings = EngineSettings()
+    gpu: GpuSettings = GpuSettings()
     worker: WorkerSettings = WorkerSettings()
     projection: ProjectionSettings = ProjectionSettings()
     profile: str = Field(default="recruitment", description="A shipped profile's name, or the path of a .yaml file.")
     text: Literal["lazy", "always"] = "lazy"
     runtime: Literal["onnx", "tensorrt"] = "onnx"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @field_validator("runtime")
-    @classmethod
-    def _runtime_is_there(cls, value: str) -> str:
-        if value == "tensorrt":
-            raise ValueError("tensorrt is not built yet; set onnx")
-        return value
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:

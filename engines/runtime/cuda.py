@@ -128,12 +128,12 @@ class GraphDriver:
     """Captures what is queued on a stream, to launch it again in one call.
 
     Args:
-        library: libcuda; loaded by its name if not given.
+        library: libcuda.
 
     """
 
-    def __init__(self, library: Any = None) -> None:
-        self._library = library or ctypes.CDLL("libcuda.so.1")
+    def __init__(self, library: Any) -> None:
+        self._library = library
 
     def call(self, function: str, *arguments: Any) -> None:
         """Call one function of the driver.

@@ -8,6 +8,7 @@ graph and launched in one call: a context must not change under a graph that was
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import math
 import queue
@@ -30,6 +31,7 @@ from engines.errors import EngineError
 from engines.runtime.base import Network
 from engines.runtime.cuda import CaptureError, Device, Graph, GraphDriver, OutOfMemoryError
 from engines.runtime.plans import PlanCache, PlanKey
+from engines.runtime.trt_log import make_logger
 from engines.shapes import ShapeRange, shape_range
 
 __all__ = ["GpuOptions", "TensorRtNetwork", "TensorRtRuntime", "gpu_modules"]
@@ -52,8 +54,8 @@ class GpuOptions:
     precision: Precision = "half"
 
 
-def gpu_modules() -> tuple[ModuleType, ModuleType]:
-    """``tensorrt`` and ``pycuda.driver``.
+def gpu_modules() -> tuple[ModuleType, ModuleType, ctypes.CDLL]:
+    """``tensorrt``, ``pycuda.driver`` and libcuda.
 
     Raises:
         EngineError: one of them, or the driver beneath, is not there.
@@ -62,9 +64,11 @@ def gpu_modules() -> tuple[ModuleType, ModuleType]:
     try:
         import tensorrt as trt
         from pycuda import driver
+
+        library = ctypes.CDLL("libcuda.so.1")
     except (ImportError, OSError) as error:
         raise EngineError(f"IQA_RUNTIME=tensorrt needs the gpu extra and NVIDIA's driver: {error}") from error
-    return trt, driver
+    return trt, driver, library
 
 
 class TensorRtRuntime:
@@ -85,14 +89,14 @@ class TensorRtRuntime:
         modules: tuple[Any, Any, Any] | None = None,
         progress: Progress = silent,
     ) -> None:
-        trt, driver, library = modules or (*gpu_modules(), None)
+        trt, driver, library = modules or gpu_modules()
         self._trt: Any = trt
         self._options = options or GpuOptions()
         self._cache = PlanCache(plans.expanduser())
         self._device = Device(driver)
         self._graphs = GraphDriver(library)
         self._progress = progress
-        self._logger = _logger(self._trt)
+        self._logger = make_logger(self._trt)
         self._runtime = self._trt.Runtime(self._logger)
 
     @property
@@ -347,21 +351,3 @@ def _metadata(path: Path) -> dict[str, str]:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return dict(session.get_modelmeta().custom_metadata_map)
-
-
-def _logger(trt: Any) -> Any:
-    """Keeps what TensorRT says when it fails: its functions answer only None or False."""
-
-    class Log(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, msg: str) -> None:
-            if severity in {trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR}:
-                self.errors = [*self.errors[-9:], msg]
-
-        def last(self) -> str:
-            return self.errors[-1] if self.errors else "no reason given"
-
-    return Log()

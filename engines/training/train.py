@@ -64,6 +64,7 @@ class Options:
     ladder_crop: int = 224
     ladder_weight: float = 1.5
     rate: float = 4e-4
+    trunk_rate: float = 1.0
     weight_decay: float = 0.1
     frozen: tuple[str, ...] = ("conv1", "layer1", "layer2")
     hold_trunk: int = 150
@@ -134,7 +135,7 @@ def parameter_groups(model: HyperIQA, options: Options) -> list[dict[str, Any]]:
         if stage in options.frozen:
             module.requires_grad_(False)
         else:
-            peak = TRUNK_RATES[stage] * options.rate
+            peak = TRUNK_RATES[stage] * options.trunk_rate * options.rate
             groups.append({"params": list(module.parameters()), "peak": peak, "trunk": True})
     head = [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
     return [*groups, {"params": head, "peak": options.rate, "trunk": False}]
