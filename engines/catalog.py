@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from engines.errors import EngineMissingError, ManifestError
 
@@ -39,10 +40,28 @@ class _Strict(BaseModel):
 
 
 class QualityInput(_Strict):
-    """Whole pictures; ``policy`` names the version of ``engines.preprocess.quality_input``."""
+    """Whole pictures, and what becomes of the network's output.
+
+    ``policy`` names the version of ``engines.preprocess.quality_input``, ``longest_side`` (pixels) is its size. With ``mirror``
+    the mirrored picture is judged as well and the mean counts. ``scale`` turns outputs into opinion scores: points (output,
+    score) of a piecewise linear, rising mapping from (0, 0) to (100, 100); without points the output is the score.
+    """
 
     kind: Literal["quality"]
     policy: str
+    longest_side: int = Field(default=384, ge=64)
+    mirror: bool = False
+    scale: tuple[tuple[float, float], ...] = ()
+
+    @field_validator("scale")
+    @classmethod
+    def _rises(cls, points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        if not points:
+            return points
+        steps = pairwise(points)
+        if points[0] != (0, 0) or points[-1] != (100, 100) or not all(a < c and b < d for (a, b), (c, d) in steps):
+            raise ValueError("scale must rise in both columns, from (0, 0) to (100, 100)")
+        return points
 
 
 class DetectionInput(_Strict):

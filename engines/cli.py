@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -150,10 +151,13 @@ def bench(
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
-    table = Table("engine", "backend", "batch", "input", "images/s", "p50 ms", "p95 ms", "p99 ms", "core-ms/image")
+    console = Console()
+    console.print(f"{made.label}, {callers} callers, {seconds:g} s a row; sizes of inputs are in --json")
+    table = Table("engine", "batch", "images/s", "p50 ms", "p95 ms", "p99 ms", "core-ms", box=SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*(str(value) for value in asdict(row).values()))
-    Console().print(table)
+        figures = (row.images_per_second, row.p50_ms, row.p95_ms, row.p99_ms, row.core_ms)
+        table.add_row(row.engine, str(row.batch), *(f"{figure:.1f}" for figure in figures))
+    console.print(table)
 
 
 def _show_golden(engines: EngineSet) -> bool:

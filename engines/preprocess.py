@@ -1,8 +1,8 @@
 """Deterministic preprocessing of the quality engine, the same in training and in serving.
 
-A picture is shrunk (never enlarged) until its longest side is at most ``LONGEST_SIDE`` pixels, aspect ratio kept, by area
-averaging; then padded on the right and bottom with its own edge pixels until both sides are at least ``SHORTEST_SIDE``; then
-scaled to 0-1, normalised with ImageNet's mean and deviation, and laid out as 1 x 3 x H x W. No crops, no randomness.
+A picture is shrunk (never enlarged) until its longest side is at most so many pixels (384 in training), aspect ratio kept, by
+area averaging; then padded on the right and bottom with its own edge pixels until both sides are at least ``SHORTEST_SIDE``;
+then scaled to 0-1, normalised with ImageNet's mean and deviation, and laid out as 1 x 3 x H x W. No crops, no randomness.
 
 Any change here changes scores: raise ``QUALITY_PREPROCESSING`` with it, since the fingerprint of a verdict covers it.
 """
@@ -27,7 +27,7 @@ __all__ = [
     "quality_input",
 ]
 
-QUALITY_PREPROCESSING = "longest384-area-pad64@1"
+QUALITY_PREPROCESSING = "longest-area-pad64@2"
 LONGEST_SIDE = 384
 SHORTEST_SIDE = 64
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

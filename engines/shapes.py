@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engines.catalog import DetectionInput, Manifest, QualityInput
-from engines.preprocess import LONGEST_SIDE, SHORTEST_SIDE
+from engines.preprocess import SHORTEST_SIDE
 
 __all__ = ["Shape", "ShapeRange", "shape_range"]
 
@@ -37,7 +37,7 @@ def shape_range(manifest: Manifest, batch: int) -> ShapeRange:
     """What the engine's own preprocessing can produce, with up to ``batch`` pictures at once."""
     limits = manifest.input
     if isinstance(limits, QualityInput):
-        most = LONGEST_SIDE
+        most = limits.longest_side
         return ShapeRange((1, 3, SHORTEST_SIDE, SHORTEST_SIDE), (batch, 3, most * 3 // 4, most), (batch, 3, most, most))
     if isinstance(limits, DetectionInput):
         step, most = limits.multiple, -(-limits.longest_side // limits.multiple) * limits.multiple

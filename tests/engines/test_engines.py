@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engines.catalog import Manifest
+from engines.catalog import Manifest, shipped_weights
 from engines.errors import EngineError, GoldenError, ManifestError
+from engines.preprocess import quality_input
 from engines.quality import QualityEngine
 from engines.runtime.onnx import OnnxRuntime
 from engines.verify import golden_picture, require_golden, verify_engines
@@ -61,6 +62,19 @@ def test_scores_do_not_depend_on_threads(assessor: Assessor) -> None:
         assert list(pool.map(assessor.engines.quality.score, pictures * 3)) == alone * 3
 
 
+def test_scores_do_not_depend_on_the_batch_or_on_threads_inside() -> None:
+    """Alone, beside any others, with one or two threads in the runtime: the same to a tenth of a point, and closer."""
+    path = shipped_weights() / QUALITY.file
+    inputs = [quality_input(pixels(photo(384, 288, seed=n))) for n in range(4)]
+    one, two = OnnxRuntime(threads=1).load(path), OnnxRuntime(threads=2).load(path)
+    alone = np.concatenate([one.run(x) for x in inputs])
+    for network in (one, two):
+        for size in (2, 3, 4):
+            for start in range(5 - size):
+                together = network.run(np.concatenate(inputs[start : start + size]))
+                assert together == pytest.approx(alone[start : start + size], abs=0.01)
+
+
 def test_nonsense_is_refused(assessor: Assessor) -> None:
     """A network that answers no number fails loudly; one that wants other preprocessing is not loaded."""
     broken = QualityEngine(QUALITY, FakeNetwork(lambda _: np.array([np.nan], np.float32)))
@@ -102,8 +116,6 @@ def test_runtime_names_what_it_cannot_load_or_run(tmp_path: object, assessor: As
     path.write_bytes(b"not a network")
     with pytest.raises(EngineError, match="broken.onnx cannot be loaded"):
         OnnxRuntime().load(path)
-    from engines.catalog import shipped_weights
-
     network = OnnxRuntime().load(shipped_weights() / QUALITY.file)
     with pytest.raises(EngineError, match=r"failed on an input of shape \(1, 4, 64, 64\)"):
         network.run(np.zeros((1, 4, 64, 64), np.float32))

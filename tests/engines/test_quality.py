@@ -1,0 +1,62 @@
+"""From the network's output to a score: views, scale, bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engines.catalog import Manifest, QualityInput
+from engines.quality import QualityEngine, opinion_score
+from tests.engines.fakes import QUALITY, FakeNetwork
+
+assert isinstance(QUALITY.input, QualityInput)
+LIMITS: QualityInput = QUALITY.input
+BENT = ((0.0, 0.0), (50.0, 40.0), (80.0, 90.0), (100.0, 100.0))
+
+
+def manifest(**changes: Any) -> Manifest:
+    limits = LIMITS.model_copy(update={"scale": (), "mirror": False} | changes)
+    return QUALITY.model_copy(update={"input": limits})
+
+
+@pytest.mark.parametrize(("output", "score"), [(0, 0), (25, 20), (50, 40), (65, 65), (80, 90), (100, 100), (-3, 0), (120, 100)])
+def test_outputs_become_opinions(output: float, score: float) -> None:
+    """Linear between points, bounded outside."""
+    assert opinion_score(output, LIMITS.model_copy(update={"scale": BENT})) == pytest.approx(score)
+
+
+def test_without_points_the_output_is_the_score() -> None:
+    """Bounded to 0-100."""
+    assert opinion_score(37.5, LIMITS.model_copy(update={"scale": ()})) == 37.5
+
+
+@pytest.mark.parametrize(
+    "points", [[(0, 0), (50, 60), (40, 70), (100, 100)], [(0, 0), (50, 50), (60, 50), (100, 100)], [(0, 1), (100, 100)]]
+)
+def test_a_scale_that_does_not_rise_is_refused(points: list[tuple[float, float]]) -> None:
+    """Two pictures must never change places."""
+    with pytest.raises(ValueError, match="must rise"):
+        QualityInput.model_validate(LIMITS.model_dump() | {"scale": points})
+
+
+def test_the_mirrored_picture_counts_as_much() -> None:
+    """The mean of both views; one view where it is not asked for."""
+    picture = np.zeros((64, 128, 3), np.uint8)
+    picture[:, :64] = 255
+
+    def left(batch: Any) -> Any:
+        return np.array([80.0 if batch[0, 0, 0, 0] > 0 else 40.0], np.float32)
+
+    network = FakeNetwork(left)
+    assert QualityEngine(manifest(), network).score(picture) == 80
+    assert QualityEngine(manifest(mirror=True), network).score(picture) == 60
+    assert len(network.shapes) == 3
+
+
+def test_the_manifest_says_how_large() -> None:
+    """Longest side."""
+    network = FakeNetwork(lambda batch: np.array([50.0], np.float32))
+    QualityEngine(manifest(longest_side=500), network).score(np.zeros((600, 1000, 3), np.uint8))
+    assert network.shapes == [(1, 3, 300, 500)]
