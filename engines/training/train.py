@@ -65,6 +65,8 @@ class Options:
     ladder_weight: float = 1.5
     rate: float = 4e-4
     trunk_rate: float = 1.0
+    teacher: Path | None = None
+    teaching: float = 0.7
     weight_decay: float = 0.1
     frozen: tuple[str, ...] = ("conv1", "layer1", "layer2")
     hold_trunk: int = 150
@@ -190,6 +192,7 @@ class Trainer:
         self.model = HyperIQA(options.backbone)
         self.missing = load_start(self.model, options.start) if options.start else ["all"]
         self.model.to(self.device, memory_format=torch.channels_last)
+        self.teacher = self._teacher()
         self.groups = parameter_groups(self.model, options)
         self.average = copy.deepcopy(self.model)
         self.optimiser = torch.optim.AdamW(self.groups, lr=options.rate, weight_decay=options.weight_decay)
@@ -206,6 +209,14 @@ class Trainer:
                 raise DataSetError(f"{name} has {len(rated)} pictures to train on, fewer than a batch of {self.options.batch}")
         return train, [r for r in sets[0] if r.split == "val"]
 
+    def _teacher(self) -> HyperIQA | None:
+        """A finished network whose scores stand in for part of the opinions."""
+        if self.options.teacher is None:
+            return None
+        teacher = HyperIQA(self.options.backbone)
+        load_start(teacher, self.options.teacher)
+        return teacher.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
     def draw(self, step: int) -> Batch:
         """The batch of ``step``, a function of the seed and the step alone."""
         options, rng = self.options, np.random.default_rng([self.options.seed, step])
@@ -216,15 +227,19 @@ class Trainer:
         ladders = [ladder(self.photos, options.ladder_crop, rng, options.side) for _ in range(options.ladders)]
         return Batch(torch.from_numpy(crops), torch.tensor([p.opinion for p in picks]), index == 0, ladders)
 
-    def _scores(self, inputs: Tensor) -> Tensor:
+    def _scores(self, inputs: Tensor, model: HyperIQA | None = None) -> Tensor:
         inputs = inputs.to(self.device).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=self.precision or torch.bfloat16, enabled=self.precision is not None):
-            scores: Tensor = self.model(inputs)
+            scores: Tensor = (model or self.model)(inputs)
         return scores.float()
 
     def loss(self, batch: Batch) -> Tensor:
         """Opinions and ladders, weighted."""
         scores, opinions = self._scores(batch.pictures), batch.opinions.to(self.device)
+        if self.teacher is not None:
+            # A network that has learnt few photos knows them by heart before it knows new defects. What another made of them
+            # leaves nothing more to learn by heart (distillation, Hinton et al., 2015).
+            opinions = torch.lerp(opinions, self._scores(batch.pictures, self.teacher), self.options.teaching)
         total = opinion_loss(scores, opinions) if batch.absolute else order_loss(scores, opinions)
         if batch.ladders:
             steps = self._scores(torch.from_numpy(np.concatenate([rungs.inputs for rungs in batch.ladders])))
@@ -254,7 +269,9 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write everything that resuming needs; the file appears whole or not at all."""
-        described = {k: str(v) for k, v in asdict(self.options).items() if k not in {"data", "photos", "out", "start"}}
+        described = {
+            k: str(v) for k, v in asdict(self.options).items() if k not in {"data", "photos", "out", "start", "teacher"}
+        }
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),

@@ -171,6 +171,18 @@ def test_half_precision_data_sets_and_folds(data: Path, tmp_path: Path) -> None:
     assert not torch.equal(before, trainer.model.backbone.conv1.weight)
 
 
+def test_a_teacher_stands_in_for_opinions(data: Path, tmp_path: Path) -> None:
+    """Taught by itself alone, a network that has not moved has nothing to learn from the rated pictures but their order."""
+    chosen = replace(options(data, tmp_path), teacher=data / "start.pt", teaching=1.0, ladders=0)
+    trainer = Trainer(chosen)
+    trainer.model.eval()
+    batch = trainer.draw(0)
+    assert float(trainer.loss(batch).detach()) == pytest.approx(0, abs=1e-3)
+    untaught = Trainer(replace(chosen, teaching=0.0))
+    untaught.model.eval()
+    assert float(untaught.loss(batch).detach()) > 0.01
+
+
 def test_the_command(data: Path, tmp_path: Path) -> None:
     """Options reach the run; what was trained so far is told."""
     words = f"train --data clive={data / 'clive'} --photos {data / 'photos'} --start {data / 'start.pt'} --out {tmp_path}"
