@@ -93,6 +93,7 @@ def plot(points: Sequence[Point], default: int, path: Path) -> None:
             weight = "bold" if point.side == default and not mirror else "normal"
             axes.annotate(str(point.side), (point.core_ms, point.srcc), (0, 7), textcoords="offset points", fontweight=weight)
     axes.set(xlabel="core milliseconds a picture", ylabel="SRCC, CLIVE validation", title="Longest side in pixels")
+    axes.margins(0.06, 0.12)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     figure.savefig(path, metadata={"Date": None})
