@@ -20,6 +20,7 @@ from engines.engine_set import DEFAULT_DIRECTORY, EngineNames, EngineSet, load_e
 from engines.errors import EngineError, EngineMissingError
 from engines.fetch import fetch_engines
 from engines.parity import THRESHOLDS, Difference, compare_engines, folder_pictures, gate_pictures
+from engines.quality import panel_names
 from engines.runtime.select import RuntimeName, make_runtime
 from engines.runtime.tensorrt import GpuOptions
 from engines.training.cli import train
@@ -144,7 +145,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON array instead of a table.")] = False,
 ) -> None:
     """Measure images per second and latency. Compare rows of one run: machines are shared, and noisy."""
-    chosen = engine or [EngineNames.quality, EngineNames.text_detection, EngineNames.text_recognition]
+    chosen = engine or [*panel_names(EngineNames.quality), EngineNames.text_detection, EngineNames.text_recognition]
     sizes = batch or [1]
     made = make_runtime(runtime, directory, GpuOptions(batch=max(sizes)), _progress())
     rows = [bench_engine(name, directory, made, size, seconds, callers) for name in chosen for size in sizes]

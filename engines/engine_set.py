@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.catalog import load_manifest, verified_file
-from engines.quality import QualityEngine
+from engines.quality import QualityEngine, QualityPanel, panel_names
 from engines.runtime.base import Runtime
 from engines.text_detection import TextDetector
 from engines.text_recognition import TextRecogniser
@@ -21,18 +21,18 @@ DEFAULT_DIRECTORY = Path("~/.cache/iqa/engines")
 
 @dataclass(frozen=True)
 class EngineNames:
-    """Which engine does which job."""
+    """Which engine does which job; quality also by preset, ``fast`` or ``accurate``, or by several names joined by ``+``."""
 
-    quality: str = "hyperiqa-r18"
+    quality: str = "fast"
     text_detection: str = "ppocrv6-small-det"
     text_recognition: str = "ppocrv6-small-rec"
 
 
 @dataclass(frozen=True)
 class EngineSet:
-    """One engine of each kind, loaded."""
+    """Engines of each kind, loaded."""
 
-    quality: QualityEngine
+    quality: QualityPanel
     text_detection: TextDetector
     text_recognition: TextRecogniser
     runtime_label: str
@@ -46,7 +46,7 @@ class EngineSet:
     def labels(self) -> dict[str, str]:
         """Kind to name and version, as verdicts carry them."""
         return {
-            "quality": self.quality.manifest.label,
+            "quality": self.quality.label,
             "text_detection": self.text_detection.manifest.label,
             "text_recognition": self.text_recognition.manifest.label,
         }
@@ -54,8 +54,8 @@ class EngineSet:
     @property
     def digest(self) -> str:
         """SHA-256 over everything about the engines that decides their answers, the runtime's version included."""
-        manifests = (self.quality.manifest, self.text_detection.manifest, self.text_recognition.manifest)
-        parts = [self.runtime_label, SPOTTING, *(manifest.digest for manifest in manifests)]
+        texts = (self.text_detection.manifest, self.text_recognition.manifest)
+        parts = [self.runtime_label, SPOTTING, self.quality.digest, *(manifest.digest for manifest in texts)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -69,11 +69,10 @@ def load_engines(names: EngineNames, directory: Path, runtime: Runtime) -> Engin
 
     """
     directory = directory.expanduser()
-    quality, detection, recognition = (
-        load_manifest(name, directory) for name in (names.quality, names.text_detection, names.text_recognition)
-    )
+    judges = [load_manifest(name, directory) for name in panel_names(names.quality)]
+    detection, recognition = (load_manifest(name, directory) for name in (names.text_detection, names.text_recognition))
     return EngineSet(
-        quality=QualityEngine(quality, runtime.load(verified_file(quality, directory), quality)),
+        quality=QualityPanel([QualityEngine(m, runtime.load(verified_file(m, directory), m)) for m in judges]),
         text_detection=TextDetector(detection, runtime.load(verified_file(detection, directory), detection)),
         text_recognition=TextRecogniser(recognition, runtime.load(verified_file(recognition, directory), recognition)),
         runtime_label=runtime.label,

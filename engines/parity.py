@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from engines.engine_set import EngineSet
 from engines.errors import ParityError
+from engines.pictures import read_picture
 from engines.text_detection import text_area
 from engines.verify import golden_picture
 
@@ -53,9 +54,9 @@ def gate_pictures() -> Iterator[tuple[str, Pixels]]:
 def folder_pictures(folder: Path) -> Iterator[tuple[str, Pixels]]:
     """Every picture directly below ``folder`` that OpenCV can read, in name order."""
     for path in sorted(folder.iterdir()):
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-        if bgr is not None:
-            yield path.name, np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
+        pixels = read_picture(path) if path.is_file() else None
+        if pixels is not None:
+            yield path.name, pixels
 
 
 def compare_engines(

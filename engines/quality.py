@@ -1,6 +1,8 @@
-"""The quality engine: a picture to an opinion score."""
+"""Quality engines: a picture to an opinion score, by one network or by the mean of several."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,10 @@ from engines.errors import EngineError, ManifestError
 from engines.preprocess import QUALITY_PREPROCESSING, quality_input
 from engines.runtime.base import Network
 
-__all__ = ["QualityEngine", "opinion_score"]
+__all__ = ["PRESETS", "QualityEngine", "QualityPanel", "opinion_score", "panel_names"]
+
+PRESETS = {"fast": "hyperiqa-lite0", "accurate": "hyperiqa-lite0+hyperiqa-r18"}
+"""What to choose when one does not want to choose engines; the model cards say what each costs."""
 
 
 class QualityEngine:
@@ -36,6 +41,48 @@ class QualityEngine:
         if not np.isfinite(output):
             raise EngineError(f"engine {self.manifest.label} answered {output} to a picture of {pixels.shape}")
         return round(opinion_score(output, self._input), 2)
+
+
+class QualityPanel:
+    """One or more quality engines that judge together: the mean of their scores counts.
+
+    Networks that were trained alike still err differently; their mean errs less than the better of them (Hansen, Salamon 1990).
+    """
+
+    def __init__(self, members: Sequence[QualityEngine]) -> None:
+        self.members = tuple(members)
+
+    @property
+    def label(self) -> str:
+        """Names and versions, as verdicts carry them: ``hyperiqa-lite0@1+hyperiqa-r18@2``."""
+        return "+".join(member.manifest.label for member in self.members)
+
+    @property
+    def digest(self) -> str:
+        """What decides answers: the members' digests, in their order."""
+        return "+".join(member.manifest.digest for member in self.members)
+
+    def score(self, pixels: NDArray[np.uint8]) -> float:
+        """Quality of an upright RGB picture (H x W x 3, uint8): 0-100, higher is better, two decimals.
+
+        Raises:
+            EngineError: a network failed or answered with something that is no number.
+
+        """
+        return round(sum(member.score(pixels) for member in self.members) / len(self.members), 2)
+
+
+def panel_names(choice: str) -> tuple[str, ...]:
+    """Names of the engines that ``choice`` means: a preset, an engine's name, or several joined by ``+``.
+
+    Raises:
+        ManifestError: a name is empty or comes twice.
+
+    """
+    names = tuple(PRESETS.get(choice, choice).split("+"))
+    if not all(names) or len(set(names)) < len(names):
+        raise ManifestError(f"quality {choice!r}: give {' or '.join(PRESETS)}, or names of engines joined by +, each once")
+    return names
 
 
 def opinion_score(output: float, limits: QualityInput) -> float:

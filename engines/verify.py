@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.catalog import Golden, Manifest, shipped_weights
 from engines.engine_set import EngineSet
 from engines.errors import GoldenError
+from engines.pictures import read_picture
+from engines.quality import QualityEngine
 from engines.text_detection import text_area
 
 __all__ = ["GoldenResult", "golden_picture", "require_golden", "verify_engines"]
@@ -39,15 +40,15 @@ def golden_picture(name: str) -> NDArray[np.uint8]:
 
     """
     path = shipped_weights() / "golden" / name
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
+    pixels = read_picture(path)
+    if pixels is None:
         raise GoldenError(f"golden picture {path} is missing or damaged; install the package again")
-    return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
+    return pixels
 
 
 def verify_engines(engines: EngineSet) -> list[GoldenResult]:
     """Run every golden picture of every engine."""
-    results = [_quality(engines, golden) for golden in engines.quality.manifest.golden]
+    results = [_quality(judge, golden) for judge in engines.quality.members for golden in judge.manifest.golden]
     results += [_detection(engines, golden) for golden in engines.text_detection.manifest.golden]
     results += [_recognition(engines, golden) for golden in engines.text_recognition.manifest.golden]
     return results
@@ -75,10 +76,10 @@ def _result(manifest: Manifest, golden: Golden, recorded: object, answered: obje
     return GoldenResult(manifest.label, golden.picture, str(recorded), str(answered), passed)
 
 
-def _quality(engines: EngineSet, golden: Golden) -> GoldenResult:
-    score = engines.quality.score(golden_picture(golden.picture))
+def _quality(engine: QualityEngine, golden: Golden) -> GoldenResult:
+    score = engine.score(golden_picture(golden.picture))
     passed = _close(score, golden.score, golden.tolerance)
-    return _result(engines.quality.manifest, golden, golden.score, score, passed=passed)
+    return _result(engine.manifest, golden, golden.score, score, passed=passed)
 
 
 def _detection(engines: EngineSet, golden: Golden) -> GoldenResult:

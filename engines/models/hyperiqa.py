@@ -1,4 +1,4 @@
-"""hyperIQA on ResNet-18 or ResNet-50, as a torch module.
+"""hyperIQA on ResNet-18, ResNet-50 or EfficientNet-Lite0, as a torch module.
 
 Su, Yan, Zhu, Zhang, Ge, Sun, Zhang: "Blindly Assess Image Quality in the Wild Guided by a Self-Adaptive Hyper Network",
 CVPR 2020. The idea kept from the paper: what a picture shows decides how its quality is judged. A trunk describes the content;
@@ -13,8 +13,9 @@ Where the head departs from the paper, and why:
   export has dynamic batch, height and width.
 - **Weights are a base plus an offset.** The paper generates weights outright from 10,000 photos. With under a thousand, a
   learnt base plus a generated offset that starts at zero trains stably: the network begins as an ordinary head.
-- **Tones are counted.** A trunk that learnt to recognise things is blind to exposure: that is what made it good. A histogram
-  of the input joins the distortion features, so that darkness, clipping and colour casts are seen as such.
+- **Tones are counted.** A trunk that learnt to recognise things is blind to exposure: that is what made it good. Histograms
+  of the input's channels and of its opponent colours (red against green, blue against yellow) join the distortion features,
+  so that darkness, clipping and colour casts are seen as such.
 - **Bounded output.** A sigmoid keeps scores within 0-100; the paper's output is unbounded.
 """
 
@@ -26,15 +27,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engines.models.resnet import Backbone, ResNetTrunk
+from engines.models.efficientnet import EFFICIENTNETS, EfficientNet, EfficientNetTrunk
+from engines.models.resnet import RESNETS, ResNet, ResNetTrunk
 from engines.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
-__all__ = ["HyperIQA"]
+__all__ = ["BACKBONES", "Backbone", "HyperIQA"]
+
+Backbone = ResNet | EfficientNet
+BACKBONES: tuple[Backbone, ...] = (*RESNETS, *EFFICIENTNETS)
 
 STAGE_FEATURES = 56
 TONE_FEATURES = 32
 TARGET_WIDTHS = (4 * STAGE_FEATURES + TONE_FEATURES, 112, 56, 28, 14, 1)
 BINS = 10
+TONES = 5
 
 
 def mean_and_deviation(x: Tensor) -> Tensor:
@@ -59,17 +65,23 @@ class LocalDistortion(nn.Module):
 
 
 class ToneHistogram(nn.Module):
-    """How bright and how coloured: a soft histogram of each channel, N x 3 x H x W (normalised RGB) to N x outputs."""
+    """How bright and how coloured: soft histograms of normalised RGB, N x 3 x H x W, to N x outputs."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.fc = nn.Linear(3 * BINS, outputs)
+        self.fc = nn.Linear(TONES * BINS, outputs)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
     def shares(self, x: Tensor) -> Tensor:
-        """N x 3 x BINS: share of each tone from black to white, neighbouring bins sharing what lies between them."""
-        tones = F.avg_pool2d(x.float(), 2) * self.std + self.mean
+        """N x TONES x BINS: share of each tone, neighbouring bins sharing what lies between them.
+
+        Red, green and blue from black to white; red minus green and blue minus yellow from -1/4 to 1/4, beyond which a colour
+        is strong however strong it is.
+        """
+        rgb = F.avg_pool2d(x.float(), 2) * self.std + self.mean
+        red, green, blue = rgb[:, 0:1], rgb[:, 1:2], rgb[:, 2:3]
+        tones = torch.cat([rgb, 2 * (red - green) + 0.5, 2 * (blue - 0.5 * (red + green)) + 0.5], dim=1)
         # The share above each bin; clamping and averaging is all it takes, and exports as plain operators.
         above = [((BINS - 1) * tones - k).clamp(0, 1).mean(dim=(2, 3)) for k in range(BINS - 1)]
         cumulative = torch.stack([torch.ones_like(above[0]), *above, torch.zeros_like(above[0])], dim=2)
@@ -104,7 +116,8 @@ class HyperIQA(nn.Module):
 
     def __init__(self, backbone: Backbone = "resnet18", content: int = 48, dropout: float = 0.2) -> None:
         super().__init__()
-        self.backbone = ResNetTrunk(backbone)
+        self.kind = backbone
+        self.backbone = EfficientNetTrunk() if backbone == "efficientnet-lite0" else ResNetTrunk(backbone)
         channels = self.backbone.channels
         self.local = nn.ModuleList(LocalDistortion(count, STAGE_FEATURES) for count in channels)
         self.tones = ToneHistogram(TONE_FEATURES)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["BACKBONES", "Backbone", "ResNetTrunk", "fold_batch_norm"]
+__all__ = ["RESNETS", "ResNet", "ResNetTrunk", "fold_batch_norm"]
 
-Backbone = Literal["resnet18", "resnet50"]
-BACKBONES: tuple[Backbone, ...] = ("resnet18", "resnet50")
+ResNet = Literal["resnet18", "resnet50"]
+RESNETS: tuple[ResNet, ...] = ("resnet18", "resnet50")
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 WIDTHS = (64, 128, 256, 512)
 EXPANSION = 4
@@ -63,7 +63,7 @@ class ResNetTrunk(nn.Module):
     ``channels`` are the maps' channels.
     """
 
-    def __init__(self, backbone: Backbone = "resnet18") -> None:
+    def __init__(self, backbone: ResNet = "resnet18") -> None:
         super().__init__()
         block, expansion = (BasicBlock, 1) if backbone == "resnet18" else (Bottleneck, EXPANSION)
         self.channels = tuple(expansion * width for width in WIDTHS)

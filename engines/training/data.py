@@ -16,9 +16,10 @@ from engines.training.distortions import DISTORTIONS, coded
 __all__ = ["Ladder", "held_out", "ladder", "load_folder", "random_crop"]
 
 Pixels = NDArray[np.uint8]
-SEVERITIES = (0.0, 0.35, 0.65, 1.0)
-# What a network learns last from these ladders is drawn twice as often.
-HARD = ("gaussian_noise", "darken", "overexpose", "several")
+# Between which bounds the steps of a ladder are drawn; the first is the clean photo.
+SEVERITIES = ((0.0, 0.0), (0.12, 0.45), (0.45, 0.8), (0.8, 1.0))
+# What a network learns last from these ladders is drawn that many times as often.
+WEIGHTS = {"darken": 3, "overexpose": 3, "colour_cast": 3, "impulse_noise": 2, "grain": 2, "pixelate": 2}
 HOLD_OUT = 8
 
 
@@ -69,8 +70,9 @@ def ladder(photos: Sequence[Pixels], side: int, rng: np.random.Generator, longes
     """
     photo = photos[int(rng.integers(len(photos)))]
     upload = fit_longest(photo, int(rng.integers(min(longest, max(photo.shape[:2])), max(photo.shape[:2]) + 1)))
-    kind = str(rng.choice([*DISTORTIONS, *HARD]))
-    severities = tuple(float(np.clip(s + rng.uniform(-0.1, 0.1), 0.1, 1)) if s else 0.0 for s in SEVERITIES)
+    kinds = [kind for kind in DISTORTIONS for _ in range(WEIGHTS.get(kind, 1))]
+    kind = kinds[int(rng.integers(len(kinds)))]
+    severities = tuple(float(rng.uniform(*bounds)) for bounds in SEVERITIES)
     quality, choices = int(rng.integers(80, 97)), int(rng.integers(2**32))
     steps = []
     for severity in severities:

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from engines.pictures import read_picture
 
 __all__ = ["LOADERS", "DataSetError", "Rated", "Split", "folds", "load_rated", "read_rgb", "split_by_content"]
 
@@ -50,10 +51,10 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         DataSetError: the file is missing or cannot be decoded.
 
     """
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
+    pixels = read_picture(path)
+    if pixels is None:
         raise DataSetError(f"{path} is missing or cannot be decoded")
-    return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
+    return pixels
 
 
 def clive(root: Path) -> list[Rated]:

@@ -1,9 +1,9 @@
-"""Accuracy against cost: the quality engine at several sizes, one view or two, as a table and a plot for the model card.
+"""Accuracy against cost: quality engines at several sizes, alone and together, as a table and a plot for the model card.
 
-    python -m engines.training.frontier --clive DIR --out engines/weights/hyperiqa-r18-frontier.svg [--engine NAME]
+    python -m engines.training.frontier --clive DIR --out engines/weights/hyperiqa-frontier.svg [--engine NAME ...]
 
 Every row judges the validation split whole, preprocessing included, on one thread; costs are processor time per picture, the
-smallest of some rounds, and the share of the default's cost, which is what carries over to other machines.
+smallest of some rounds, and the share of the first engine's cost at its own size, which is what carries over to other machines.
 """
 
 from __future__ import annotations
@@ -20,65 +20,75 @@ from scipy import stats
 
 from engines.catalog import Manifest, QualityInput, load_manifest, shipped_weights
 from engines.errors import ManifestError
-from engines.quality import QualityEngine
+from engines.quality import PRESETS, QualityEngine, QualityPanel
 from engines.runtime.onnx import OnnxRuntime
 from engines.training.datasets import load_rated
+from engines.training.measure import shipped_panel
 
-__all__ = ["Point", "main", "measure", "plot", "table"]
+__all__ = ["Point", "at_size", "main", "measure", "plot", "table"]
 
 SIDES = (224, 288, 320, 384, 448, 500)
-ROUNDS = 3
+ROUNDS = 2
+
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Point:
-    """One way to judge: longest side (pixels), mirrored view too or not; its correlations and core milliseconds."""
+    """One way to judge: which engines, at what longest side (pixels; ``None``: their own); correlations and core milliseconds."""
 
-    side: int
-    mirror: bool
+    engine: str
+    side: int | None
     srcc: float
     plcc: float
     core_ms: float
+    mirror: bool = False
 
     @property
     def label(self) -> str:
         """As the table names it."""
-        return f"{self.side}{' + mirror' if self.mirror else ''}"
+        return "own" if self.side is None else f"{self.side}{' + mirror' if self.mirror else ''}"
 
 
-def measure(
-    manifest: Manifest, pictures: Sequence[NDArray[np.uint8]], opinions: Sequence[float], side: int, *, mirror: bool
-) -> Point:
-    """Judge all pictures at one size."""
-    limits = _limits(manifest).model_copy(update={"longest_side": side, "mirror": mirror})
-    network = OnnxRuntime().load(shipped_weights() / manifest.file)
-    engine = QualityEngine(manifest.model_copy(update={"input": limits}), network)
-    rounds, scores = [], list[float]()
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        scores = [engine.score(pixels) for pixels in pictures]
-        rounds.append(1000 * (time.process_time() - start) / len(pictures))
-    srcc, plcc = float(stats.spearmanr(scores, opinions)[0]), float(stats.pearsonr(scores, opinions)[0])
-    return Point(side, mirror, srcc, plcc, min(rounds))
+def limits_of(manifest: Manifest) -> QualityInput:
+    """How the engine is fed.
 
+    Raises:
+        ManifestError: it is no quality engine.
 
-def _limits(manifest: Manifest) -> QualityInput:
+    """
     if not isinstance(manifest.input, QualityInput):
         raise ManifestError(f"engine {manifest.label} is no quality engine")
     return manifest.input
 
 
-def table(points: Sequence[Point], default: int) -> str:
-    """A Markdown table; costs also relative to the single view at the default size."""
-    base = next(point.core_ms for point in points if point.side == default and not point.mirror)
-    lines = ["| longest side | SRCC | PLCC | core-ms | relative |", "| --- | --- | --- | --- | --- |"]
-    rows = sorted(points, key=lambda point: point.core_ms)
-    lines += [f"| {p.label} | {p.srcc:.3f} | {p.plcc:.3f} | {p.core_ms:.0f} | {p.core_ms / base:.2f} |" for p in rows]
+def at_size(manifest: Manifest, side: int, *, mirror: bool = False) -> QualityPanel:
+    """The engine, fed at another size than its own."""
+    limits = limits_of(manifest).model_copy(update={"longest_side": side, "mirror": mirror})
+    network = OnnxRuntime().load(shipped_weights() / manifest.file)
+    return QualityPanel([QualityEngine(manifest.model_copy(update={"input": limits}), network)])
+
+
+def measure(panel: QualityPanel, pictures: Sequence[Pixels], opinions: Sequence[float]) -> tuple[float, float, float]:
+    """SRCC, PLCC and core milliseconds a picture."""
+    rounds, scores = [], list[float]()
+    for _ in range(ROUNDS):
+        start = time.process_time()
+        scores = [panel.score(pixels) for pixels in pictures]
+        rounds.append(1000 * (time.process_time() - start) / len(pictures))
+    return float(stats.spearmanr(scores, opinions)[0]), float(stats.pearsonr(scores, opinions)[0]), min(rounds)
+
+
+def table(points: Sequence[Point], base: float) -> str:
+    """A Markdown table, cheapest first; costs also relative to ``base`` core milliseconds."""
+    lines = ["| engine | longest side | SRCC | PLCC | core-ms | relative |", "| --- | --- | --- | --- | --- | --- |"]
+    for p in sorted(points, key=lambda point: point.core_ms):
+        lines.append(f"| {p.engine} | {p.label} | {p.srcc:.3f} | {p.plcc:.3f} | {p.core_ms:.0f} | {p.core_ms / base:.2f} |")
     return "\n".join(lines)
 
 
-def plot(points: Sequence[Point], default: int, path: Path) -> None:
-    """SRCC over core milliseconds; the default size stands out."""
+def plot(points: Sequence[Point], path: Path) -> None:
+    """SRCC over core milliseconds: a line an engine, presets as stars."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -86,38 +96,46 @@ def plot(points: Sequence[Point], default: int, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for mirror, marker, name in ((False, "o", "one view"), (True, "s", "with the mirrored view")):
-        chosen = sorted((p for p in points if p.mirror == mirror), key=lambda point: point.core_ms)
-        axes.plot([p.core_ms for p in chosen], [p.srcc for p in chosen], marker=marker, label=name)
+    lines = {(p.engine, p.mirror): None for p in points if p.side is not None}
+    for engine, mirror in lines:
+        chosen = sorted((p for p in points if (p.engine, p.mirror) == (engine, mirror)), key=lambda point: point.core_ms)
+        name = f"{engine}, mirrored view too" if mirror else engine
+        axes.plot([p.core_ms for p in chosen], [p.srcc for p in chosen], "s--" if mirror else "o-", label=name, markersize=4)
         for point in chosen:
-            weight = "bold" if point.side == default and not mirror else "normal"
-            axes.annotate(str(point.side), (point.core_ms, point.srcc), (0, 7), textcoords="offset points", fontweight=weight)
-    axes.set(xlabel="core milliseconds a picture", ylabel="SRCC, CLIVE validation", title="Longest side in pixels")
-    axes.margins(0.06, 0.12)
+            axes.annotate(str(point.side), (point.core_ms, point.srcc), (0, 6), textcoords="offset points", fontsize=8)
+    for point in (p for p in points if p.side is None):
+        axes.plot(point.core_ms, point.srcc, "*", markersize=13, color="black")
+        axes.annotate(point.engine, (point.core_ms, point.srcc), (8, -12), textcoords="offset points", fontweight="bold")
+    axes.set(xlabel="core milliseconds a picture", ylabel="SRCC, CLIVE validation", title="Numbers: longest side in pixels")
+    axes.margins(0.1, 0.12)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", fontsize=8)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, measure, print the table, write the plot."""
-    parser = argparse.ArgumentParser(description="Accuracy against cost of the quality engine.")
-    parser.add_argument("--engine", default="hyperiqa-r18")
+    parser = argparse.ArgumentParser(description="Accuracy against cost of quality engines.")
+    parser.add_argument("--engine", action="append", help="may be repeated; those of the presets if not given")
     parser.add_argument("--clive", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the plot, .svg or .png")
     options = parser.parse_args(arguments)
-    manifest = load_manifest(options.engine)
-    default = _limits(manifest).longest_side
+    manifests = [load_manifest(name) for name in options.engine or PRESETS["accurate"].split("+")]
     rated = [r for r in load_rated("clive", options.clive) if r.split == "val"]
     pictures, opinions = [r.pixels() for r in rated], [r.opinion for r in rated]
+    own = at_size(manifests[0], limits_of(manifests[0]).longest_side)
+    *_, base = measure(own, pictures, opinions)
+    panels = [(m.name, side, mirror, at_size(m, side, mirror=mirror)) for m in manifests for side in SIDES for mirror in (0, 1)]
+    if not options.engine:
+        panels += [(preset, None, False, shipped_panel(preset)) for preset in PRESETS]
     points = []
-    for side in SIDES:
-        for mirror in (False, True):
-            points.append(measure(manifest, pictures, opinions, side, mirror=mirror))
-            print(f"{points[-1].label}: SRCC {points[-1].srcc:.3f}, {points[-1].core_ms:.0f} core-ms", flush=True)
-    print(table(points, default))
-    plot(points, default, options.out)
+    for engine, side, mirror, panel in panels:
+        srcc, plcc, cost = measure(panel, pictures, opinions)
+        points.append(Point(engine, side, srcc, plcc, cost, bool(mirror)))
+        print(f"{engine} {points[-1].label}: SRCC {srcc:.3f}, {cost:.0f} core-ms", flush=True)
+    print(table(points, base))
+    plot(points, options.out)
 
 
 if __name__ == "__main__":

@@ -1,40 +1,53 @@
-"""Measures a checkpoint (or the mean of several) as the model card reports it.
+"""Measures quality engines as the model card reports them, through the runtime that serves them.
 
-    python -m engines.training.measure --checkpoint FILE [--checkpoint FILE] --clive DIR --photos DIR [--photos DIR]
+    python -m engines.training.measure --clive DIR --photos DIR [--photos DIR] [--quality fast] [--limit 95]
 
 Opinion scores: SRCC and PLCC on CLIVE's validation split, with bootstrap intervals. Distortion ladders on photos that no run
 has trained on (every eighth): share of steps in which the score falls, share of severe pictures below 40, at the photo's own
-size and coded as a JPEG, as uploads are.
+size and coded as a JPEG, as uploads are. ``--quality`` is a preset, an engine or several joined by ``+``; with ``--weights`` an
+exported file that has no manifest yet is measured at ``--side``.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from engines.export import average_checkpoints
-from engines.models.hyperiqa import HyperIQA
+from engines.catalog import load_manifest, shipped_weights
 from engines.preprocess import LONGEST_SIDE, quality_input
+from engines.quality import QualityEngine, QualityPanel, panel_names
+from engines.runtime.onnx import OnnxRuntime
 from engines.training.data import held_out, load_folder
 from engines.training.datasets import load_rated
 from engines.training.distortions import DISTORTIONS, coded
 
-__all__ = ["bootstrap", "ladder_table", "main", "score"]
+__all__ = ["bootstrap", "ladder_table", "main", "opinions_line", "shipped_panel"]
 
 SEVERITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 RESAMPLES = 2000
+THRESHOLD = 40.0
+
+Pixels = NDArray[np.uint8]
+Score = Callable[[Pixels], float]
 
 
-@torch.no_grad()
-def score(model: HyperIQA, pixels: NDArray[np.uint8], side: int = LONGEST_SIDE) -> float:
-    """0-100 for one picture, preprocessed as in serving."""
-    return float(model(torch.from_numpy(quality_input(pixels, side)))[0])
+def shipped_panel(choice: str) -> QualityPanel:
+    """The engines that ``choice`` means, from the weights that ship, on ONNX Runtime."""
+    manifests = [load_manifest(name) for name in panel_names(choice)]
+    return QualityPanel([QualityEngine(m, OnnxRuntime().load(shipped_weights() / m.file)) for m in manifests])
+
+
+def exported(path: Path, side: int) -> Score:
+    """The score that an exported network gives, for one whose manifest is still to be written."""
+    network = OnnxRuntime().load(path)
+    return lambda pixels: float(network.run(quality_input(pixels, side))[0])
 
 
 def bootstrap(scores: Sequence[float], opinions: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
@@ -47,38 +60,62 @@ def bootstrap(scores: Sequence[float], opinions: Sequence[float], seed: int = 0)
     return float(stats.spearmanr(x, y)[0]), float(low), float(high)
 
 
-def ladder_table(model: HyperIQA, photos: Sequence[NDArray[np.uint8]], kind: str, side: int) -> NDArray[np.float64]:
+def scores_of(score: Score, pictures: Iterable[Pixels]) -> list[float]:
+    """Scores of many pictures, one thread a core: networks release the interpreter's lock."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(score, pictures))
+
+
+def ladder_table(score: Score, photos: Sequence[Pixels], kind: str) -> NDArray[np.float64]:
     """Scores of photos (rows) under ``kind`` at ``SEVERITIES`` (columns); a photo's random choices stay the same."""
-    rows = []
-    for index, photo in enumerate(photos):
+
+    def row(numbered: tuple[int, Pixels]) -> list[float]:
+        index, photo = numbered
         made = (DISTORTIONS[kind](photo, s, np.random.default_rng(index)) if s else photo for s in SEVERITIES)
-        rows.append([score(model, coded(pixels, 90), side) for pixels in made])
-    return np.array(rows)
+        return [score(coded(pixels, 90)) for pixels in made]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.array(list(pool.map(row, enumerate(photos))))
+
+
+def opinions_line(scores: Sequence[float], opinions: Sequence[float]) -> str:
+    """SRCC with its interval, PLCC and the root mean square error, in one line."""
+    srcc, low, high = bootstrap(scores, opinions)
+    error = float(np.sqrt(np.mean((np.asarray(scores) - np.asarray(opinions)) ** 2)))
+    return f"SRCC {srcc:.3f} [{low:.3f}, {high:.3f}], PLCC {stats.pearsonr(scores, opinions)[0]:.3f}, RMSE {error:.2f}"
+
+
+def rows(score: Score, photos: Sequence[Pixels]) -> Iterator[str]:
+    """A row of the model card's table for every distortion."""
+    yield "| distortion | mean score by severity | falls in | severe under 40 |\n| --- | --- | --- | --- |"
+    for kind in DISTORTIONS:
+        table = ladder_table(score, photos, kind)
+        means = " ".join(f"{value:.1f}" for value in table.mean(axis=0))
+        falls, severe = (np.diff(table, axis=1) < 0).mean(), (table[:, -1] < THRESHOLD).mean()
+        yield f"| {kind} | {means} | {falls:.1%} | {severe:.1%} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, measure, print."""
-    parser = argparse.ArgumentParser(description="Measure the quality engine's checkpoints.")
-    parser.add_argument("--checkpoint", type=Path, action="append", required=True)
+    parser = argparse.ArgumentParser(description="Measure quality engines.")
+    parser.add_argument("--quality", default="fast", help="a preset, an engine, or several joined by +")
+    parser.add_argument("--weights", type=Path, help="an exported file, instead")
+    parser.add_argument("--side", type=int, default=LONGEST_SIDE, help="with --weights: longest side in pixels")
     parser.add_argument("--clive", type=Path, required=True)
     parser.add_argument("--photos", type=Path, action="append", required=True)
-    parser.add_argument("--side", type=int, default=LONGEST_SIDE)
-    parser.add_argument("--limit", type=int, default=60, help="photos per folder for the ladders")
+    parser.add_argument("--limit", type=int, default=1000, help="held-out photos for the ladders, at most")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    model = average_checkpoints(options.checkpoint)
+    score = exported(options.weights, options.side) if options.weights else shipped_panel(options.quality).score
     rated = [r for r in load_rated("clive", options.clive) if r.split == "val"]
-    scores, opinions = [score(model, r.pixels(), options.side) for r in rated], [r.opinion for r in rated]
-    srcc, low, high = bootstrap(scores, opinions)
-    print(f"CLIVE val ({len(rated)}): SRCC {srcc:.3f} [{low:.3f}, {high:.3f}], PLCC {stats.pearsonr(scores, opinions)[0]:.3f}")
+    scores = scores_of(score, (r.pixels() for r in rated))
+    print(f"CLIVE's validation split, {len(rated)} photos: {opinions_line(scores, [r.opinion for r in rated])}", flush=True)
     unseen = held_out([photo for folder in options.photos for photo in load_folder(folder)])
-    unseen = unseen[:: max(1, len(unseen) // options.limit)]
-    clean = np.array([score(model, photo, options.side) for photo in unseen])
+    clean = np.array(scores_of(score, unseen))
     print(f"{len(unseen)} held-out photos: mean {clean.mean():.1f}, at least 60: {(clean >= 60).mean():.0%}", flush=True)
-    for kind in DISTORTIONS:
-        table = ladder_table(model, unseen, kind, options.side)
-        falls, means = (np.diff(table, axis=1) < 0).mean(), " ".join(f"{value:5.1f}" for value in table.mean(axis=0))
-        print(f"{kind:18} means {means}  falls {falls:.0%}  severe below 40: {(table[:, -1] < 40).mean():.0%}", flush=True)
+    unseen = unseen[:: max(1, -(-len(unseen) // options.limit))]
+    print(f"ladders on {len(unseen)} of them:")
+    for row in rows(score, unseen):
+        print(row, flush=True)
 
 
 if __name__ == "__main__":

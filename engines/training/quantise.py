@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from scipy import stats
 
-from engines.catalog import load_manifest, shipped_weights
+from engines.catalog import QualityInput, load_manifest, shipped_weights
+from engines.errors import ManifestError
 from engines.half import kept_single, widen_weights
-from engines.preprocess import quality_input
+from engines.preprocess import LONGEST_SIDE, quality_input
 from engines.quality import opinion_score
 from engines.runtime.onnx import OnnxRuntime
 from engines.training.data import held_out, load_folder
@@ -41,16 +42,18 @@ METHODS = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.P
 class Reader(CalibrationDataReader):
     """Pictures, as the network takes them, one after the other."""
 
-    def __init__(self, name: str, pictures: Sequence[NDArray[np.uint8]]) -> None:
-        self._inputs: Iterator[dict[str, Any]] = iter([{name: quality_input(pixels)} for pixels in pictures])
+    def __init__(self, name: str, pictures: Sequence[NDArray[np.uint8]], side: int) -> None:
+        self._inputs: Iterator[dict[str, Any]] = ({name: quality_input(pixels, side)} for pixels in pictures)
 
     def get_next(self) -> dict[str, Any] | None:
         """One input, or ``None`` at the end."""
         return next(self._inputs, None)
 
 
-def quantise(source: Path, target: Path, pictures: Sequence[NDArray[np.uint8]], method: str) -> None:
-    """Write the int8 form of the network in ``source``, calibrated on ``pictures``."""
+def quantise(
+    source: Path, target: Path, pictures: Sequence[NDArray[np.uint8]], method: str, side: int = LONGEST_SIDE
+) -> None:
+    """Write the int8 form of the network in ``source``, calibrated on ``pictures`` at its serving size ``side``."""
     plain = widen_weights(onnx.load(source))
     excluded = kept_single(plain, "quality")
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +62,7 @@ def quantise(source: Path, target: Path, pictures: Sequence[NDArray[np.uint8]], 
         quantize_static(
             str(single),
             str(target),
-            Reader(plain.graph.input[0].name, pictures),
+            Reader(plain.graph.input[0].name, pictures, side),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             reduce_range=True,
@@ -79,7 +82,7 @@ def flips(before: Sequence[float], after: Sequence[float], thresholds: Sequence[
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, quantise, measure, print."""
     parser = argparse.ArgumentParser(description="Measure an int8 form of the quality engine.")
-    parser.add_argument("--engine", default="hyperiqa-r18")
+    parser.add_argument("--engine", default="hyperiqa-lite0")
     parser.add_argument("--clive", type=Path, required=True)
     parser.add_argument("--photos", type=Path, action="append", required=True)
     parser.add_argument("--calibrate", type=int, default=60, help="pictures to calibrate on")
@@ -93,11 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unseen = held_out([photo for folder in options.photos for photo in load_folder(folder)])
     pictures = [*(r.pixels() for r in validation), *unseen]
     opinions = [r.opinion for r in validation]
-    before, cost = _scores(source, pictures, manifest.input)
+    limits = manifest.input
+    if not isinstance(limits, QualityInput):
+        raise ManifestError(f"engine {manifest.label} is no quality engine")
+    before, cost = _scores(source, pictures, limits)
     print(f"single precision: SRCC {stats.spearmanr(before[: len(opinions)], opinions)[0]:.4f}, {cost:.1f} core-ms", flush=True)
     for method in METHODS:
-        quantise(source, options.out, [r.pixels() for r in train[::step]], method)
-        after, cost = _scores(options.out, pictures, manifest.input)
+        quantise(source, options.out, [r.pixels() for r in train[::step]], method, limits.longest_side)
+        after, cost = _scores(options.out, pictures, limits)
         srcc = stats.spearmanr(after[: len(opinions)], opinions)[0]
         worst = max(abs(a - b) for a, b in zip(before, after, strict=True))
         size = options.out.stat().st_size / 1e6
@@ -108,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
 
 
-def _scores(path: Path, pictures: Sequence[NDArray[np.uint8]], limits: Any) -> tuple[list[float], float]:
+def _scores(path: Path, pictures: Sequence[NDArray[np.uint8]], limits: QualityInput) -> tuple[list[float], float]:
     """Scores, and core milliseconds of a picture in the network."""
     network, scores, spent = OnnxRuntime().load(path), [], 0.0
     for pixels in pictures:

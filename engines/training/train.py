@@ -25,23 +25,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import load_file
 from scipy import stats
 from torch import Tensor, nn
 
 from engines.errors import CheckpointError
-from engines.models.hyperiqa import HyperIQA
-from engines.models.resnet import Backbone, fold_batch_norm
+from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.preprocess import LONGEST_SIDE, quality_input
 from engines.training.data import Ladder, held_out, ladder, load_folder, random_crop
 from engines.training.datasets import DataSetError, Rated, folds, load_rated
 from engines.training.losses import ladder_loss, opinion_loss, order_loss
+from engines.training.start import load_start
 
-__all__ = ["Options", "Trainer", "evaluate", "load_start", "schedule"]
+__all__ = ["Options", "Trainer", "evaluate", "schedule"]
 
 STAGES = ("conv1", "layer1", "layer2", "layer3", "layer4")
 # Of the head's rate: what the trunk knows was learnt from a million pictures.
-TRUNK_RATES = {"conv1": 0.1, "layer1": 0.1, "layer2": 0.1, "layer3": 0.2, "layer4": 0.4}
+TRUNK_RATES = {"conv1": 0.1, "layer1": 0.1, "layer2": 0.1, "layer3": 0.2, "layer4": 0.4, "head": 0.4}
 WARM_UP = 80
 Precision = Literal["auto", "single", "bfloat16", "float16"]
 
@@ -78,42 +77,6 @@ class Options:
     precision: Precision = "auto"
 
 
-def load_start(model: HyperIQA, path: Path) -> list[str]:
-    """Load a starting file; returns the names of the trunk that were not found, which are drawn at random.
-
-    Safetensors hold a trunk (``backbone.*``, or a plain torchvision state); a checkpoint of an earlier run gives everything.
-
-    Raises:
-        CheckpointError: the file is missing, or is of another network.
-
-    """
-    try:
-        if path.suffix == ".pt":
-            model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
-            return []
-        state = load_file(path)
-        if any(key.startswith("backbone.") for key in state):
-            trunk = {k.removeprefix("backbone."): v.float() for k, v in state.items() if k.startswith("backbone.")}
-        elif any(key.endswith("running_var") for key in state):
-            trunk = fold_batch_norm(state)
-        else:
-            trunk = {k: v.float() for k, v in state.items()}
-        missing = list(model.backbone.load_state_dict(trunk, strict=False).missing_keys)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"--start {path} does not exist") from error
-    except (KeyError, RuntimeError) as error:
-        raise CheckpointError(f"--start {path} does not fit the network: {str(error).splitlines()[0]}") from error
-    if "conv1.weight" in missing:
-        raise CheckpointError(f"--start {path} holds no ResNet trunk under torchvision's names")
-    for name in missing:
-        parameter = model.backbone.get_parameter(name)
-        if parameter.dim() == 4:
-            # Gain 0.6: without batch norm, blocks at full gain would drown the shortcut that training starts from.
-            nn.init.kaiming_normal_(parameter, nonlinearity="relu")
-            parameter.data.mul_(0.6)
-    return missing
-
-
 @torch.no_grad()
 def evaluate(model: HyperIQA, rated: Sequence[Rated], side: int = LONGEST_SIDE) -> NDArray[np.float64]:
     """Scores over whole pictures, preprocessed as in serving."""
@@ -132,8 +95,9 @@ def correlations(scores: NDArray[np.float64], rated: Sequence[Rated]) -> tuple[f
 def parameter_groups(model: HyperIQA, options: Options) -> list[dict[str, Any]]:
     """Frozen stages, gentle trunk, fast head. ``peak`` is the rate that the schedule scales."""
     groups: list[dict[str, Any]] = []
-    for stage in STAGES:
-        module = model.backbone.get_submodule(stage)
+    for stage, module in model.backbone.named_children():
+        if stage not in TRUNK_RATES:
+            continue
         if stage in options.frozen:
             module.requires_grad_(False)
         else:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from engines.catalog import Manifest, QualityInput
-from engines.quality import QualityEngine, opinion_score
+from engines.errors import ManifestError
+from engines.quality import PRESETS, QualityEngine, QualityPanel, opinion_score, panel_names
 from tests.engines.fakes import QUALITY, FakeNetwork
 
 assert isinstance(QUALITY.input, QualityInput)
@@ -60,3 +61,29 @@ def test_the_manifest_says_how_large() -> None:
     network = FakeNetwork(lambda batch: np.array([50.0], np.float32))
     QualityEngine(manifest(longest_side=500), network).score(np.zeros((600, 1000, 3), np.uint8))
     assert network.shapes == [(1, 3, 300, 500)]
+
+
+def test_a_panel_gives_the_mean() -> None:
+    """Of all its members, under all their names."""
+    members = [
+        QualityEngine(manifest().model_copy(update={"name": name}), FakeNetwork(lambda _, value=value: np.array([value])))
+        for name, value in (("first", 40.0), ("second", 70.0))
+    ]
+    panel = QualityPanel(members)
+    assert panel.score(np.zeros((64, 64, 3), np.uint8)) == 55
+    assert panel.label == f"first@{QUALITY.version}+second@{QUALITY.version}"
+    assert QualityPanel(members[:1]).digest != panel.digest != QualityPanel(members[::-1]).digest
+
+
+def test_presets_and_names_choose_the_panel() -> None:
+    """A preset stands for engines; whoever wants others joins their names."""
+    assert panel_names("accurate") == tuple(PRESETS["accurate"].split("+"))
+    assert panel_names("mine") == ("mine",)
+    assert panel_names("mine+yours") == ("mine", "yours")
+
+
+@pytest.mark.parametrize("choice", ["", "+", "mine+", "mine+mine"])
+def test_a_choice_that_makes_no_panel_is_refused(choice: str) -> None:
+    """With what may be chosen."""
+    with pytest.raises(ManifestError, match="fast or accurate"):
+        panel_names(choice)

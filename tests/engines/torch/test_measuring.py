@@ -12,8 +12,8 @@ from engines.catalog import load_manifest, shipped_weights
 from engines.errors import ManifestError
 from engines.preprocess import quality_input
 from engines.runtime.onnx import OnnxRuntime
-from engines.training.frontier import Point, measure, plot, table
-from engines.training.measure import bootstrap
+from engines.training.frontier import Point, at_size, measure, plot, table
+from engines.training.measure import SEVERITIES, Pixels, bootstrap, ladder_table, opinions_line
 from engines.training.quantise import flips, quantise
 from tests.engines.fakes import DETECTION, QUALITY
 from tests.pictures import photo, pixels
@@ -49,15 +49,43 @@ def test_int8_is_close_and_smaller(tmp_path: Path) -> None:
 def test_the_frontier_is_told_and_drawn(tmp_path: Path) -> None:
     """Cheapest first, costs relative to the default; other engines are refused."""
     pictures = [pixels(photo(90, 80, seed=n)) for n in range(3)]
-    point = measure(QUALITY, pictures, [10, 50, 90], 64, mirror=True)
-    assert (point.side, point.label) == (64, "64 + mirror")
+    srcc, _, cost = measure(at_size(QUALITY, 64, mirror=True), pictures, [10, 50, 90])
+    assert -1 <= srcc <= 1
+    assert cost > 0
     points = [
-        Point(384, mirror=False, srcc=0.8, plcc=0.8, core_ms=50),
-        Point(224, mirror=False, srcc=0.7, plcc=0.7, core_ms=20),
+        Point("fast", None, 0.8, 0.81, 50),
+        Point("small", 224, 0.7, 0.7, 20),
+        Point("small", 224, 0.71, 0.7, 41, mirror=True),
     ]
-    lines = table(points, 384).splitlines()
-    assert lines[2] == "| 224 | 0.700 | 0.700 | 20 | 0.40 |"
-    plot(points, 384, tmp_path / "plot.svg")
-    assert (tmp_path / "plot.svg").read_text().count("<svg") == 1
+    lines = table(points, 50).splitlines()
+    assert lines[2:] == [
+        "| small | 224 | 0.700 | 0.700 | 20 | 0.40 |",
+        "| small | 224 + mirror | 0.710 | 0.700 | 41 | 0.82 |",
+        "| fast | own | 0.800 | 0.810 | 50 | 1.00 |",
+    ]
+    plot(points, tmp_path / "plot.svg")
+    drawn = (tmp_path / "plot.svg").read_text()
+    assert drawn.count("<svg") == 1
+    assert "small, mirrored view too" in drawn
     with pytest.raises(ManifestError, match="no quality engine"):
-        measure(DETECTION, pictures, [1, 2, 3], 64, mirror=False)
+        at_size(DETECTION, 64)
+
+
+def test_ladders_are_scored_step_by_step() -> None:
+    """A row a photo, a column a severity; the same random choices at every step, and in every run."""
+    photos = [pixels(photo(90, 80, seed=n)) for n in range(3)]
+
+    def spread(picture: Pixels) -> float:
+        return float(picture.std())
+
+    table = ladder_table(spread, photos, "flatten_contrast")
+    assert table.shape == (3, len(SEVERITIES))
+    assert (np.diff(table, axis=1) < 0).all()
+    assert np.array_equal(table, ladder_table(spread, photos, "flatten_contrast"))
+
+
+def test_opinions_are_told_in_a_line() -> None:
+    """With the root mean square error: here every score is two points off."""
+    opinions = [10.0, 30.0, 50.0, 90.0]
+    line = opinions_line([o + 2 for o in opinions], opinions)
+    assert line == "SRCC 1.000 [1.000, 1.000], PLCC 1.000, RMSE 2.00"

@@ -21,7 +21,8 @@ from engines.models.resnet import ResNetTrunk  # noqa: E402
 from engines.training.data import held_out, ladder, load_folder, random_crop  # noqa: E402
 from engines.training.datasets import DataSetError, load_rated  # noqa: E402
 from engines.training.losses import ladder_loss, opinion_loss, order_loss  # noqa: E402
-from engines.training.train import Options, Trainer, load_start, schedule  # noqa: E402
+from engines.training.start import load_start  # noqa: E402
+from engines.training.train import Options, Trainer, schedule  # noqa: E402
 from tests.pictures import photo, pixels  # noqa: E402
 
 pytestmark = pytest.mark.torch

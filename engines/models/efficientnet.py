@@ -1,0 +1,157 @@
+"""The EfficientNet-Lite0 trunk with batch norm folded, and the published weights read into it.
+
+Tan, Le: "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019; the Lite variants (2020) drop
+squeeze-and-excitation and clip activations at 6, for processors without much else than convolutions. Depthwise convolutions
+make it several times cheaper than a ResNet-18, and it knows ImageNet better.
+
+The published networks want pixels as ``(value - 127) / 128``. The trunk is given ImageNet's mean and deviation like every
+other, and the difference is folded into the first convolution: equal but for one pixel of padding at two edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engines.preprocess import IMAGENET_MEAN, IMAGENET_STD
+
+__all__ = ["EFFICIENTNETS", "EfficientNet", "EfficientNetTrunk", "fold_efficientnet"]
+
+EfficientNet = Literal["efficientnet-lite0"]
+EFFICIENTNETS: tuple[EfficientNet, ...] = ("efficientnet-lite0",)
+STEM, HEAD = 32, 1280
+EPSILON = 1e-3  # of the published batch norms
+
+
+@dataclass(frozen=True)
+class StageShape:
+    """Repeats, kernel, stride of the first repeat, expansion and channels of a stage."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    width: int
+
+
+SHAPES = (
+    StageShape(1, 3, 1, 1, 16),
+    StageShape(2, 3, 2, 6, 24),
+    StageShape(2, 5, 2, 6, 40),
+    StageShape(3, 3, 2, 6, 80),
+    StageShape(3, 5, 1, 6, 112),
+    StageShape(4, 5, 2, 6, 192),
+    StageShape(1, 3, 1, 6, 320),
+)
+# Stages that share a resolution train, and freeze, together.
+GROUPS = {"layer1": (0, 1), "layer2": (2,), "layer3": (3, 4), "layer4": (5, 6)}
+
+
+class SameConv(nn.Module):
+    """A convolution padded as TensorFlow pads even sizes: with a stride, more at the right and bottom.
+
+    TensorFlow pads odd sizes evenly, which would make padding depend on the size; here they lose their last row or column.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        total = kernel - stride
+        self.uneven = [total // 2, total - total // 2] * 2 if total % 2 else None
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, 0 if total % 2 else total // 2, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x inputs x H x W in, N x outputs x H // stride x W // stride out."""
+        return self.conv(F.pad(x, self.uneven) if self.uneven else x)
+
+
+class InvertedResidual(nn.Module):
+    """Expand by 1 x 1, convolve every channel alone, project by 1 x 1; a shortcut where the shape stays."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.expand = SameConv(inputs, hidden, 1) if expansion != 1 else None
+        self.depthwise = SameConv(hidden, hidden, kernel, stride, groups=hidden)
+        self.project = SameConv(hidden, outputs, 1)
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x inputs x H x W in, N x outputs x H/stride x W/stride out."""
+        y = x if self.expand is None else F.relu6(self.expand(x))
+        y = self.project(F.relu6(self.depthwise(y)))
+        return x + y if self.shortcut else y
+
+
+class EfficientNetTrunk(nn.Module):
+    """EfficientNet-Lite0 without its classifier; returns maps of strides 4, 8, 16 and 32, the last one after the head's 1 x 1.
+
+    ``channels`` are the maps' channels. Parts are named as a ResNet's (conv1, layer1 to layer4), so that recipes can be shared.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = SameConv(3, STEM, 3, 2)
+        inputs, channels = STEM, []
+        for name, stages in GROUPS.items():
+            blocks: list[nn.Module] = []
+            for stage in stages:
+                shape = SHAPES[stage]
+                for repeat in range(shape.repeats):
+                    stride = 1 if repeat else shape.stride
+                    blocks.append(InvertedResidual(inputs, shape.width, shape.kernel, stride, shape.expansion))
+                    inputs = shape.width
+            self.add_module(name, nn.Sequential(*blocks))
+            channels.append(inputs)
+        self.head = SameConv(inputs, HEAD, 1)
+        self.channels = (*channels[:-1], HEAD)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Four maps for normalised RGB, N x 3 x H x W."""
+        x = F.relu6(self.conv1(x))
+        maps = []
+        for name in GROUPS:
+            x = self.get_submodule(name)(x)
+            maps.append(x)
+        maps[-1] = F.relu6(self.head(maps[-1]))
+        return maps
+
+
+def fold_efficientnet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A published state dict (``_conv_stem.weight``, ``_blocks.0._bn0.weight``, ...) under the trunk's names, norms folded.
+
+    Raises:
+        KeyError: an entry is missing, so ``state`` is of another network.
+
+    """
+    folded: dict[str, Tensor] = {}
+
+    def fold(name: str, convolution: str, norm: str) -> None:
+        gain = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + EPSILON)
+        folded[f"{name}.conv.weight"] = state[f"{convolution}.weight"] * gain[:, None, None, None]
+        folded[f"{name}.conv.bias"] = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * gain
+
+    fold("conv1", "_conv_stem", "_bn0")
+    blocks = [
+        (f"{group}.{index}", block)
+        for group, part in EfficientNetTrunk().named_children()
+        if isinstance(part, nn.Sequential)
+        for index, block in enumerate(part)
+    ]
+    for number, (name, block) in enumerate(blocks):
+        published = f"_blocks.{number}"
+        if block.expand is not None:
+            fold(f"{name}.expand", f"{published}._expand_conv", f"{published}._bn0")
+        fold(f"{name}.depthwise", f"{published}._depthwise_conv", f"{published}._bn1")
+        fold(f"{name}.project", f"{published}._project_conv", f"{published}._bn2")
+    fold("head", "_conv_head", "_bn1")
+    # (255 v - 127) / 128 of v = std x + mean: one more linear step before the first convolution.
+    mean, std = (torch.tensor(values)[None, :, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    weight = folded["conv1.conv.weight"]
+    folded["conv1.conv.bias"] = folded["conv1.conv.bias"] + (weight * (255 * mean - 127) / 128).sum(dim=(1, 2, 3))
+    folded["conv1.conv.weight"] = weight * std * (255 / 128)
+    return folded
