@@ -1,6 +1,6 @@
 """Exports the trained quality network to ONNX, with its manifest's golden scores.
 
-    python -m engines.export --checkpoint runs/a/best.pt [--checkpoint ...] --out engines/weights/hyperiqa-r18.onnx
+    python -m engines.export --checkpoint runs/a/best.pt [--checkpoint ...] --out engines/weights/hyperiqa-lite0.onnx
 
 Several checkpoints are averaged weight by weight ("model soups", Wortsman et al., ICML 2022). Weights are stored in half
 precision and widened by Cast nodes, which runtimes fold at load: half the size on disk, single precision in use. Batch, height
@@ -22,10 +22,10 @@ from engines.catalog import file_sha256
 from engines.errors import CheckpointError
 from engines.models.hyperiqa import HyperIQA
 from engines.models.tracing import trace
-from engines.preprocess import quality_input
+from engines.preprocess import LONGEST_SIDE, quality_input
 from engines.verify import golden_picture
 
-__all__ = ["average_checkpoints", "export_onnx", "halve_weights", "main"]
+__all__ = ["average_checkpoints", "export_onnx", "halve_weights", "main", "serving_side"]
 
 GOLDEN = ("quality_sharp.png", "quality_blurred.png")
 
@@ -47,6 +47,11 @@ def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
     # Rounded to what will be stored, so that scores measured in torch are those of the shipped file.
     model.load_state_dict({key: value.half().float() for key, value in mean.items()})
     return model.eval()
+
+
+def serving_side(path: Path) -> int:
+    """Longest side in pixels that the run behind a checkpoint trained at, and validated at."""
+    return int(torch.load(path, map_location="cpu", weights_only=True).get("side", LONGEST_SIDE))
 
 
 def export_onnx(model: HyperIQA, path: Path) -> None:
@@ -81,10 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = average_checkpoints(options.checkpoint)
     export_onnx(model, options.out)
     print(f"# {options.out}: {options.out.stat().st_size / 1e6:.1f} MB. For its manifest:")
-    print(f"sha256: {file_sha256(options.out)}\ngolden:")
+    side = serving_side(options.checkpoint[0])
+    print(f"sha256: {file_sha256(options.out)}\nlongest_side: {side}\ngolden:")
     for name in GOLDEN:
         with torch.no_grad():
-            score = float(model(torch.from_numpy(quality_input(golden_picture(name))))[0])
+            score = float(model(torch.from_numpy(quality_input(golden_picture(name), side)))[0])
         print(f"  - picture: {name}\n    score: {score:.2f}\n    tolerance: 0.5")
 
 

@@ -70,6 +70,8 @@ class ToneHistogram(nn.Module):
     def __init__(self, outputs: int) -> None:
         super().__init__()
         self.fc = nn.Linear(TONES * BINS, outputs)
+        # As loud as the trunk's features from the start: at torch's own scale they are drowned, and darkness is learnt last.
+        nn.init.normal_(self.fc.weight, std=0.7)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 

@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 # Between which bounds the steps of a ladder are drawn; the first is the clean photo.
 SEVERITIES = ((0.0, 0.0), (0.12, 0.45), (0.45, 0.8), (0.8, 1.0))
 # What a network learns last from these ladders is drawn that many times as often.
-WEIGHTS = {"darken": 3, "overexpose": 3, "colour_cast": 3, "impulse_noise": 2, "grain": 2, "pixelate": 2}
+WEIGHTS = {"darken": 5, "overexpose": 5, "colour_cast": 5, "impulse_noise": 2, "grain": 2, "pixelate": 2}
 HOLD_OUT = 8
 
 

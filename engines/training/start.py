@@ -1,11 +1,15 @@
-"""Where a run starts: published trunks, trunks of our own, or a checkpoint of an earlier run."""
+"""Where a run starts: published trunks, trunks of our own, a checkpoint of an earlier run, or an exported engine."""
 
 from __future__ import annotations
 
 import pickle
 from pathlib import Path
 
+import numpy as np
+import onnx
 import torch
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -21,8 +25,9 @@ __all__ = ["load_start"]
 def load_start(model: HyperIQA, path: Path) -> list[str]:
     """Load a starting file; returns the names of the trunk that were not found, which are drawn at random.
 
-    ``.pt`` is a checkpoint of an earlier run and gives everything. ``.safetensors`` and ``.pth`` hold a trunk: an EfficientNet
-    under its published names, or a ResNet under torchvision's (``backbone.*``, with or without batch norm).
+    ``.pt`` is a checkpoint of an earlier run, ``.onnx`` an engine that was exported from one: both give everything.
+    ``.safetensors`` and ``.pth`` hold a trunk: an EfficientNet under its published names, or a ResNet under torchvision's
+    (``backbone.*``, with or without batch norm).
 
     Raises:
         CheckpointError: the file is missing, or is of another network.
@@ -32,12 +37,15 @@ def load_start(model: HyperIQA, path: Path) -> list[str]:
         if path.suffix == ".pt":
             model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
             return []
+        if path.suffix == ".onnx":
+            model.load_state_dict(_exported(path, model))
+            return []
         state = torch.load(path, map_location="cpu", weights_only=True) if path.suffix == ".pth" else load_file(path)
         trunk = fold_efficientnet(state) if model.kind in EFFICIENTNETS else _resnet(state)
         missing = list(model.backbone.load_state_dict(trunk, strict=False).missing_keys)
     except FileNotFoundError as error:
         raise CheckpointError(f"--start {path} does not exist") from error
-    except (KeyError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+    except (KeyError, RuntimeError, SafetensorError, DecodeError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"--start {path} does not fit the network: {str(error).splitlines()[0]}") from error
     if any(name.startswith("conv1.") and name.endswith("weight") for name in missing):
         raise CheckpointError(f"--start {path} holds no ResNet trunk under torchvision's names")
@@ -56,3 +64,17 @@ def _resnet(state: dict[str, Tensor]) -> dict[str, Tensor]:
     if any(key.endswith("running_var") for key in state):
         return fold_batch_norm(state)
     return {k: v.float() for k, v in state.items()}
+
+
+def _exported(path: Path, model: HyperIQA) -> dict[str, Tensor]:
+    """The weights that ``engines.export`` wrote, by their names; what it stored in half precision has lost its last digits."""
+    found = {
+        tensor.name.removesuffix(".half"): torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
+        for tensor in onnx.load(path).graph.initializer
+    }
+    state = {name: found[name] for name in model.state_dict()}
+    # Engines of before the opponent colours were counted count three tones; the new ones begin without a say.
+    tones = state["tones.fc.weight"]
+    missing = model.tones.fc.in_features - tones.shape[1]
+    state["tones.fc.weight"] = nn.functional.pad(tones, (0, missing))
+    return state

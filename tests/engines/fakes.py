@@ -31,4 +31,4 @@ class FakeNetwork:
 
 DETECTION: Manifest = load_manifest("ppocrv6-small-det")
 RECOGNITION: Manifest = load_manifest("ppocrv6-small-rec")
-QUALITY: Manifest = load_manifest("hyperiqa-r18")
+QUALITY: Manifest = load_manifest("hyperiqa-lite0")

@@ -40,6 +40,7 @@ def test_rows_are_per_picture() -> None:
 @pytest.mark.parametrize(
     ("name", "least", "most"),
     [
+        ("hyperiqa-lite0", (1, 3, 64, 64), (8, 3, 500, 500)),
         ("hyperiqa-r18", (1, 3, 64, 64), (8, 3, 384, 384)),
         ("ppocrv6-small-det", (1, 3, 32, 32), (8, 3, 480, 480)),
         ("ppocrv6-small-rec", (1, 3, 48, 160), (8, 3, 48, 1600)),

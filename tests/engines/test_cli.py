@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from engines.cli import app
-from engines.errors import EngineMissingError
+from engines.errors import EngineMissingError, ManifestError
 
 runner = CliRunner(env={"COLUMNS": "200"})
 
@@ -17,6 +17,7 @@ def test_list_says_what_is_missing(tmp_path: Path) -> None:
     """And how to get it."""
     result = runner.invoke(app, ["list", "--directory", str(tmp_path)])
     assert result.exit_code == 0
+    assert "hyperiqa-lite0@1" in result.output
     assert "hyperiqa-r18@2" in result.output
     assert result.output.count("missing: iqa engines fetch") == 2
 
@@ -26,6 +27,15 @@ def test_verify_passes_with_what_ships() -> None:
     result = runner.invoke(app, ["verify"])
     assert result.exit_code == 0, result.output
     assert result.output.count("ok") == 4
+
+
+def test_verify_takes_presets() -> None:
+    """Every member of a panel answers its own golden pictures; what is no choice is named."""
+    result = runner.invoke(app, ["verify", "--quality", "accurate"])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("ok") == 6
+    refused = runner.invoke(app, ["verify", "--quality", "hyperiqa-lite0+"])
+    assert isinstance(refused.exception, ManifestError)
 
 
 def test_verify_fails_when_an_answer_differs(monkeypatch: pytest.MonkeyPatch) -> None:

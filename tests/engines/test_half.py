@@ -17,9 +17,14 @@ from engines.runtime.onnx import OnnxRuntime
 from engines.verify import golden_picture
 
 
+@pytest.fixture(scope="module", params=["hyperiqa-lite0", "hyperiqa-r18"])
+def file(request: pytest.FixtureRequest) -> Path:
+    return shipped_weights() / load_manifest(request.param).file
+
+
 @pytest.fixture(scope="module")
-def shipped() -> onnx.ModelProto:
-    return onnx.load(shipped_weights() / load_manifest("hyperiqa-r18").file)
+def shipped(file: Path) -> onnx.ModelProto:
+    return onnx.load(file)
 
 
 def kinds(model: onnx.ModelProto) -> Counter[int]:
@@ -45,23 +50,23 @@ def test_the_trunk_is_halved_and_the_head_is_not(shipped: onnx.ModelProto) -> No
     assert any(kind == TensorProto.FLOAT for name, kind in tensors.items() if not name.startswith("backbone."))
 
 
-def test_scores_stay_within_the_gate(shipped: onnx.ModelProto, tmp_path: Path) -> None:
+def test_scores_stay_within_the_gate(shipped: onnx.ModelProto, file: Path, tmp_path: Path) -> None:
     """0.25 of the gate's one point, on golden pictures in two sizes."""
     onnx.save(to_half(shipped, "quality"), tmp_path / "half.onnx")
     half = OnnxRuntime().load(tmp_path / "half.onnx")
-    single = OnnxRuntime().load(shipped_weights() / load_manifest("hyperiqa-r18").file)
+    single = OnnxRuntime().load(file)
     for name in ("quality_sharp.png", "quality_blurred.png"):
         for pixels in (golden_picture(name), golden_picture(name)[:100, :150]):
             x = quality_input(np.ascontiguousarray(pixels))
             assert float(half.run(x)[0]) == pytest.approx(float(single.run(x)[0]), abs=0.25)
 
 
-def test_widening_undoes_the_storage_form_only(shipped: onnx.ModelProto, tmp_path: Path) -> None:
+def test_widening_undoes_the_storage_form_only(shipped: onnx.ModelProto, file: Path, tmp_path: Path) -> None:
     """The same answers to the last bit, without casts."""
     plain = widen_weights(shipped)
     assert TensorProto.FLOAT16 not in kinds(plain)
     assert TensorProto.FLOAT16 in kinds(shipped)
     onnx.save(plain, tmp_path / "plain.onnx")
     x = quality_input(golden_picture("quality_sharp.png"))
-    answers = [OnnxRuntime().load(path).run(x) for path in (tmp_path / "plain.onnx", shipped_weights() / "hyperiqa-r18.onnx")]
+    answers = [OnnxRuntime().load(path).run(x) for path in (tmp_path / "plain.onnx", file)]
     assert answers[0] == pytest.approx(answers[1], abs=1e-4)

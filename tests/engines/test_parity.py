@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engines.engine_set import DEFAULT_DIRECTORY, EngineNames, EngineSet, load_engines
 from engines.errors import ParityError
 from engines.parity import compare_engines, folder_pictures, gate_pictures, require_parity
-from engines.quality import QualityEngine
+from engines.quality import QualityEngine, QualityPanel
 from engines.runtime.onnx import OnnxRuntime
 from engines.text_detection import TextDetector
 from tests.engines.fakes import DETECTION, QUALITY, FakeNetwork
@@ -28,7 +28,7 @@ def real() -> EngineSet:
 
 def scoring(engines: EngineSet, score: float) -> EngineSet:
     network = FakeNetwork(lambda batch: np.full(len(batch), score, np.float32))
-    return replace(engines, quality=QualityEngine(QUALITY, network), runtime_label=f"fake@{score}")
+    return replace(engines, quality=QualityPanel([QualityEngine(QUALITY, network)]), runtime_label=f"fake@{score}")
 
 
 def finding(engines: EngineSet, share: float) -> EngineSet:

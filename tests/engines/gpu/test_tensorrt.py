@@ -269,10 +269,11 @@ def test_a_lane_is_given_back_after_an_error(gpu: Gpu, onnx_file: Path) -> None:
         assert len(pool.submit(network.run, batch).result(20)) == 1
 
 
+@pytest.mark.parametrize("name", ["hyperiqa-lite0", "hyperiqa-r18"])
 @pytest.mark.parametrize(("precision", "within"), [("single", 0.01), ("half", 1.0)])
-def test_the_shipped_quality_engine(gpu: Gpu, tmp_path: Path, precision: Precision, within: float) -> None:
+def test_the_shipped_quality_engines(gpu: Gpu, tmp_path: Path, name: str, precision: Precision, within: float) -> None:
     """Golden pictures: the same to the second decimal in single precision, within the parity gate in half."""
-    manifest: Manifest = load_manifest("hyperiqa-r18")
+    manifest: Manifest = load_manifest(name)
     options = GpuOptions(2, 1, 1, precision)
     network = runtime(tmp_path, options).load(shipped_weights() / manifest.file, manifest)
     engine = QualityEngine(manifest, network)

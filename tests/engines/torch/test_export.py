@@ -11,9 +11,13 @@ import onnx  # noqa: E402
 from onnx import TensorProto, numpy_helper  # noqa: E402
 
 from engines.catalog import file_sha256, load_manifest, shipped_weights  # noqa: E402
+from engines.errors import CheckpointError  # noqa: E402
 from engines.export import average_checkpoints, export_onnx  # noqa: E402
-from engines.models.hyperiqa import HyperIQA  # noqa: E402
+from engines.models.hyperiqa import Backbone, HyperIQA  # noqa: E402
+from engines.preprocess import quality_input  # noqa: E402
 from engines.runtime.onnx import OnnxRuntime  # noqa: E402
+from engines.training.start import load_start  # noqa: E402
+from engines.verify import golden_picture  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -65,11 +69,38 @@ def test_averages_are_means(tmp_path: Path) -> None:
     assert torch.allclose(mean.backbone.conv1.weight, (first + second) / 2, atol=1e-3)
 
 
-def test_the_shipped_file_is_this_network() -> None:
+@pytest.mark.parametrize(("name", "backbone"), [("hyperiqa-r18", "resnet18"), ("hyperiqa-lite0", "efficientnet-lite0")])
+def test_the_shipped_file_is_this_network(name: str, backbone: Backbone) -> None:
     """The manifest's hash, and a trunk whose names and shapes are the module's. Golden scores are checked elsewhere."""
-    manifest = load_manifest("hyperiqa-r18")
+    manifest = load_manifest(name)
     path = shipped_weights() / manifest.file
     assert file_sha256(path) == manifest.sha256
     stored = {t.name.removesuffix(".half"): tuple(t.dims) for t in onnx.load(path).graph.initializer}
-    trunk = {k: tuple(v.shape) for k, v in HyperIQA().state_dict().items() if k.startswith("backbone.")}
+    trunk = {k: tuple(v.shape) for k, v in HyperIQA(backbone).state_dict().items() if k.startswith("backbone.")}
     assert {name: stored.get(name) for name in trunk} == trunk
+
+
+@torch.no_grad()
+def test_a_run_starts_from_an_exported_engine(exported: tuple[HyperIQA, Path]) -> None:
+    """Checkpoints do not ship, engines do: every weight comes back."""
+    model, path = exported
+    again = HyperIQA()
+    assert load_start(again, path) == []
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "backbone"), [("hyperiqa-r18", "resnet18"), ("hyperiqa-lite0", "efficientnet-lite0")])
+def test_runs_start_from_what_ships(name: str, backbone: Backbone) -> None:
+    """And score as it does, also where the engine is of before the opponent colours."""
+    path = shipped_weights() / load_manifest(name).file
+    model = HyperIQA(backbone)
+    load_start(model, path)
+    x = quality_input(golden_picture("quality_sharp.png"))
+    assert float(model.eval()(torch.from_numpy(x))[0]) == pytest.approx(float(OnnxRuntime().load(path).run(x)[0]), abs=0.05)
+
+
+def test_engines_of_another_backbone_are_refused(exported: tuple[HyperIQA, Path]) -> None:
+    """In a line."""
+    with pytest.raises(CheckpointError, match="does not fit the network"):
+        load_start(HyperIQA("efficientnet-lite0"), exported[1])
