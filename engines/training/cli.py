@@ -32,7 +32,7 @@ def train(
     crop: Annotated[int, typer.Option(min=64, help="Side of the crops; equal to --side it is the whole picture.")] = 384,
     side: Annotated[int, typer.Option(min=64, help="Longest side that pictures are shrunk to.")] = 384,
     ladders: Annotated[int, typer.Option(min=0, help="Distortion ladders per step.")] = 2,
-    ladder_crop: Annotated[int, typer.Option(min=64)] = 224,
+    ladder_crop: Annotated[int, typer.Option(min=64, help="Side of their crops.")] = 384,
     ladder_weight: Annotated[float, typer.Option(min=0)] = 1.5,
     rate: Annotated[float, typer.Option(min=0, help="Peak learning rate of the head.")] = 4e-4,
     trunk_rate: Annotated[float, typer.Option(min=0, help="Factor on the trunk's own share of the rate.")] = 1.0,

@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 # Between which bounds the steps of a ladder are drawn; the first is the clean photo.
 SEVERITIES = ((0.0, 0.0), (0.12, 0.45), (0.45, 0.8), (0.8, 1.0))
 # What a network learns last from these ladders is drawn that many times as often.
-WEIGHTS = {"darken": 5, "overexpose": 5, "colour_cast": 5, "impulse_noise": 2, "grain": 2, "pixelate": 2}
+WEIGHTS = {"darken": 3, "overexpose": 3, "colour_cast": 3, "impulse_noise": 2, "grain": 2, "pixelate": 3}
 HOLD_OUT = 8
 
 
@@ -53,12 +53,16 @@ def held_out(photos: Sequence[Pixels]) -> list[Pixels]:
 def random_crop(pixels: Pixels, side: int, rng: np.random.Generator, longest: int = LONGEST_SIDE) -> NDArray[np.float32]:
     """1 x 3 x side x side: near serving size (8 % jitter), mirrored half of the time, cropped (or padded) at random."""
     scaled = fit_longest(pixels, round(longest * rng.uniform(0.92, 1.08)))
-    height, width = scaled.shape[:2]
-    pad = ((0, max(0, side - height)), (0, max(0, side - width)), (0, 0))
-    scaled = np.pad(scaled, pad, mode="symmetric")
     top, left = (int(rng.integers(0, max(1, size - side + 1))) for size in scaled.shape[:2])
-    crop = scaled[top : top + side, left : left + side]
+    crop = window(scaled, side, top, left)
     return normalise(crop[:, ::-1] if rng.random() < 0.5 else crop)
+
+
+def window(pixels: Pixels, side: int, top: int, left: int) -> Pixels:
+    """A square of ``side`` pixels; what is smaller than that is continued by its mirror image."""
+    crop = pixels[top : top + side, left : left + side]
+    pad = ((0, max(0, side - crop.shape[0])), (0, max(0, side - crop.shape[1])), (0, 0))
+    return np.pad(crop, pad, mode="symmetric")
 
 
 def ladder(photos: Sequence[Pixels], side: int, rng: np.random.Generator, longest: int = LONGEST_SIDE) -> Ladder:
@@ -66,7 +70,8 @@ def ladder(photos: Sequence[Pixels], side: int, rng: np.random.Generator, longes
 
     The photo is distorted at some upload size, coded as a JPEG, and only then shrunk to serving size: noise that is averaged
     by shrinking looks different from noise that is not, and both must score low. The same crop is taken of every step, and
-    every step makes the same random choices (the angle of a blur, the hue of a cast).
+    every step makes the same random choices (the angle of a blur, the hue of a cast). Crops far smaller than what is served
+    teach nothing about exposure and colour: a network learns to be strict with crops and stays lenient with whole pictures.
     """
     photo = photos[int(rng.integers(len(photos)))]
     upload = fit_longest(photo, int(rng.integers(min(longest, max(photo.shape[:2])), max(photo.shape[:2]) + 1)))
@@ -79,5 +84,4 @@ def ladder(photos: Sequence[Pixels], side: int, rng: np.random.Generator, longes
         made = DISTORTIONS[kind](upload, severity, np.random.default_rng(choices)) if severity else upload
         steps.append(fit_longest(coded(made, quality), longest))
     top, left = (int(rng.integers(0, max(1, size - side + 1))) for size in steps[0].shape[:2])
-    window = np.s_[top : top + side, left : left + side]
-    return Ladder(kind, np.concatenate([normalise(step[window]) for step in steps]), severities)
+    return Ladder(kind, np.concatenate([normalise(window(step, side, top, left)) for step in steps]), severities)

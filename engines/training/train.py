@@ -60,7 +60,7 @@ class Options:
     crop: int = 384
     side: int = LONGEST_SIDE
     ladders: int = 2
-    ladder_crop: int = 224
+    ladder_crop: int = 384
     ladder_weight: float = 1.5
     rate: float = 4e-4
     trunk_rate: float = 1.0
@@ -148,7 +148,7 @@ class Trainer:
         self.sets, self.validation = self._rated()
         photos = [photo for folder in options.photos for photo in load_folder(folder)]
         unseen = {id(photo) for photo in held_out(photos)}
-        self.photos = [p for p in photos if id(p) not in unseen and min(p.shape[:2]) > options.ladder_crop * 1.4]
+        self.photos = [p for p in photos if id(p) not in unseen and min(p.shape[:2]) >= 0.7 * options.ladder_crop]
         if options.ladders and not self.photos:
             raise DataSetError(f"no photo is large enough for ladders of {options.ladder_crop} px: --photos, or --ladders 0")
         self.device = _device(options.device)
