@@ -24,7 +24,10 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Where checkpoints go; a run found there is resumed.")],
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of sharp photos for ladders. May be repeated.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Trunk (.safetensors, .pth), or what to go on from: a checkpoint (.pt) or engine (.onnx).")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Trunk (.safetensors, .pth), or what to go on from: a checkpoint (.pt) or engine (.onnx)."),
+    ] = None,
     backbone: Annotated[Literal["resnet18", "resnet50", "efficientnet-lite0"], typer.Option()] = "resnet18",
     fold: Annotated[str | None, typer.Option(metavar="K/N", help="Cross-validation: part K (from 1) of N validates.")] = None,
     steps: Annotated[int, typer.Option(min=1)] = 1000,

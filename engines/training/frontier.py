@@ -35,7 +35,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Point:
-    """One way to judge: which engines, at what longest side (pixels; ``None``: their own); correlations and core milliseconds."""
+    """One way to judge: engines, at what longest side (pixels; ``None``: their own); correlations, core milliseconds."""
 
     engine: str
     side: int | None
@@ -82,8 +82,10 @@ def measure(panel: QualityPanel, pictures: Sequence[Pixels], opinions: Sequence[
 def table(points: Sequence[Point], base: float) -> str:
     """A Markdown table, cheapest first; costs also relative to ``base`` core milliseconds."""
     lines = ["| engine | longest side | SRCC | PLCC | core-ms | relative |", "| --- | --- | --- | --- | --- | --- |"]
-    for p in sorted(points, key=lambda point: point.core_ms):
-        lines.append(f"| {p.engine} | {p.label} | {p.srcc:.3f} | {p.plcc:.3f} | {p.core_ms:.0f} | {p.core_ms / base:.2f} |")
+    lines += [
+        f"| {p.engine} | {p.label} | {p.srcc:.3f} | {p.plcc:.3f} | {p.core_ms:.0f} | {p.core_ms / base:.2f} |"
+        for p in sorted(points, key=lambda point: point.core_ms)
+    ]
     return "\n".join(lines)
 
 
@@ -126,13 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pictures, opinions = [r.pixels() for r in rated], [r.opinion for r in rated]
     own = at_size(manifests[0], limits_of(manifests[0]).longest_side)
     *_, base = measure(own, pictures, opinions)
-    panels = [(m.name, side, mirror, at_size(m, side, mirror=mirror)) for m in manifests for side in SIDES for mirror in (0, 1)]
+    panels: list[tuple[str, int | None, bool, QualityPanel]] = [
+        (m.name, side, mirror, at_size(m, side, mirror=mirror)) for m in manifests for side in SIDES for mirror in (False, True)
+    ]
     if not options.engine:
         panels += [(preset, None, False, shipped_panel(preset)) for preset in PRESETS]
     points = []
     for engine, side, mirror, panel in panels:
         srcc, plcc, cost = measure(panel, pictures, opinions)
-        points.append(Point(engine, side, srcc, plcc, cost, bool(mirror)))
+        points.append(Point(engine, side, srcc, plcc, cost, mirror))
         print(f"{engine} {points[-1].label}: SRCC {srcc:.3f}, {cost:.0f} core-ms", flush=True)
     print(table(points, base))
     plot(points, options.out)

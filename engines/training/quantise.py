@@ -50,9 +50,7 @@ class Reader(CalibrationDataReader):
         return next(self._inputs, None)
 
 
-def quantise(
-    source: Path, target: Path, pictures: Sequence[NDArray[np.uint8]], method: str, side: int = LONGEST_SIDE
-) -> None:
+def quantise(source: Path, target: Path, pictures: Sequence[NDArray[np.uint8]], method: str, side: int = LONGEST_SIDE) -> None:
     """Write the int8 form of the network in ``source``, calibrated on ``pictures`` at its serving size ``side``."""
     plain = widen_weights(onnx.load(source))
     excluded = kept_single(plain, "quality")

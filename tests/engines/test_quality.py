@@ -65,10 +65,12 @@ def test_the_manifest_says_how_large() -> None:
 
 def test_a_panel_gives_the_mean() -> None:
     """Of all its members, under all their names."""
-    members = [
-        QualityEngine(manifest().model_copy(update={"name": name}), FakeNetwork(lambda _, value=value: np.array([value])))
-        for name, value in (("first", 40.0), ("second", 70.0))
-    ]
+
+    def member(name: str, score: float) -> QualityEngine:
+        network = FakeNetwork(lambda batch: np.array([score], np.float32))
+        return QualityEngine(manifest().model_copy(update={"name": name}), network)
+
+    members = [member("first", 40), member("second", 70)]
     panel = QualityPanel(members)
     assert panel.score(np.zeros((64, 64, 3), np.uint8)) == 55
     assert panel.label == f"first@{QUALITY.version}+second@{QUALITY.version}"

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: E402
 
 from engines.errors import CheckpointError  # noqa: E402
 from engines.models.efficientnet import EPSILON, EfficientNetTrunk, fold_efficientnet  # noqa: E402
-from engines.models.hyperiqa import HyperIQA  # noqa: E402
+from engines.models.hyperiqa import Backbone, HyperIQA  # noqa: E402
 from engines.preprocess import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
 from engines.training.start import load_start  # noqa: E402
 
@@ -144,10 +144,11 @@ def test_training_does_not_start_from_anything_else(tmp_path: Path) -> None:
     (tmp_path / "junk.pth").write_bytes(b"no weights")
     (tmp_path / "junk.safetensors").write_bytes(b"no weights")
     torch.save(published(), tmp_path / "lite0.pth")
-    for backbone, name in (
+    cases: list[tuple[Backbone, str]] = [
         ("efficientnet-lite0", "junk.pth"),
         ("efficientnet-lite0", "junk.safetensors"),
         ("resnet18", "lite0.pth"),
-    ):
+    ]
+    for backbone, name in cases:
         with pytest.raises(CheckpointError, match=f"--start .*{name} "):
             load_start(HyperIQA(backbone), tmp_path / name)
