@@ -92,6 +92,10 @@ def fold_batch_norm(state: Mapping[str, Tensor], eps: float = 1e-5) -> dict[str,
     """A torchvision ResNet state dict with every batch norm folded into the convolution before it.
 
     Entries of the classifier (``fc``) are dropped; convolutions that are missing from ``state`` stay missing.
+
+    Raises:
+        KeyError: ``state`` is of another network.
+
     """
     pairs = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "downsample.0": "downsample.1"}
     folded: dict[str, Tensor] = {}
@@ -99,7 +103,9 @@ def fold_batch_norm(state: Mapping[str, Tensor], eps: float = 1e-5) -> dict[str,
         if not key.endswith(".weight") or weight.dim() != 4:
             continue
         name = key.removesuffix(".weight")
-        conv = next(suffix for suffix in pairs if name.endswith(suffix))
+        conv = next((suffix for suffix in pairs if name.endswith(suffix)), None)
+        if conv is None:
+            raise KeyError(f"{key} is no convolution of a ResNet")
         norm = name.removesuffix(conv) + pairs[conv]
         gain = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + eps)
         folded[key] = weight * gain[:, None, None, None]

@@ -68,10 +68,13 @@ def _resnet(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _exported(path: Path, model: HyperIQA) -> dict[str, Tensor]:
     """The weights that ``engines.export`` wrote, by their names; what it stored in half precision has lost its last digits."""
+    graph = onnx.load(path).graph
     found = {
         tensor.name.removesuffix(".half"): torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
-        for tensor in onnx.load(path).graph.initializer
+        for tensor in graph.initializer
     }
+    # Tensors of equal values are stored once; the others are named by an Identity.
+    found |= {n.output[0]: found[n.input[0]] for n in graph.node if n.op_type == "Identity" and n.input[0] in found}
     state = {name: found[name] for name in model.state_dict()}
     # Engines of before the opponent colours were counted count three tones; the new ones begin without a say.
     tones = state["tones.fc.weight"]

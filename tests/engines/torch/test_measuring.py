@@ -86,6 +86,6 @@ def test_ladders_are_scored_step_by_step() -> None:
 
 def test_opinions_are_told_in_a_line() -> None:
     """With the root mean square error: here every score is two points off."""
-    opinions = [10.0, 30.0, 50.0, 90.0]
+    opinions = [float(value) for value in range(10, 90, 2)]
     line = opinions_line([o + 2 for o in opinions], opinions)
     assert line == "SRCC 1.000 [1.000, 1.000], PLCC 1.000, RMSE 2.00"
