@@ -42,12 +42,11 @@ class Point:
     srcc: float
     plcc: float
     core_ms: float
-    mirror: bool = False
 
     @property
     def label(self) -> str:
         """As the table names it."""
-        return "own" if self.side is None else f"{self.side}{' + mirror' if self.mirror else ''}"
+        return "own" if self.side is None else str(self.side)
 
 
 def limits_of(manifest: Manifest) -> QualityInput:
@@ -62,9 +61,9 @@ def limits_of(manifest: Manifest) -> QualityInput:
     return manifest.input
 
 
-def at_size(manifest: Manifest, side: int, *, mirror: bool = False) -> QualityPanel:
+def at_size(manifest: Manifest, side: int) -> QualityPanel:
     """The engine, fed at another size than its own."""
-    limits = limits_of(manifest).model_copy(update={"longest_side": side, "mirror": mirror})
+    limits = limits_of(manifest).model_copy(update={"longest_side": side})
     network = OnnxRuntime().load(shipped_weights() / manifest.file)
     return QualityPanel([QualityEngine(manifest.model_copy(update={"input": limits}), network)])
 
@@ -98,11 +97,9 @@ def plot(points: Sequence[Point], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    lines = {(p.engine, p.mirror): None for p in points if p.side is not None}
-    for engine, mirror in lines:
-        chosen = sorted((p for p in points if (p.engine, p.mirror) == (engine, mirror)), key=lambda point: point.core_ms)
-        name = f"{engine}, mirrored view too" if mirror else engine
-        axes.plot([p.core_ms for p in chosen], [p.srcc for p in chosen], "s--" if mirror else "o-", label=name, markersize=4)
+    for engine in dict.fromkeys(p.engine for p in points if p.side is not None):
+        chosen = sorted((p for p in points if p.engine == engine), key=lambda point: point.core_ms)
+        axes.plot([p.core_ms for p in chosen], [p.srcc for p in chosen], "o-", label=engine, markersize=4)
         for point in chosen:
             axes.annotate(str(point.side), (point.core_ms, point.srcc), (0, 6), textcoords="offset points", fontsize=8)
     for point in (p for p in points if p.side is None):
@@ -128,16 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pictures, opinions = [r.pixels() for r in rated], [r.opinion for r in rated]
     own = at_size(manifests[0], limits_of(manifests[0]).longest_side)
     *_, base = measure(own, pictures, opinions)
-    panels: list[tuple[str, int | None, bool, QualityPanel]] = [
-        (m.name, side, mirror, at_size(m, side, mirror=mirror)) for m in manifests for side in SIDES for mirror in (False, True)
-    ]
+    panels: list[tuple[str, int | None, QualityPanel]] = [(m.name, side, at_size(m, side)) for m in manifests for side in SIDES]
     if not options.engine:
-        panels += [(preset, None, False, shipped_panel(preset)) for preset in PRESETS]
+        panels += [(preset, None, shipped_panel(preset)) for preset in PRESETS]
     points = []
-    for engine, side, mirror, panel in panels:
-        srcc, plcc, cost = measure(panel, pictures, opinions)
-        points.append(Point(engine, side, srcc, plcc, cost, mirror))
-        print(f"{engine} {points[-1].label}: SRCC {srcc:.3f}, {cost:.0f} core-ms", flush=True)
+    for engine, side, panel in panels:
+        points.append(Point(engine, side, *measure(panel, pictures, opinions)))
+        print(f"{engine} {points[-1].label}: SRCC {points[-1].srcc:.3f}, {points[-1].core_ms:.0f} core-ms", flush=True)
     print(table(points, base))
     plot(points, options.out)
 
