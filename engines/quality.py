@@ -12,10 +12,22 @@ from engines.errors import EngineError, ManifestError
 from engines.preprocess import QUALITY_PREPROCESSING, quality_input
 from engines.runtime.base import Network
 
-__all__ = ["PRESETS", "QualityEngine", "QualityPanel", "opinion_score", "panel_names"]
+__all__ = ["PRESETS", "QualityEngine", "QualityPanel", "limits_of", "opinion_score", "panel_names"]
 
 PRESETS = {"fast": "hyperiqa-lite0", "accurate": "hyperiqa-lite0+hyperiqa-r18"}
 """What to choose when one does not want to choose engines; the model cards say what each costs."""
+
+
+def limits_of(manifest: Manifest) -> QualityInput:
+    """How a quality engine is fed.
+
+    Raises:
+        ManifestError: the manifest is of another kind of engine.
+
+    """
+    if not isinstance(manifest.input, QualityInput):
+        raise ManifestError(f"engine {manifest.label} is no quality engine")
+    return manifest.input
 
 
 class QualityEngine:

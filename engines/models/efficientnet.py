@@ -20,10 +20,9 @@ from torch.nn import functional as F
 
 from engines.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
-__all__ = ["EFFICIENTNETS", "EfficientNet", "EfficientNetTrunk", "fold_efficientnet"]
+__all__ = ["EfficientNet", "EfficientNetTrunk", "fold_efficientnet"]
 
 EfficientNet = Literal["efficientnet-lite0"]
-EFFICIENTNETS: tuple[EfficientNet, ...] = ("efficientnet-lite0",)
 STEM, HEAD = 32, 1280
 EPSILON = 1e-3  # of the published batch norms
 

@@ -27,14 +27,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engines.models.efficientnet import EFFICIENTNETS, EfficientNet, EfficientNetTrunk
-from engines.models.resnet import RESNETS, ResNet, ResNetTrunk
+from engines.models.efficientnet import EfficientNet, EfficientNetTrunk
+from engines.models.resnet import ResNet, ResNetTrunk
 from engines.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
-__all__ = ["BACKBONES", "Backbone", "HyperIQA"]
+__all__ = ["Backbone", "HyperIQA"]
 
 Backbone = ResNet | EfficientNet
-BACKBONES: tuple[Backbone, ...] = (*RESNETS, *EFFICIENTNETS)
 
 STAGE_FEATURES = 56
 TONE_FEATURES = 32
@@ -118,7 +117,6 @@ class HyperIQA(nn.Module):
 
     def __init__(self, backbone: Backbone = "resnet18", content: int = 48, dropout: float = 0.2) -> None:
         super().__init__()
-        self.kind = backbone
         self.backbone = EfficientNetTrunk() if backbone == "efficientnet-lite0" else ResNetTrunk(backbone)
         channels = self.backbone.channels
         self.local = nn.ModuleList(LocalDistortion(count, STAGE_FEATURES) for count in channels)

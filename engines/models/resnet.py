@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["RESNETS", "ResNet", "ResNetTrunk", "fold_batch_norm"]
+__all__ = ["ResNet", "ResNetTrunk", "fold_batch_norm"]
 
 ResNet = Literal["resnet18", "resnet50"]
-RESNETS: tuple[ResNet, ...] = ("resnet18", "resnet50")
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 WIDTHS = (64, 128, 256, 512)
 EXPANSION = 4

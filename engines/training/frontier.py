@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from engines.catalog import Manifest, QualityInput, load_manifest, shipped_weights
-from engines.errors import ManifestError
-from engines.quality import PRESETS, QualityEngine, QualityPanel
+from engines.catalog import Manifest, load_manifest, shipped_weights
+from engines.quality import PRESETS, QualityEngine, QualityPanel, limits_of
 from engines.runtime.onnx import OnnxRuntime
 from engines.training.datasets import load_rated
 from engines.training.measure import shipped_panel
@@ -48,18 +47,6 @@ class Point:
     def label(self) -> str:
         """As the table names it."""
         return "own" if self.side is None else str(self.side)
-
-
-def limits_of(manifest: Manifest) -> QualityInput:
-    """How the engine is fed.
-
-    Raises:
-        ManifestError: it is no quality engine.
-
-    """
-    if not isinstance(manifest.input, QualityInput):
-        raise ManifestError(f"engine {manifest.label} is no quality engine")
-    return manifest.input
 
 
 def at_size(manifest: Manifest, side: int) -> QualityPanel:

@@ -25,10 +25,9 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from scipy import stats
 
 from engines.catalog import QualityInput, load_manifest, shipped_weights
-from engines.errors import ManifestError
 from engines.half import kept_single, widen_weights
 from engines.preprocess import LONGEST_SIDE, quality_input
-from engines.quality import opinion_score
+from engines.quality import limits_of, opinion_score
 from engines.runtime.onnx import OnnxRuntime
 from engines.training.data import held_out, load_folder
 from engines.training.datasets import load_rated
@@ -94,9 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unseen = held_out([photo for folder in options.photos for photo in load_folder(folder)])
     pictures = [*(r.pixels() for r in validation), *unseen]
     opinions = [r.opinion for r in validation]
-    limits = manifest.input
-    if not isinstance(limits, QualityInput):
-        raise ManifestError(f"engine {manifest.label} is no quality engine")
+    limits = limits_of(manifest)
     before, cost = _scores(source, pictures, limits)
     print(f"single precision: SRCC {stats.spearmanr(before[: len(opinions)], opinions)[0]:.4f}, {cost:.1f} core-ms", flush=True)
     for method in METHODS:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engines.errors import CheckpointError
-from engines.models.efficientnet import EFFICIENTNETS, fold_efficientnet
+from engines.models.efficientnet import EfficientNetTrunk, fold_efficientnet
 from engines.models.hyperiqa import HyperIQA
 from engines.models.resnet import fold_batch_norm
 
@@ -41,13 +41,13 @@ def load_start(model: HyperIQA, path: Path) -> list[str]:
             model.load_state_dict(_exported(path, model))
             return []
         state = torch.load(path, map_location="cpu", weights_only=True) if path.suffix == ".pth" else load_file(path)
-        trunk = fold_efficientnet(state) if model.kind in EFFICIENTNETS else _resnet(state)
+        trunk = fold_efficientnet(state) if isinstance(model.backbone, EfficientNetTrunk) else _resnet(state)
         missing = list(model.backbone.load_state_dict(trunk, strict=False).missing_keys)
     except FileNotFoundError as error:
         raise CheckpointError(f"--start {path} does not exist") from error
     except (KeyError, RuntimeError, SafetensorError, DecodeError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"--start {path} does not fit the network: {str(error).splitlines()[0]}") from error
-    if any(name.startswith("conv1.") and name.endswith("weight") for name in missing):
+    if "conv1.weight" in missing:
         raise CheckpointError(f"--start {path} holds no ResNet trunk under torchvision's names")
     for name in missing:
         parameter = model.backbone.get_parameter(name)

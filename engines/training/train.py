@@ -38,9 +38,9 @@ from engines.training.start import load_start
 
 __all__ = ["Options", "Trainer", "evaluate", "schedule"]
 
-STAGES = ("conv1", "layer1", "layer2", "layer3", "layer4", "head")
 # Of the head's rate: what the trunk knows was learnt from a million pictures.
 TRUNK_RATES = {"conv1": 0.1, "layer1": 0.1, "layer2": 0.1, "layer3": 0.2, "layer4": 0.4, "head": 0.4}
+STAGES = tuple(TRUNK_RATES)
 WARM_UP = 80
 Precision = Literal["auto", "single", "bfloat16", "float16"]
 
