@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from calibration.signals import Background
 
-__all__ = ["measure_background"]
+__all__ = ["MEASURE", "measure_background"]
+
+MEASURE = "lab-mode@1"
+"""Names this module's behaviour inside fingerprints: raise it when equal pixels may give another answer."""
 
 THUMBNAIL = 128
 """Longest side, in pixels, on which colours are counted."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from calibration.profile import Profile, Thresholds
-from calibration.rules import RULES, Adjustment
+from calibration.rules import RULES, Adjustment, Rule
 from calibration.signals import Signals
 
 __all__ = ["Assessment", "Category", "assess", "categorise", "keywords_can_matter", "text_can_matter"]
@@ -39,8 +40,10 @@ def categorise(score: float, thresholds: Thresholds) -> Category:
     return "medium" if score >= thresholds.medium else "low"
 
 
-def assess(raw_score: float, signals: Signals, profile: Profile) -> Assessment:
+def assess(raw_score: float, signals: Signals, profile: Profile, rules: Sequence[Rule] = RULES) -> Assessment:
     """Apply every rule of ``profile`` once, in order. The same arguments always give the same assessment.
+
+    Evaluations leave ``rules`` out, or try one alone; a worker never does.
 
     Raises:
         ValueError: ``raw_score`` is not within 0-100.
@@ -50,7 +53,7 @@ def assess(raw_score: float, signals: Signals, profile: Profile) -> Assessment:
         raise ValueError(f"raw_score must be within 0-100, not {raw_score}")
     score = raw_score
     adjustments: list[Adjustment] = []
-    for rule in RULES:
+    for rule in rules:
         adjustment = rule(score, signals, profile)
         if adjustment is not None:
             adjustments.append(adjustment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CalibrationError", "ProfileError"]
+__all__ = ["BenchmarkError", "CalibrationError", "LabelsError", "ProfileError"]
 
 
 class CalibrationError(ValueError):
@@ -11,3 +11,11 @@ class CalibrationError(ValueError):
 
 class ProfileError(CalibrationError):
     """A profile cannot be used. Correct the named field of the named file."""
+
+
+class LabelsError(CalibrationError):
+    """A table of labels cannot be used. Correct the named line of the named file."""
+
+
+class BenchmarkError(CalibrationError):
+    """A benchmark cannot be built. Give the folders or fonts that the message asks for."""

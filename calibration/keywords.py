@@ -1,32 +1,129 @@
-"""Finds a profile's keywords in lines of recognised text."""
+"""Finds a profile's keywords in lines of recognised text, where they stand as a document's own words.
+
+A word counts as a title: alone (or nearly) on its line, or in the picture's largest letters. Words inside running text are
+mentions and count only together, as a contract's do. A line that asks for a document or offers one is no document, nor is a
+name that happens to hold a keyword's letters, nor what is too small to be what the picture shows.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from calibration.hanzi import simplified
+from calibration.profile import KeywordList
+from calibration.signals import TextLine
 
 __all__ = ["find_keywords", "normalise_text"]
 
 _WIDE = re.compile(r"[⺀-鿿豈-﫿가-힯]")
+_LOOK_ALIKE = str.maketrans("0135", "olss")
+_LETTERS = re.compile(r"[^\W\d_]")
+_DIGITS = re.compile(r"\d")
+GAP = "\x00"
+"""Stands where an exception was cut out: nothing matches across it."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line, ready to be searched: ``words`` for Latin script, ``run`` without spaces for Chinese."""
+
+    words: tuple[str, ...]
+    run: str
+    height: float
+    asks: bool
 
 
 def normalise_text(text: str) -> str:
-    """Fold case, full-width forms and runs of white space (Unicode NFKC, casefold)."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Fold case, full-width forms, traditional characters and runs of white space (Unicode NFKC, casefold)."""
+    return " ".join(simplified(unicodedata.normalize("NFKC", text).casefold()).split())
 
 
-def find_keywords(lines: Iterable[str], words: Sequence[str]) -> tuple[str, ...]:
-    """The words of a profile that occur in any line, each once, in the profile's order and spelling.
+def find_keywords(lines: Sequence[TextLine], limits: KeywordList) -> tuple[str, ...]:
+    """The words of ``limits`` that say what the picture shows, each once, in the profile's order and spelling."""
+    shown = [_prepare(line, limits) for line in lines if line.height >= limits.min_height]
+    tallest = max((line.height for line in shown), default=0.0)
+    titles, mentions = set[str](), set[str]()
+    for line in shown:
+        if line.asks:
+            continue
+        large = line.height >= limits.title_height * tallest
+        for word in limits.words:
+            share = _share(word, line)
+            if share >= limits.title_share or (share > 0 and large):
+                titles.add(word)
+            elif share > 0:
+                mentions.add(word)
+    found = titles | mentions if len(mentions - titles) >= limits.min_mentions else titles
+    return tuple(word for word in limits.words if word in found)
 
-    Words in Chinese script match anywhere, spaces ignored (titles are often set wide); all others match whole words only, so
-    that a product named "Contractor" is no contract.
-    """
-    folded = [normalise_text(line) for line in lines]
-    return tuple(word for word in words if any(_occurs(normalise_text(word), line) for line in folded))
+
+def _prepare(line: TextLine, limits: KeywordList) -> _Line:
+    text = normalise_text(line.text)
+    for exception in limits.exceptions:
+        text = text.replace(normalise_text(exception), GAP)
+    run = text.replace(" ", "")
+    words = tuple(_readable(word) for word in re.findall(r"[^\W_]+", text))
+    asks = any(_occurs(normalise_text(word), words, run) for word in limits.context)
+    return _Line(words, run, line.height, asks)
 
 
-def _occurs(word: str, line: str) -> bool:
+def _readable(word: str) -> str:
+    """Digits that recognisers see in letters, put back where a word has both."""
+    return word.translate(_LOOK_ALIKE) if _LETTERS.search(word) and _DIGITS.search(word) else word
+
+
+def _occurs(word: str, words: Sequence[str], run: str) -> bool:
     if _WIDE.search(word):
-        return word.replace(" ", "") in line.replace(" ", "")
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", line) is not None
+        return word.replace(" ", "") in run
+    parts = word.split()
+    return any(list(words[index : index + len(parts)]) == parts for index in range(len(words) - len(parts) + 1))
+
+
+def _share(word: str, line: _Line) -> float:
+    """Share of a line's letters that belong to ``word`` (0-1); 0 where it does not occur, with the mistakes allowed."""
+    key = _key(word)
+    letters = sum(1 for letter in line.run if letter.isalnum())
+    if letters == 0:
+        return 0.0
+    if _WIDE.search(key):
+        squeezed = key.replace(" ", "")
+        hit = squeezed in line.run or _nearly_in(squeezed, line.run)
+        return min(1.0, len(squeezed) / letters) if hit else 0.0
+    parts = tuple(key.split())
+    span = len(parts)
+    hit = any(_same(parts, line.words[index : index + span]) for index in range(len(line.words) - span + 1))
+    return min(1.0, sum(map(len, parts)) / letters) if hit else 0.0
+
+
+@lru_cache(maxsize=4096)
+def _key(word: str) -> str:
+    return normalise_text(word)
+
+
+def _nearly_in(word: str, run: str) -> bool:
+    """One wrong character in Chinese words of four or more, two from seven on."""
+    allowed = 2 if len(word) >= 7 else 1 if len(word) >= 4 else 0
+    if allowed == 0:
+        return False
+    return any(
+        sum(one != other for one, other in zip(word, run[index : index + len(word)], strict=True)) <= allowed
+        for index in range(len(run) - len(word) + 1)
+    )
+
+
+def _same(parts: Sequence[str], words: Sequence[str]) -> bool:
+    return all(part == word or (len(part) >= 9 and _one_apart(part, word)) for part, word in zip(parts, words, strict=True))
+
+
+def _one_apart(part: str, word: str) -> bool:
+    """At most one letter wrong, missing or too many, never the last: a plural is another word, not a mistake."""
+    if part[-1] != word[-1]:
+        return False
+    if len(part) == len(word):
+        return sum(one != other for one, other in zip(part, word, strict=True)) <= 1
+    short, long = sorted((part, word), key=len)
+    return len(long) - len(short) == 1 and any(long[:index] + long[index + 1 :] == short for index in range(len(long)))

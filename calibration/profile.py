@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from calibration.errors import ProfileError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "AspectRatioLimits",
@@ -21,7 +16,6 @@ __all__ = [
     "ResolutionLimits",
     "TextAreaLimits",
     "Thresholds",
-    "load_profile",
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -66,11 +60,22 @@ class TextAreaLimits(_Strict):
 
 
 class KeywordList(_Strict):
-    """Words that give away certificates, licences and contracts."""
+    """Words that give away certificates, licences and contracts; see ``calibration.keywords`` for how each number is used.
+
+    ``context`` are words of lines that ask for or offer a document; ``exceptions`` are longer words that contain one of ``words``
+    by chance. A word is a title if it has ``title_share`` of its line's letters, or if its line is at least ``title_height`` times
+    as high as the highest. Lines lower than ``min_height`` (of the picture's shorter side) are not read for keywords.
+    """
 
     enabled: bool = True
     effect: Literal["medium", "low"] = "medium"
     words: tuple[Annotated[str, Field(min_length=2)], ...]
+    context: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    exceptions: tuple[Annotated[str, Field(min_length=2)], ...] = ()
+    title_share: float = Field(default=0.4, gt=0, le=1)
+    title_height: float = Field(default=0.75, gt=0, le=1)
+    min_height: Share = 0.0
+    min_mentions: int = Field(default=2, ge=1)
 
 
 class AspectRatioLimits(_Strict):
@@ -118,40 +123,3 @@ class Profile(_Strict):
         """SHA-256 over every value (comments and layout do not count)."""
         body = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(body.encode()).hexdigest()
-
-
-def load_profile(name_or_path: str) -> Profile:
-    """Load a profile that ships with the package (by name) or from a YAML file (by path).
-
-    Raises:
-        ProfileError: it does not exist, is no YAML, or a field is missing, unknown or out of range.
-
-    """
-    source, text = _read(name_or_path)
-    try:
-        fields = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ProfileError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(fields, dict):
-        raise ProfileError(f"{source} must be a mapping of fields")
-    try:
-        return Profile.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "profile"
-        raise ProfileError(f"{source}: {where}: {first['msg']}") from error
-
-
-def _read(name_or_path: str) -> tuple[str, str]:
-    if name_or_path.endswith((".yaml", ".yml")):
-        path = Path(name_or_path)
-        try:
-            return str(path), path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ProfileError(f"profile {path} cannot be read: {error}") from error
-    shipped = resources.files("calibration") / "profiles"
-    file = shipped / f"{name_or_path}.yaml"
-    if not file.is_file():
-        known = sorted(entry.name.removesuffix(".yaml") for entry in shipped.iterdir() if entry.name.endswith(".yaml"))
-        raise ProfileError(f"no profile {name_or_path!r}; there are: {', '.join(known)}; or give the path of a .yaml file")
-    return f"profile {name_or_path}", file.read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Background", "Signals"]
+__all__ = ["Background", "Signals", "TextLine"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,14 @@ class Background:
     border_share: float
     roughness: float
     edge: float
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """One line of recognised text, and how high its letters are, as a share of the picture's shorter side (0-1)."""
+
+    text: str
+    height: float
 
 
 @dataclass(frozen=True)

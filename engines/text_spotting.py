@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from engines.text_detection import TextDetector, TextRegion, text_area
 from engines.text_recognition import Line, TextRecogniser
 
-__all__ = ["SPOTTING", "Spotted", "TextSpotter"]
+__all__ = ["SPOTTING", "ReadLine", "Spotted", "TextSpotter"]
 
 SPOTTING = "confirm-2pct-2chars-40lines@1"
 """Names this module's behaviour inside fingerprints: raise it when equal pixels may give another answer."""
@@ -40,6 +40,14 @@ class Spotted:
 
     area: float
     regions: tuple[tuple[TextRegion, Line | None], ...]
+
+
+@dataclass(frozen=True)
+class ReadLine:
+    """What one line says, and how high its letters are, as a share of the picture's shorter side."""
+
+    text: str
+    height: float
 
 
 class TextSpotter:
@@ -68,17 +76,19 @@ class TextSpotter:
                 kept.append((region, line))
         return Spotted(text_area([region.extent for region, _ in kept], width, height), tuple(kept))
 
-    def read(self, pixels: NDArray[np.uint8], spotted: Spotted) -> list[str]:
-        """What the text says, a string per line; lines that were read while locating are not read again.
+    def read(self, pixels: NDArray[np.uint8], spotted: Spotted) -> list[ReadLine]:
+        """What the text says, line by line, largest letters first; lines that were read while locating are not read again.
 
         Raises:
             EngineError: the network failed.
 
         """
-        lines = [line or self._recogniser.read(pixels, region.reading) for region, line in spotted.regions[:MAX_LINES]]
-        return [line.text for line in lines if line is not None]
+        shorter = min(pixels.shape[:2])
+        read = ((region, line or self._recogniser.read(pixels, region.reading)) for region, line in spotted.regions[:MAX_LINES])
+        return [ReadLine(line.text, round(_letter_height(region) / shorter, 4)) for region, line in read if line is not None]
 
 
 def _letter_height(region: TextRegion) -> float:
+    """The shorter side of what fits the letters, in pixels."""
     quad = region.extent
-    return float(min(((quad[1] - quad[0]) ** 2).sum(), ((quad[3] - quad[0]) ** 2).sum()))
+    return float(min(np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])))

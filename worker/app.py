@@ -12,7 +12,7 @@ import cv2
 import structlog
 from confluent_kafka import KafkaError, TopicPartition
 
-from calibration.profile import load_profile
+from calibration.profile_file import load_profile
 from engines.engine_set import EngineSet, load_engines
 from engines.parity import require_parity
 from engines.runtime.onnx import OnnxRuntime

@@ -6,12 +6,12 @@ import hashlib
 import threading
 from dataclasses import asdict, replace
 
-from calibration.background import measure_background
+from calibration.background import MEASURE, measure_background
 from calibration.chain import Assessment, assess, keywords_can_matter, text_can_matter
 from calibration.explain import explain
 from calibration.keywords import find_keywords
 from calibration.profile import Profile
-from calibration.signals import Signals
+from calibration.signals import Signals, TextLine
 from engines.engine_set import EngineSet
 from worker.contracts.verdicts import AdjustmentRecord, AssessmentRecord, BackgroundRecord, Reason, SignalsRecord
 from worker.errors import UnscorableError
@@ -39,7 +39,7 @@ class Assessor:
         self._lazy = settings.text == "lazy"
         self._max_pixels = settings.decode.max_pixels
         self._slots = threading.BoundedSemaphore(cpu_slots)
-        parts = (engines.digest, profile.digest, DECODING, settings.text, str(self._max_pixels))
+        parts = (engines.digest, profile.digest, DECODING, MEASURE, settings.text, str(self._max_pixels))
         self.fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
     def assess(self, data: bytes, watch: Stopwatch) -> AssessmentRecord:
@@ -70,8 +70,8 @@ class Assessor:
         if self._lazy and not keywords_can_matter(raw, signals, self.profile):
             return signals, self._why_skipped(raw, signals)
         with watch.stage("text_recognition"):
-            lines = self.engines.text.read(picture.pixels, spotted)
-        return replace(signals, keywords=find_keywords(lines, self.profile.keywords.words)), None
+            lines = [TextLine(line.text, line.height) for line in self.engines.text.read(picture.pixels, spotted)]
+        return replace(signals, keywords=find_keywords(lines, self.profile.keywords)), None
 
     def _why_skipped(self, raw: float, signals: Signals) -> str:
         return f"category already {assess(raw, signals, self.profile).category}"

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from calibration.errors import CalibrationError
 from engines.cli import app as engines_app
 from engines.errors import EngineError
+from worker.calibrate_cli import app as calibrate_app
 from worker.contracts.verdicts import QualityVerdict
 from worker.errors import BrokerError, CacheError, IqaError
 from worker.settings import load_settings
@@ -38,6 +39,7 @@ app.add_typer(worker_app, name="worker")
 app.add_typer(topics_app, name="topics")
 app.add_typer(verdict_app, name="verdict")
 app.add_typer(engines_app, name="engines")
+app.add_typer(calibrate_app, name="calibrate")
 
 
 @worker_app.command("run")

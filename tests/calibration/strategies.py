@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from calibration.profile import load_profile
+from calibration.profile_file import load_profile
 from calibration.signals import Background, Signals
 
 PROFILE = load_profile("recruitment")

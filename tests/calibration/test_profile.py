@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from calibration.errors import ProfileError
-from calibration.profile import load_profile
+from calibration.profile_file import load_profile
 
 SHIPPED = Path("calibration/profiles/recruitment.yaml")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from calibration.profile import load_profile
+from calibration.profile_file import load_profile
 from engines.verify import golden_picture
 from tests.pictures import encode, page, photo
 from worker.assessor import Assessor

@@ -1,0 +1,117 @@
+"""Where a benchmark's pictures come from, and which of them may be in the test split."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.errors import BenchmarkError
+
+__all__ = ["ROLES", "Role", "Source", "Split", "find_sources", "load_rgba"]
+
+Role = Literal["photos", "trained", "logos", "products", "opinions"]
+Split = Literal["validation", "test"]
+ROLES: dict[Role, str] = {
+    "photos": "good photos that no engine was trained on",
+    "trained": "good photos that the engine was trained on, but for every eighth in name order (as `iqa engines train` keeps)",
+    "logos": "logos, with or without an alpha channel",
+    "products": "product shots on a plain colour",
+    "opinions": "photos with opinion scores: labels.csv with file, mos and split (train, val)",
+}
+HOLD_OUT = 8
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture file that benchmark pictures are made from; all of them go to its split."""
+
+    path: Path
+    role: Role
+    split: Split
+    opinion: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Folder and file, for people who look for a picture's origin."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+
+def find_sources(folders: Sequence[tuple[Role, Path]]) -> list[Source]:
+    """Every picture in ``folders``, each with the split it belongs to.
+
+    Raises:
+        BenchmarkError: a folder is missing, holds no pictures, or its labels cannot be read; or there are no photos at all.
+
+    """
+    found: list[Source] = []
+    for role, folder in folders:
+        if not folder.is_dir():
+            raise BenchmarkError(f"{role}: {folder} is no folder")
+        here = list(_opinions(folder)) if role == "opinions" else _pictures(role, folder)
+        if not here:
+            raise BenchmarkError(f"{role}: {folder} holds no pictures ({', '.join(sorted(_SUFFIXES))})")
+        found += here
+    for split in ("validation", "test"):
+        if not any(source.split == split for source in found if source.role in {"photos", "trained"}):
+            raise BenchmarkError(f"there are too few ordinary photos: none for the {split} split")
+    return found
+
+
+def _pictures(role: Role, folder: Path) -> list[Source]:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    if role == "trained":
+        return [Source(path, role, "validation" if index % HOLD_OUT else "test") for index, path in enumerate(paths)]
+    return [Source(path, role, _half(path.name)) for path in paths]
+
+
+def _half(name: str) -> Split:
+    # By name, so that adding pictures moves no other one to the other side.
+    return "test" if hashlib.sha256(name.encode()).digest()[0] % 2 else "validation"
+
+
+def _opinions(folder: Path) -> list[Source]:
+    table = folder / "labels.csv"
+    try:
+        with table.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        # What an engine was trained on tells nothing about it.
+        return [
+            Source(
+                _beside(folder, row["file"]), "opinions", "test" if row["split"] == "val" else "validation", float(row["mos"])
+            )
+            for row in rows
+        ]
+    except (OSError, KeyError, ValueError) as error:
+        raise BenchmarkError(f"opinions: {table} must have the columns file, mos and split: {error}") from error
+
+
+def _beside(folder: Path, name: str) -> Path:
+    """The file itself, or in ``images/`` as LIVE Challenge's own layout has it."""
+    return folder / name if (folder / name).is_file() else folder / "images" / name
+
+
+def load_rgba(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A picture as RGB (H x W x 3, uint8) and its opacity (H x W, 0-1).
+
+    Raises:
+        BenchmarkError: it cannot be decoded.
+
+    """
+    raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if raw is None:
+        raise BenchmarkError(f"{path} cannot be decoded as a picture")
+    if raw.dtype != np.uint8:
+        raw = np.asarray(raw >> 8 if raw.dtype == np.uint16 else np.clip(raw * 255, 0, 255), dtype=np.uint8)
+    if raw.ndim == 2:
+        raw = cv2.cvtColor(raw, cv2.COLOR_GRAY2BGR)
+    alpha = raw[:, :, 3].astype(np.float32) / 255 if raw.shape[2] == 4 else np.ones(raw.shape[:2], np.float32)
+    return np.ascontiguousarray(raw[:, :, 2::-1], dtype=np.uint8), np.asarray(alpha, dtype=np.float32)

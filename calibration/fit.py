@@ -1,0 +1,167 @@
+"""Fits a profile's numbers to labelled pictures: thresholds from k-means, then every number by accuracy.
+
+Only the validation split is looked at; the test split is touched once, at the end, to say what was gained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from calibration.errors import CalibrationError
+from calibration.evaluate import Case, judged_codes, labelled_codes
+from calibration.metrics import Interval, accuracy, bootstrap, macro_f1
+from calibration.profile import Profile
+from calibration.thresholds import Cuts, Spread, kmeans_cuts, resampled_cuts
+
+__all__ = ["Change", "Fit", "fit_profile"]
+
+ROUNDS = 3
+"""Times that every number is tried again, since the best of one depends on the others."""
+LEAST_GAIN = 1.0
+"""Pictures that a change must put right beyond those that it puts wrong; less than that is noise."""
+
+Field = tuple[str, str]
+# What may be tuned, and the values tried. Limits that are definitions (256 px, 2.5, 30 % of text) are not: data cannot move them.
+GRID: dict[Field, Sequence[float]] = {
+    ("thresholds", "medium"): range(25, 51),
+    ("thresholds", "high"): range(44, 67),
+    ("background", "min_share"): [round(0.2 + 0.025 * n, 3) for n in range(13)],
+    ("background", "min_border_share"): [round(0.6 + 0.025 * n, 3) for n in range(16)],
+    ("background", "max_roughness"): [round(0.2 + 0.05 * n, 2) for n in range(17)],
+    ("background", "min_edge"): range(4, 31),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One number that was changed."""
+
+    field: Field
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The outcome: a profile of the next version, what was changed, what k-means said, and what it gains.
+
+    ``gain`` is the difference in accuracy, new less old, on the split named by ``measured_on``, with its 95 % interval.
+    """
+
+    profile: Profile
+    changes: tuple[Change, ...]
+    cuts: Cuts
+    spread: Spread
+    before: float
+    after: float
+    gain: Interval
+    measured_on: str
+
+
+def fit_profile(
+    cases: Sequence[Case], profile: Profile, progress: Callable[[int, int], None] | None = None, seed: int = 0
+) -> Fit:
+    """Fit ``profile`` to the labelled ``cases`` (made with it), and measure the gain on their test split if they have one.
+
+    Raises:
+        CalibrationError: there are no labelled pictures to fit to, or their scores do not differ.
+
+    """
+    rated = [case for case in cases if case.label.category and not case.reading.unscorable]
+    seen = [case for case in rated if case.label.split != "test"]
+    unseen = [case for case in rated if case.label.split == "test"]
+    if not seen:
+        raise CalibrationError("no labelled pictures outside the test split: a fit needs some with another split, or none")
+    scores = [case.reading.raw_score for case in seen]
+    try:
+        cuts = kmeans_cuts(scores)
+    except ValueError as error:
+        raise CalibrationError(f"thresholds cannot be fitted: {error}") from error
+    fitted = _search(seen, profile, cuts, progress)
+    changes = tuple(
+        Change(field, _value(profile, field), _value(fitted, field))
+        for field in GRID
+        if _value(profile, field) != _value(fitted, field)
+    )
+    if changes:
+        fitted = fitted.model_copy(update={"version": profile.version + 1})
+    checked = unseen or seen
+    truth, old, new = labelled_codes(checked), judged_codes(checked, profile), judged_codes(checked, fitted)
+    gain = bootstrap(lambda pick: accuracy(truth[pick], new[pick]) - accuracy(truth[pick], old[pick]), truth.size, seed=seed)
+    return Fit(
+        profile=fitted,
+        changes=changes,
+        cuts=cuts,
+        spread=resampled_cuts(scores, seed),
+        before=accuracy(truth, old),
+        after=accuracy(truth, new),
+        gain=gain,
+        measured_on="test" if unseen else "the pictures it was fitted to",
+    )
+
+
+def _search(cases: Sequence[Case], profile: Profile, cuts: Cuts, progress: Callable[[int, int], None] | None) -> Profile:
+    """Coordinate search: one number at a time, kept only where it puts more pictures right than the best so far."""
+    truth = labelled_codes(cases)
+
+    def goodness(candidate: Profile) -> tuple[float, float]:
+        judged = judged_codes(cases, candidate)
+        return accuracy(truth, judged), macro_f1(truth, judged)
+
+    best, reached = profile, goodness(profile)
+    start = _with(_with(profile, ("thresholds", "medium"), cuts.medium), ("thresholds", "high"), cuts.high)
+    if start is not None and _better(found := goodness(start), reached, truth.size):
+        best, reached = start, found
+    total, done = ROUNDS * len(GRID), 0
+    for _ in range(ROUNDS):
+        before = best
+        for field, values in GRID.items():
+            best, reached = _line_search(best, reached, field, values, goodness, truth.size)
+            done += 1
+            if progress:
+                progress(done, total)
+        if best == before:
+            break
+    if progress:
+        progress(total, total)
+    return best
+
+
+def _line_search(
+    best: Profile,
+    reached: tuple[float, float],
+    field: Field,
+    values: Sequence[float],
+    goodness: Callable[[Profile], tuple[float, float]],
+    size: int,
+) -> tuple[Profile, tuple[float, float]]:
+    tried = [(value, goodness(candidate)) for value in values if (candidate := _with(best, field, value)) is not None]
+    top = max(found for _, found in tried) if tried else reached
+    if not _better(top, reached, size):
+        return best, reached
+    # Of equally good values the middle one: limits on the edge of what works are the first to fail on other pictures.
+    equal = [value for value, found in tried if found[0] == top[0]]
+    chosen = _with(best, field, equal[len(equal) // 2])
+    return (chosen, goodness(chosen)) if chosen is not None else (best, reached)
+
+
+def _better(found: tuple[float, float], reached: tuple[float, float], size: int) -> bool:
+    more = (found[0] - reached[0]) * size
+    return more > LEAST_GAIN or (more >= 0 and found[1] > reached[1] + 1e-4)
+
+
+def _value(profile: Profile, field: Field) -> float:
+    return float(getattr(getattr(profile, field[0]), field[1]))
+
+
+def _with(profile: Profile | None, field: Field, value: float) -> Profile | None:
+    """The profile with one number changed; ``None`` where its other numbers do not allow that."""
+    if profile is None:
+        return None
+    fields = profile.model_dump()
+    fields[field[0]][field[1]] = round(float(value), 4)
+    try:
+        return Profile.model_validate(fields)
+    except ValueError:
+        return None
