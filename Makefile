@@ -78,8 +78,9 @@ format: $(VENV)/.installed-test  ## ruff, with its fixes
 typecheck: $(VENV)/.installed-test  ## mypy --strict over code and tests
 	$(BIN)/mypy
 
-schemas: $(VENV)/.installed-test  ## Write the JSON Schemas of the contracts
+schemas: $(VENV)/.installed-test  ## Write the JSON Schemas of contracts and profiles
 	$(BIN)/python -m worker.contracts.json_schemas
+	$(BIN)/iqa calibrate schema > calibration/profiles/schema.json
 
 clean:  ## Remove what was built or fetched here
 	rm -rf $(VENV) .kafka .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -64,16 +64,22 @@ def assess(raw_score: float, signals: Signals, profile: Profile, rules: Sequence
 def text_can_matter(raw_score: float, signals: Signals, profile: Profile) -> bool:
     """Whether any text at all could change the category of a picture whose text was not measured yet.
 
-    Asks the rules themselves, with the worst text there could be: no knowledge about them is repeated here. The category falls
-    when text is added and never rises, so the worst case decides.
+    Asks the rules themselves, with all that text there could be: no knowledge about them is repeated here. What rules make of
+    text areas changes at one limit, and what they make of keywords depends on whether there are any, so four cases cover all.
     """
-    without = replace(signals, text_area=None, keywords=None)
-    worst = replace(signals, text_area=1.0, keywords=profile.keywords.words)
-    return assess(raw_score, worst, profile).category != assess(raw_score, without, profile).category
+    outcomes = {
+        _category(raw_score, signals, profile, area, words) for area in (None, 1.0) for words in (None, profile.keywords.words)
+    }
+    return len(outcomes) > 1
 
 
 def keywords_can_matter(raw_score: float, signals: Signals, profile: Profile) -> bool:
     """Whether keywords could change the category, given the text area already in ``signals``."""
-    without = replace(signals, keywords=None)
-    worst = replace(signals, keywords=profile.keywords.words)
-    return assess(raw_score, worst, profile).category != assess(raw_score, without, profile).category
+    outcomes = {_category(raw_score, signals, profile, signals.text_area, words) for words in (None, profile.keywords.words)}
+    return len(outcomes) > 1
+
+
+def _category(
+    raw_score: float, signals: Signals, profile: Profile, area: float | None, words: tuple[str, ...] | None
+) -> Category:
+    return assess(raw_score, replace(signals, text_area=area, keywords=words), profile).category

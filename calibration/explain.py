@@ -20,7 +20,11 @@ def _reason(step: Adjustment) -> str:
         case "resolution_reward":
             return f"shorter side of {seen['shorter_side']} px (reward above {seen['limit']})"
         case "background":
-            return f"one plain colour on {seen['share']:.0%} of the picture, {seen['border_share']:.0%} of its frame"
+            if seen["sign"] == "plain":
+                return f"one plain colour on {seen['share']:.0%} of the picture, {seen['border_share']:.0%} of its frame"
+            return f"five colours on {seen['palette']:.0%} of the picture, {seen['flat']:.0%} of it flat"
+        case "drawn":
+            return f"drawn, no photo: {seen['flat']:.0%} of it flat (limit {seen['limit']:.0%})"
         case "text_area":
             return f"text on {seen['text_area']:.0%} of the picture (limit {seen['limit']:.0%})"
         case "keywords":

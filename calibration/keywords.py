@@ -20,7 +20,7 @@ from calibration.signals import TextLine
 __all__ = ["find_keywords", "normalise_text"]
 
 _WIDE = re.compile(r"[⺀-鿿豈-﫿가-힯]")
-_LOOK_ALIKE = str.maketrans("0135", "olss")
+_LOOK_ALIKE = str.maketrans("0135l", "oiesi")
 _LETTERS = re.compile(r"[^\W\d_]")
 _DIGITS = re.compile(r"\d")
 GAP = "\x00"
@@ -72,7 +72,7 @@ def _prepare(line: TextLine, limits: KeywordList) -> _Line:
 
 
 def _readable(word: str) -> str:
-    """Digits that recognisers see in letters, put back where a word has both."""
+    """Digits that recognisers see in letters, put back where a word has both; i and l become one letter there."""
     return word.translate(_LOOK_ALIKE) if _LETTERS.search(word) and _DIGITS.search(word) else word
 
 
@@ -116,7 +116,10 @@ def _nearly_in(word: str, run: str) -> bool:
 
 
 def _same(parts: Sequence[str], words: Sequence[str]) -> bool:
-    return all(part == word or (len(part) >= 9 and _one_apart(part, word)) for part, word in zip(parts, words, strict=True))
+    return all(
+        word in {part, part.translate(_LOOK_ALIKE)} or (len(part) >= 9 and _one_apart(part, word))
+        for part, word in zip(parts, words, strict=True)
+    )
 
 
 def _one_apart(part: str, word: str) -> bool:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 __all__ = [
     "AspectRatioLimits",
     "BackgroundLimits",
+    "DrawnLimits",
     "KeywordList",
     "Profile",
     "ResolutionLimits",
@@ -39,10 +40,11 @@ class Thresholds(_Strict):
 
 
 class BackgroundLimits(_Strict):
-    """A plain background is a logo or product shot. The first three must hold; see ``calibration.signals``.
+    """What gives away logos and product shots; the numbers are those of ``calibration.signals.Background``.
 
-    With at least ``min_edge`` it is clear and sharp, and is mapped into the medium range from wherever it was; with less it is
-    medium at best.
+    Either one smooth colour (``min_share``, ``min_border_share``, ``max_roughness`` hold together), or few flat colours
+    (``min_palette`` and ``min_flat``). With at least ``min_edge`` it is sharp, and is mapped into the medium range from
+    wherever it was; with less it is medium at best.
     """
 
     enabled: bool = True
@@ -50,21 +52,32 @@ class BackgroundLimits(_Strict):
     min_border_share: Share
     max_roughness: float = Field(ge=0)
     min_edge: float = Field(ge=0)
+    min_palette: Share = 1.0
+    min_flat: Share = 1.0
+
+
+class DrawnLimits(_Strict):
+    """Pages and flyers: flat areas (``min_flat`` of all neighbours do not differ) and sharp edges (``min_edge``)."""
+
+    enabled: bool = False
+    min_flat: Share = 1.0
+    min_edge: float = Field(default=0.0, ge=0)
 
 
 class TextAreaLimits(_Strict):
-    """More text than ``limit`` (share of the picture): medium at best."""
+    """More text than ``limit`` (share of the picture): medium at best; ``soft`` is the width of the zone on either side."""
 
     enabled: bool = True
     limit: Share
+    soft: Share = 0.0
 
 
 class KeywordList(_Strict):
     """Words that give away certificates, licences and contracts; see ``calibration.keywords`` for how each number is used.
 
-    ``context`` are words of lines that ask for or offer a document; ``exceptions`` are longer words that contain one of ``words``
-    by chance. A word is a title if it has ``title_share`` of its line's letters, or if its line is at least ``title_height`` times
-    as high as the highest. Lines lower than ``min_height`` (of the picture's shorter side) are not read for keywords.
+    ``context`` are words of lines that ask for or offer a document; ``exceptions`` are longer words that contain one of
+    ``words`` by chance. A word is a title if it has ``title_share`` of its line's letters, or if its line is at least
+    ``title_height`` times as high as the highest. Lines lower than ``min_height`` (of the picture's shorter side) do not count.
     """
 
     enabled: bool = True
@@ -79,17 +92,22 @@ class KeywordList(_Strict):
 
 
 class AspectRatioLimits(_Strict):
-    """Long side over short side above ``limit``: medium at best."""
+    """Long side over short side above ``limit``: medium at best; ``soft`` is the width of the zone on either side."""
 
     enabled: bool = True
     limit: float = Field(ge=1)
+    soft: float = Field(default=0.0, ge=0)
 
 
 class ResolutionLimits(_Strict):
-    """Shorter side, in pixels: below ``low_below`` is low; from ``reward_from`` to ``reward_full`` points are added."""
+    """Shorter side, in pixels: below ``low_below`` is low; from ``reward_from`` to ``reward_full`` points are added.
+
+    ``soft`` is the width of the zone on either side of ``low_below``.
+    """
 
     enabled: bool = True
     low_below: int = Field(ge=1)
+    soft: int = Field(default=0, ge=0)
     reward_from: int = Field(ge=1)
     reward_full: int = Field(ge=1)
     reward_points: float = Field(ge=0, le=20)
@@ -106,8 +124,12 @@ class Profile(_Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     version: int = Field(ge=1)
+    services: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="Services, beside the one of the profile's own name, whose events it judges."
+    )
     thresholds: Thresholds
     background: BackgroundLimits
+    drawn: DrawnLimits = DrawnLimits()
     text_area: TextAreaLimits
     keywords: KeywordList
     aspect_ratio: AspectRatioLimits

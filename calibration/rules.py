@@ -1,15 +1,18 @@
 """The rules: each looks at signals and may adjust the score.
 
-The conditions are those of the published article ("From Blur to Brilliance", 58.com); how a score is brought down is ours:
-scores are squashed, never clipped, so that the better of two capped pictures still ranks higher. The shipped order matters:
-the reward comes first, so that it cannot lift what another rule has capped; background next, since it is the only other rule
-that may raise a score.
+The conditions are those of the published article ("From Blur to Brilliance", 58.com); how a score is brought down is ours.
+Scores are squashed, never clipped, so that the better of two capped pictures still ranks higher. Limits are soft: on the way to
+one the score nears the end of its category without leaving it, and beyond it sinks to full depth step by step, so that a pixel
+more or less never moves a picture far. The shipped order matters: the reward comes first, so that it cannot lift what another
+rule has capped; then the two rules that may raise a score, background and drawn; then the caps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from calibration.profile import Profile, Thresholds
 from calibration.signals import Signals
@@ -20,6 +23,8 @@ Evidence = Mapping[str, float | int | str | list[str]]
 
 MARGIN = 0.5
 """Points that a capped score stays below the threshold it may not reach."""
+KEPT = 0.1
+"""What is left, at a limit, of the points between a score and the end of its category; and of a cap's depth just beyond it."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +47,50 @@ def squash(score: float, floor: float, ceiling: float) -> float:
     return round(floor + (score - floor) * (ceiling - floor) / (100.0 - floor), 4)
 
 
-def _medium_at_best(score: float, thresholds: Thresholds) -> float:
-    return squash(score, thresholds.medium, thresholds.high - MARGIN)
+def _capped(score: float, floor: float, end: float, beyond: float) -> float:
+    """Bring a score below ``end`` (a threshold); how deep depends on how far ``beyond`` its limit a signal is (0-1).
+
+    Just beyond it, what was above the threshold comes close below it; far beyond it, ``floor``..100 is squashed evenly.
+    """
+    if score <= floor:
+        return score
+    ceiling = end - MARGIN
+    bend = ceiling - KEPT * (ceiling - floor)
+    shallow = float(np.interp(score, (floor, end, 100.0), (floor, bend, ceiling)))
+    return round((1.0 - beyond) * shallow + beyond * squash(score, floor, ceiling), 4)
+
+
+def _nearing(score: float, ends: tuple[float, ...], nearness: float) -> float:
+    """Shrink the points between a score and the highest of ``ends`` (thresholds) below it; its category stays."""
+    end = max((end for end in ends if end < score), default=score)
+    return round(end + (score - end) * (1.0 - (1.0 - KEPT) * nearness), 4)
+
+
+def _medium_at_best(score: float, thresholds: Thresholds, over: float = 1.0) -> float:
+    """``over``: -1 far below a limit, 0 at it, 1 far beyond it, in widths of its soft zone."""
+    if over <= 0:
+        return _nearing(score, (thresholds.high,), 1.0 + over) if score > thresholds.high else score
+    return _capped(score, thresholds.medium, thresholds.high, over)
+
+
+def _low(score: float, thresholds: Thresholds, over: float = 1.0) -> float:
+    if over <= 0:
+        above = score > thresholds.medium
+        return _nearing(score, (thresholds.medium, thresholds.high), 1.0 + over) if above else score
+    return _capped(score, 0.0, thresholds.medium, over)
+
+
+def _over(value: float, limit: float, soft: float) -> float:
+    """How far ``value`` is beyond ``limit``, in widths of the soft zone: from -1 (or less: nothing happens yet) to 1."""
+    if soft <= 0:
+        return 1.0 if value > limit else -1.0
+    return float(np.clip((value - limit) / soft, -1.0, 1.0))
 
 
 def _into_medium(score: float, thresholds: Thresholds) -> float:
     """Map 0-100 linearly onto the medium range: a medium picture, whatever the quality engine makes of it."""
     bottom, top = thresholds.medium + MARGIN / 2, thresholds.high - MARGIN
     return round(bottom + score * (top - bottom) / 100.0, 4)
-
-
-def _low(score: float, thresholds: Thresholds) -> float:
-    return squash(score, 0.0, thresholds.medium - MARGIN)
 
 
 def _adjusted(rule: str, before: float, after: float, evidence: Evidence) -> Adjustment | None:
@@ -71,23 +108,49 @@ def resolution_reward(score: float, signals: Signals, profile: Profile) -> Adjus
 
 
 def background(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
-    """Logos and product shots on one plain colour: into the medium range if they are sharp, else medium at best."""
+    """Logos and product shots: into the medium range if they are sharp, else medium at best.
+
+    The evidence is one smooth colour over much of the picture and nearly all of its frame, or a few flat colours in all.
+    """
     limits, seen = profile.background, signals.background
     plain = seen.share >= limits.min_share and seen.border_share >= limits.min_border_share
-    if not limits.enabled or not plain or seen.roughness > limits.max_roughness:
+    smooth = plain and seen.roughness <= limits.max_roughness
+    few = seen.palette >= limits.min_palette and seen.flat >= limits.min_flat
+    if not limits.enabled or not (smooth or few):
         return None
-    evidence = {"share": seen.share, "border_share": seen.border_share, "edge": seen.edge, "limit": limits.min_share}
+    evidence: dict[str, float | int | str | list[str]] = {"sign": "plain" if smooth else "few_colours", "edge": seen.edge}
+    if smooth:
+        evidence |= {"share": seen.share, "border_share": seen.border_share, "roughness": seen.roughness}
+    else:
+        evidence |= {"palette": seen.palette, "flat": seen.flat}
     effect = _into_medium if seen.edge >= limits.min_edge else _medium_at_best
     return _adjusted("background", score, effect(score, profile.thresholds), evidence)
+
+
+def drawn(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
+    """Pages, panels and flyers that another rule makes medium at best: into the medium range, since they are no bad photos.
+
+    Quality engines know photos, and find a clean page poor. Flat areas and sharp edges tell it from a ruined photo.
+    """
+    limits, seen = profile.drawn, signals.background
+    if not limits.enabled or seen.flat < limits.min_flat or seen.edge < limits.min_edge:
+        return None
+    wordy = profile.text_area.enabled and (signals.text_area or 0.0) > profile.text_area.limit
+    named = profile.keywords.enabled and bool(signals.keywords)
+    long = profile.aspect_ratio.enabled and signals.aspect_ratio > profile.aspect_ratio.limit
+    if not (wordy or named or long):
+        return None
+    evidence = {"flat": seen.flat, "edge": seen.edge, "limit": limits.min_flat}
+    return _adjusted("drawn", score, _into_medium(score, profile.thresholds), evidence)
 
 
 def text_area(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
     """Posters: more text than the limit is medium at best."""
     limits = profile.text_area
-    if not limits.enabled or signals.text_area is None or signals.text_area <= limits.limit:
+    if not limits.enabled or signals.text_area is None:
         return None
-    evidence = {"text_area": signals.text_area, "limit": limits.limit}
-    return _adjusted("text_area", score, _medium_at_best(score, profile.thresholds), evidence)
+    after = _medium_at_best(score, profile.thresholds, _over(signals.text_area, limits.limit, limits.soft))
+    return _adjusted("text_area", score, after, {"text_area": signals.text_area, "limit": limits.limit})
 
 
 def keywords(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
@@ -101,20 +164,24 @@ def keywords(score: float, signals: Signals, profile: Profile) -> Adjustment | N
 def aspect_ratio(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
     """Banners: medium at best."""
     limits = profile.aspect_ratio
-    if not limits.enabled or signals.aspect_ratio <= limits.limit:
+    if not limits.enabled:
         return None
+    after = _medium_at_best(score, profile.thresholds, _over(signals.aspect_ratio, limits.limit, limits.soft))
     evidence = {"aspect_ratio": round(signals.aspect_ratio, 4), "limit": limits.limit}
-    return _adjusted("aspect_ratio", score, _medium_at_best(score, profile.thresholds), evidence)
+    return _adjusted("aspect_ratio", score, after, evidence)
 
 
 def resolution(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
     """Tiny pictures are low."""
     limits, side = profile.resolution, signals.shorter_side
-    if not limits.enabled or side >= limits.low_below:
+    if not limits.enabled:
         return None
-    evidence = {"shorter_side": side, "limit": limits.low_below}
-    return _adjusted("resolution", score, _low(score, profile.thresholds), evidence)
+    # The limit itself is still allowed: one pixel less is the first that is too small.
+    over = _over(limits.low_below - side, 0.0, limits.soft)
+    return _adjusted(
+        "resolution", score, _low(score, profile.thresholds, over), {"shorter_side": side, "limit": limits.low_below}
+    )
 
 
-RULES: tuple[Rule, ...] = (resolution_reward, background, text_area, keywords, aspect_ratio, resolution)
+RULES: tuple[Rule, ...] = (resolution_reward, background, drawn, text_area, keywords, aspect_ratio, resolution)
 """In the order in which they are applied."""

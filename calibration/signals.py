@@ -9,14 +9,16 @@ __all__ = ["Background", "Signals", "TextLine"]
 
 @dataclass(frozen=True)
 class Background:
-    """How far one plain colour fills a picture.
+    """How far one plain colour fills a picture, and whether it is drawn.
 
     Attributes:
-        share: pixels close to the dominant colour, of all pixels, 0-1.
+        share: pixels close to the background's colour, of all pixels, 0-1.
         border_share: the same over the outer frame alone, 0-1.
         roughness: mean luminance step between neighbours inside that colour, in units of L* (0-100); studio white and drawn
-            logos stay below 0.5, most walls and skies of photos are above.
+            logos stay below 0.25, most walls and skies of photos are above.
         edge: luminance step that 0.3 % of neighbours exceed, in units of L*: what stands on the colour is sharp, or not.
+        palette: pixels close to one of five colours, of all pixels, 0-1: logos and pages have few colours.
+        flat: neighbours without any step between them, of all, 0-1: drawings are flat, what a camera sees is not.
 
     """
 
@@ -24,6 +26,8 @@ class Background:
     border_share: float
     roughness: float
     edge: float
+    palette: float = 0.0
+    flat: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
-from worker.app import make_assessor
+from worker.app import make_assessors
 from worker.assessor import Assessor
 from worker.settings import Settings
 
@@ -29,7 +29,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def assessor() -> Assessor:
     """Real engines, the shipped profile, one core."""
-    return make_assessor(Settings())
+    return make_assessors(Settings()).default
 
 
 Wait = Callable[..., Any]

@@ -12,17 +12,19 @@ import cv2
 import structlog
 from confluent_kafka import KafkaError, TopicPartition
 
-from calibration.profile_file import load_profile
+from calibration.chain import Assessment
+from calibration.profile import Profile
 from engines.engine_set import EngineSet, load_engines
 from engines.parity import require_parity
 from engines.runtime.onnx import OnnxRuntime
 from engines.runtime.select import make_runtime
 from engines.verify import require_golden
-from worker.assessor import Assessor
+from worker.assessor import Assessor, ShadowSeen
 from worker.cpu import cpu_quota
 from worker.intake.sources import Fetcher
 from worker.pipeline import Pipeline
 from worker.projection import Projection, projection_group
+from worker.services import Assessors
 from worker.settings import Settings
 from worker.store import ContentCache, VerdictWriter, connect
 from worker.stream.clients import make_consumer, make_producer
@@ -35,7 +37,7 @@ from worker.stream.topics import require_topics
 from worker.telemetry.http import TelemetryServer
 from worker.telemetry.metrics import Metrics
 
-__all__ = ["Worker", "make_assessor"]
+__all__ = ["Worker", "make_assessors"]
 
 log = structlog.get_logger()
 
@@ -43,27 +45,37 @@ STALLED_S = 60.0
 """A poll loop that has not gone round for so long will not do so again. Longer than any drain may take."""
 
 
-def make_assessor(settings: Settings) -> Assessor:
-    """Load and verify the engines, load the profile.
+def make_assessors(settings: Settings, on_shadow: ShadowSeen | None = None) -> Assessors:
+    """Load and verify the engines, load the profiles.
 
     Raises:
         EngineError: engines are missing, wrong, or answer differently from what was recorded.
-        ProfileError: the profile cannot be used.
+        ProfileError: a profile cannot be used.
 
     """
     # One thread per call: concurrency is one picture per core.
     cv2.setNumThreads(1)
-    profile = load_profile(settings.profile)
+    slots = threading.BoundedSemaphore(settings.worker.cpu_slots or cpu_quota())
+    engines: EngineSet | None = None
+
+    def make(profile: Profile, shadow: Profile | None) -> Assessor:
+        # Profiles are read first: a mistake in one is told before engines are loaded.
+        nonlocal engines
+        engines = engines or _verified_engines(settings, (profile.thresholds.medium, profile.thresholds.high))
+        return Assessor(engines, profile, settings, slots, shadow, on_shadow)
+
+    return Assessors.build(make, settings)
+
+
+def _verified_engines(settings: Settings, thresholds: tuple[float, float]) -> EngineSet:
     names, directory = settings.engines.names, settings.engines.directory
     runtime = make_runtime(settings.runtime, directory, settings.gpu.options, _log_build)
-    engines: EngineSet = load_engines(names, directory, runtime)
+    engines = load_engines(names, directory, runtime)
     require_golden(engines)
     if settings.runtime != "onnx":
         # The answers were recorded on ONNX Runtime; another backend serves only if it says the same.
-        require_parity(
-            load_engines(names, directory, OnnxRuntime()), engines, (profile.thresholds.medium, profile.thresholds.high)
-        )
-    return Assessor(engines, profile, settings, settings.worker.cpu_slots or cpu_quota())
+        require_parity(load_engines(names, directory, OnnxRuntime()), engines, thresholds)
+    return engines
 
 
 def _log_build(phase: str, done: int, steps: int) -> None:
@@ -86,11 +98,12 @@ class Worker:
             settings.http.host, settings.http.port, self._live, self._ready, self.metrics.registry
         )
         log.info("starting", port=self._telemetry.port, version=software_version())
-        assessor = make_assessor(settings)
-        self.metrics.build.info({"version": software_version(), "profile": assessor.profile.label, **assessor.engines.labels})
+        assessors = make_assessors(settings, self._on_shadow)
+        labels = {"profile": ",".join(assessors.labels), **assessors.default.engines.labels}
+        self.metrics.build.info({"version": software_version(), **labels})
         self._fetcher = Fetcher(settings.fetch)
         client = connect(settings.redis)
-        pipeline = Pipeline(self._fetcher.fetch, assessor, ContentCache(client) if client else None)
+        pipeline = Pipeline(self._fetcher.fetch, assessors, ContentCache(client) if client else None)
         self._ledger = Ledger()
         self._pool = ThreadPoolExecutor(settings.worker.threads, thread_name_prefix="event")
         self._consumer = make_consumer(
@@ -122,7 +135,7 @@ class Worker:
             )
             writer = VerdictWriter(client, settings.redis)
             self._projection = Projection(follower, settings.topics.verdicts, writer, settings.projection.batch, self.metrics)
-        log.info("engines_ready", fingerprint=assessor.fingerprint, profile=assessor.profile.label, **assessor.engines.labels)
+        log.info("engines_ready", fingerprint=assessors.default.fingerprint, **labels)
 
     @property
     def port(self) -> int:
@@ -164,6 +177,11 @@ class Worker:
             self._projection.stop()
         self._telemetry.close()
         log.info("stopped", unpublished=self._loop.unpublished)
+
+    def _on_shadow(self, profile: Profile, shadow: Profile, published: Assessment, other: Assessment) -> None:
+        self.metrics.shadow.labels(profile.label, shadow.label, published.category, other.category).inc()
+        if published.category != other.category:
+            log.info("shadow_differs", shadow=shadow.label, published=published.category, category=other.category)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         self._loop.on_commit(error, partitions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from calibration.background import MEASURE, measure_background
@@ -13,13 +14,18 @@ from calibration.keywords import find_keywords
 from calibration.profile import Profile
 from calibration.signals import Signals, TextLine
 from engines.engine_set import EngineSet
+from engines.text_spotting import Spotted, TextSpotter
 from worker.contracts.verdicts import AdjustmentRecord, AssessmentRecord, BackgroundRecord, Reason, SignalsRecord
 from worker.errors import UnscorableError
 from worker.intake.decode import DECODING, Picture, decode
 from worker.settings import Settings
 from worker.stopwatch import Stopwatch
 
-__all__ = ["Assessor", "unscorable"]
+__all__ = ["Assessor", "ShadowSeen", "unscorable"]
+
+
+ShadowSeen = Callable[[Profile, Profile, Assessment, Assessment], None]
+"""Told after every picture that was judged on the side: both profiles, what is published, and what the shadow says."""
 
 
 class Assessor:
@@ -29,16 +35,28 @@ class Assessor:
         engines: loaded and verified.
         profile: of the rules.
         settings: text mode and decoding limits are read.
-        cpu_slots: decodes and inferences at once.
+        slots: guards decoding and inference; shared by all assessors of a process.
+        shadow: a second profile that judges the same picture on the side; nothing of that is published.
+        on_shadow: told what the shadow says.
 
     """
 
-    def __init__(self, engines: EngineSet, profile: Profile, settings: Settings, cpu_slots: int) -> None:
+    def __init__(
+        self,
+        engines: EngineSet,
+        profile: Profile,
+        settings: Settings,
+        slots: threading.BoundedSemaphore,
+        shadow: Profile | None = None,
+        on_shadow: ShadowSeen | None = None,
+    ) -> None:
         self.engines = engines
         self.profile = profile
         self._lazy = settings.text == "lazy"
         self._max_pixels = settings.decode.max_pixels
-        self._slots = threading.BoundedSemaphore(cpu_slots)
+        self._slots = slots
+        self._shadow = shadow
+        self._on_shadow = on_shadow
         parts = (engines.digest, profile.digest, DECODING, MEASURE, settings.text, str(self._max_pixels))
         self.fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
@@ -56,25 +74,58 @@ class Assessor:
             with watch.stage("quality"):
                 raw = self.engines.quality.score(picture.pixels)
             with watch.stage("background"):
-                signals = Signals(picture.width, picture.height, measure_background(picture.pixels))
-            signals, skipped = self._read_text(picture, raw, signals, watch)
-        return _record(assess(raw, signals, self.profile), signals, skipped)
+                seen = Signals(picture.width, picture.height, measure_background(picture.pixels))
+            text = _Text(self.engines.text, picture, watch)
+            signals, skipped = self._read_text(raw, seen, self.profile, text)
+            assessment = assess(raw, signals, self.profile)
+            if self._shadow and self._on_shadow:
+                # Text that only the shadow needs is read for it alone: what is published stays what it would be without it.
+                other, _ = self._read_text(raw, seen, self._shadow, text)
+                self._on_shadow(self.profile, self._shadow, assessment, assess(raw, other, self._shadow))
+        return _record(assessment, signals, skipped)
 
-    def _read_text(self, picture: Picture, raw: float, signals: Signals, watch: Stopwatch) -> tuple[Signals, str | None]:
+    def _read_text(self, raw: float, signals: Signals, profile: Profile, text: _Text) -> tuple[Signals, str | None]:
         """Detect text, then read it, each only where it could still change the category (always, if so set)."""
-        if self._lazy and not text_can_matter(raw, signals, self.profile):
-            return signals, self._why_skipped(raw, signals)
-        with watch.stage("text_detection"):
-            spotted = self.engines.text.locate(picture.pixels)
-        signals = replace(signals, text_area=spotted.area)
-        if self._lazy and not keywords_can_matter(raw, signals, self.profile):
-            return signals, self._why_skipped(raw, signals)
-        with watch.stage("text_recognition"):
-            lines = [TextLine(line.text, line.height) for line in self.engines.text.read(picture.pixels, spotted)]
-        return replace(signals, keywords=find_keywords(lines, self.profile.keywords)), None
+        if self._lazy and not text_can_matter(raw, signals, profile):
+            return signals, _why_skipped(raw, signals, profile)
+        signals = replace(signals, text_area=text.area())
+        if self._lazy and not keywords_can_matter(raw, signals, profile):
+            return signals, _why_skipped(raw, signals, profile)
+        return replace(signals, keywords=find_keywords(text.lines(), profile.keywords)), None
 
-    def _why_skipped(self, raw: float, signals: Signals) -> str:
-        return f"category already {assess(raw, signals, self.profile).category}"
+
+class _Text:
+    """A picture's text, detected and read at most once, when it is first asked for."""
+
+    def __init__(self, spotter: TextSpotter, picture: Picture, watch: Stopwatch) -> None:
+        self._spotter = spotter
+        self._picture = picture
+        self._watch = watch
+        self._spotted: Spotted | None = None
+        self._lines: list[TextLine] | None = None
+
+    def area(self) -> float:
+        """Share of the picture under text, 0-1."""
+        return self._locate().area
+
+    def lines(self) -> list[TextLine]:
+        """What the text says."""
+        if self._lines is None:
+            spotted = self._locate()
+            with self._watch.stage("text_recognition"):
+                read = self._spotter.read(self._picture.pixels, spotted)
+            self._lines = [TextLine(line.text, line.height) for line in read]
+        return self._lines
+
+    def _locate(self) -> Spotted:
+        if self._spotted is None:
+            with self._watch.stage("text_detection"):
+                self._spotted = self._spotter.locate(self._picture.pixels)
+        return self._spotted
+
+
+def _why_skipped(raw: float, signals: Signals, profile: Profile) -> str:
+    return f"category already {assess(raw, signals, profile).category}"
 
 
 def unscorable(error: UnscorableError) -> AssessmentRecord:

@@ -59,6 +59,7 @@ def run_worker() -> None:
 def score(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", metavar="PATH...")],
     json: Annotated[bool, typer.Option("--json", help="One JSON verdict a line, in the order of the input.")] = False,
+    service: Annotated[str | None, typer.Option(help="Which service uploaded them; chooses the profile.")] = None,
 ) -> None:
     """Judge files, without Kafka, exactly as a worker would. Every file gets an answer."""
     from worker.score import find_files, score_files
@@ -70,11 +71,11 @@ def score(
     except FileNotFoundError as error:
         raise IqaError(str(error)) from error
     if json:
-        for verdict in score_files(files, settings):
+        for verdict in score_files(files, settings, service):
             sys.stdout.write(verdict.model_dump_json() + "\n")
         return
     chosen, verdicts = list(files), list[QualityVerdict]()
-    judged = score_files(chosen, settings)
+    judged = score_files(chosen, settings, service)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("judging", total=len(chosen))
         for verdict in judged:

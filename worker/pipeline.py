@@ -14,6 +14,7 @@ from worker.assessor import Assessor, unscorable
 from worker.contracts.events import ImageUploaded
 from worker.contracts.verdicts import AssessmentRecord, QualityVerdict
 from worker.errors import FetchFailedError, UnscorableError
+from worker.services import Assessors
 from worker.stopwatch import Stopwatch
 
 __all__ = ["AssessmentCache", "NoCache", "Pipeline"]
@@ -39,15 +40,19 @@ class Pipeline:
 
     Args:
         fetch: the bytes behind a URL, or ``FetchFailedError``.
-        assessor: judges bytes.
+        assessors: judge bytes, each for its services.
         cache: answers repeats.
 
     """
 
-    def __init__(self, fetch: Callable[[str], bytes], assessor: Assessor, cache: AssessmentCache | None = None) -> None:
+    def __init__(self, fetch: Callable[[str], bytes], assessors: Assessors, cache: AssessmentCache | None = None) -> None:
         self._fetch = fetch
-        self._assessor = assessor
+        self._assessors = assessors
         self._cache = cache or NoCache()
+
+    def knows(self, service: str | None) -> bool:
+        """Whether events of ``service`` are judged by a profile of their own; the default one judges all others."""
+        return self._assessors.knows(service)
 
     def judge(self, event: ImageUploaded) -> QualityVerdict:
         """The verdict on one event. Pictures that cannot be judged get one too.
@@ -56,7 +61,7 @@ class Pipeline:
             EngineError: an engine failed; says nothing about the picture.
 
         """
-        watch = Stopwatch()
+        watch, assessor = Stopwatch(), self._assessors.of(event.service)
         sha256: str | None = None
         try:
             with watch.stage("fetch"):
@@ -67,25 +72,26 @@ class Pipeline:
             if event.sha256 not in {None, sha256}:
                 raise FetchFailedError("sha256_mismatch", f"the event names {event.sha256}, the bytes have {sha256}")
             with watch.stage("repeat"):
-                assessment = self._cache.get(self._assessor.fingerprint, sha256)
+                assessment = self._cache.get(assessor.fingerprint, sha256)
             if assessment is None:
-                assessment = self._assessor.assess(data, watch)
+                assessment = assessor.assess(data, watch)
         except UnscorableError as error:
             assessment = unscorable(error)
-        return self._verdict(event, assessment, sha256, watch)
+        return _verdict(event, assessment, assessor, sha256, watch)
 
-    def _verdict(
-        self, event: ImageUploaded, assessment: AssessmentRecord, sha256: str | None, watch: Stopwatch
-    ) -> QualityVerdict:
-        return QualityVerdict(
-            **dict(assessment),
-            image_id=event.image_id,
-            event_id=event.event_id,
-            content_sha256=sha256,
-            fingerprint=self._assessor.fingerprint,
-            engines=self._assessor.engines.labels,
-            profile=self._assessor.profile.label,
-            produced_at=datetime.now(UTC),
-            latency_ms=watch.reading(),
-            metadata=event.metadata,
-        )
+
+def _verdict(
+    event: ImageUploaded, assessment: AssessmentRecord, assessor: Assessor, sha256: str | None, watch: Stopwatch
+) -> QualityVerdict:
+    return QualityVerdict(
+        **dict(assessment),
+        image_id=event.image_id,
+        event_id=event.event_id,
+        content_sha256=sha256,
+        fingerprint=assessor.fingerprint,
+        engines=assessor.engines.labels,
+        profile=assessor.profile.label,
+        produced_at=datetime.now(UTC),
+        latency_ms=watch.reading(),
+        metadata=event.metadata,
+    )

@@ -16,7 +16,7 @@ from calibration.labels import Label
 from calibration.readings import Reading, append_reading, load_readings
 from calibration.signals import TextLine
 from engines.engine_set import EngineSet
-from worker.app import make_assessor
+from worker.app import make_assessors
 from worker.cpu import cpu_quota
 from worker.errors import UnscorableError
 from worker.intake.decode import DECODING, decode
@@ -46,7 +46,7 @@ def read_labelled(
         FetchFailedError: a labelled file cannot be read.
 
     """
-    engines = make_assessor(settings).engines
+    engines = make_assessors(settings).default.engines
     kept = readings_file(table, engines, settings.decode.max_pixels)
     known, found = load_readings(kept), list[Reading]()
 

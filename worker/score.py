@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from worker.app import make_assessor
+from worker.app import make_assessors
 from worker.contracts.events import ImageUploaded
 from worker.contracts.verdicts import QualityVerdict
 from worker.cpu import cpu_quota
@@ -34,23 +34,23 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
     return (file for path in chosen for file in (_below(path) if path.is_dir() else [path]))
 
 
-def score_files(files: Iterable[Path], settings: Settings) -> Iterator[QualityVerdict]:
+def score_files(files: Iterable[Path], settings: Settings, service: str | None = None) -> Iterator[QualityVerdict]:
     """One verdict per file, in the order of ``files``, on all cores that may be used; few files are held at a time.
 
     Raises:
         EngineError, ProfileError: engines or profile cannot be used; raised before anything is yielded.
 
     """
-    assessor = make_assessor(settings)
-    pipeline = Pipeline(lambda name: read_file(Path(name), settings.fetch.max_bytes), assessor)
-    return _judge(files, pipeline, settings.worker.cpu_slots or cpu_quota())
+    assessors = make_assessors(settings)
+    pipeline = Pipeline(lambda name: read_file(Path(name), settings.fetch.max_bytes), assessors)
+    return _judge((_event(file, service) for file in files), pipeline, settings.worker.cpu_slots or cpu_quota())
 
 
-def _judge(files: Iterable[Path], pipeline: Pipeline, workers: int) -> Iterator[QualityVerdict]:
+def _judge(events: Iterable[ImageUploaded], pipeline: Pipeline, workers: int) -> Iterator[QualityVerdict]:
     waiting: deque[Future[QualityVerdict]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="score") as pool:
-        for file in files:
-            waiting.append(pool.submit(pipeline.judge, _event(file)))
+        for event in events:
+            waiting.append(pool.submit(pipeline.judge, event))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -63,9 +63,15 @@ def _below(folder: Path) -> Iterator[Path]:
         yield from (Path(root) / name for name in sorted(names))
 
 
-def _event(file: Path) -> ImageUploaded:
+def _event(file: Path, service: str | None) -> ImageUploaded:
     # A file's name may hold what an event's may not; it is shown as well as it can be, and read as it is.
     shown = os.fsencode(file).decode("utf-8", "replace")
     return ImageUploaded.model_construct(
-        event_id=f"file:{shown}", image_id=shown, url=str(file), uploaded_at=datetime.now(UTC), sha256=None, metadata={}
+        event_id=f"file:{shown}",
+        image_id=shown,
+        url=str(file),
+        uploaded_at=datetime.now(UTC),
+        service=service,
+        sha256=None,
+        metadata={},
     )

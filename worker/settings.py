@@ -204,9 +204,18 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     projection: ProjectionSettings = ProjectionSettings()
     profile: str = Field(default="recruitment", description="A shipped profile's name, or the path of a .yaml file.")
+    profiles: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Of other services: names, .yaml files or folders of them; all that ship if none is given."
+    )
+    shadow_profile: str | None = Field(default=None, description="Judges on the side what the one of its name judges.")
     text: Literal["lazy", "always"] = "lazy"
     runtime: Literal["onnx", "tensorrt"] = "onnx"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("profiles", mode="before")
+    @classmethod
+    def _profiles(cls, value: object) -> object:
+        return tuple(_split(value)) if isinstance(value, str) else value
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:

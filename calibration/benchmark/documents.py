@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from calibration.benchmark.drawing import Colour, Fonts, Pixels, glare, paste_warped, pick, text_box, write
+from calibration.benchmark.drawing import Colour, Fonts, Pixels, glare, paste_warped, pick, text_box, to_pixels, write
 from calibration.benchmark.texts import TEXTS
 
 __all__ = ["document", "far_away", "photographed"]
@@ -19,7 +19,7 @@ RED: Colour = (196, 32, 36)
 
 
 def document(kind: str, fonts: Fonts, rng: np.random.Generator) -> Pixels:
-    """A page of a ``kind`` of ``TEXTS.titles``: about 1,000 pixels, its title in one of its languages, body, seal and border."""
+    """A page of a ``kind`` of ``TEXTS.titles``: about 1,000 pixels; title and body in one language, seal, border."""
     chinese = bool(rng.random() < 0.6)
     landscape = kind != "contract" and bool(rng.random() < 0.55)
     width, height = (1100, 780) if landscape else (800, 1100)
@@ -53,7 +53,7 @@ def photographed(page: Pixels, scene: Pixels, rng: np.random.Generator) -> Pixel
     laid = glare(paste_warped(scene, page, bent + centre), rng, float(rng.uniform(0.0, 0.45)))
     soft = cv2.GaussianBlur(laid, (0, 0), float(rng.uniform(0.3, 0.8)))
     noise = rng.normal(0, rng.uniform(0.5, 4), soft.shape)
-    return np.clip(np.rint(soft + noise), 0, 255).astype(np.uint8)
+    return to_pixels(soft + noise)
 
 
 def far_away(page: Pixels, scene: Pixels, rng: np.random.Generator) -> Pixels:

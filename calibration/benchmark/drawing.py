@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from calibration.errors import BenchmarkError
 
-__all__ = ["Colour", "Fonts", "Pixels", "find_fonts", "glare", "paste_warped", "pick", "text_box", "write"]
+__all__ = ["Colour", "Fonts", "Pixels", "find_fonts", "glare", "paste_warped", "pick", "text_box", "to_pixels", "write"]
 
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -85,6 +85,11 @@ def pick(rng: np.random.Generator, choices: Sequence[T]) -> T:
     return choices[int(rng.integers(len(choices)))]
 
 
+def to_pixels(values: NDArray[Any]) -> Pixels:
+    """Rounded to whole levels from 0 to 255."""
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
+
+
 def text_box(face: tuple[str, int], size: int, text: str) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of ``text`` drawn at the origin, in pixels."""
     left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).textbbox((0, 0), text, font=_load(face, size))
@@ -130,7 +135,7 @@ def paste_warped(scene: Pixels, paper: Pixels, corners: NDArray[np.floating]) ->
     laid = cv2.warpPerspective(paper, matrix, size, flags=cv2.INTER_CUBIC)
     mask = cv2.warpPerspective(np.full(paper.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_LINEAR)
     share = (mask.astype(np.float32) / 255.0)[:, :, None]
-    return np.clip(np.rint(laid * share + scene * (1 - share)), 0, 255).astype(np.uint8)
+    return to_pixels(laid * share + scene * (1 - share))
 
 
 def glare(pixels: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
@@ -142,4 +147,4 @@ def glare(pixels: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
     spread = rng.uniform(0.08, 0.2) * max(height, width)
     spot = np.exp(-((x - rng.uniform(0, width)) ** 2 + (y - rng.uniform(0, height)) ** 2) / (2 * spread**2))
     lit = pixels * (1.0 + slope)[:, :, None] + (255.0 - pixels) * (strength * spot)[:, :, None]
-    return np.clip(np.rint(lit), 0, 255).astype(np.uint8)
+    return to_pixels(lit)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from calibration.benchmark.drawing import Colour, Fonts, Pixels, pick, text_box, write
+from calibration.benchmark.drawing import Colour, Fonts, Pixels, pick, text_box, to_pixels, write
 from calibration.benchmark.texts import TEXTS
 
 __all__ = ["AREA_OF_LETTERS", "banner", "drawn_logo", "drawn_product", "on_plain", "poster"]
@@ -35,7 +35,7 @@ def on_plain(pixels: Pixels, alpha: NDArray[np.float32], rng: np.random.Generato
     top, left = (height - size[1]) // 2, (width - size[0]) // 2
     window = canvas[top : top + size[1], left : left + size[0]]
     window[:] = cut * share + window * (1 - share)
-    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+    return to_pixels(canvas)
 
 
 def plain_colour(rng: np.random.Generator) -> Colour:
@@ -61,7 +61,7 @@ def drawn_logo(fonts: Fonts, rng: np.random.Generator) -> tuple[Pixels, NDArray[
         size -= 6
     write(layer, (300, 500), name, face, size, ink)
     pixels = np.asarray(layer, dtype=np.uint8)
-    return np.ascontiguousarray(pixels[:, :, :3]), pixels[:, :, 3].astype(np.float32) / 255
+    return np.ascontiguousarray(pixels[:, :, :3]), np.asarray(pixels[:, :, 3] / 255, dtype=np.float32)
 
 
 def drawn_product(rng: np.random.Generator) -> tuple[Pixels, NDArray[np.float32]]:
@@ -81,7 +81,7 @@ def drawn_product(rng: np.random.Generator) -> tuple[Pixels, NDArray[np.float32]
     body = np.clip(np.array(pick(rng, _VIVID), np.float32) * light[:, :, None] + 12 * grain[:, :, None], 0, 255)
     label = slice(260, 360), slice(200, 300)
     body[label] = 0.15 * body[label] + 0.85 * np.array([240, 236, 224])
-    return body.astype(np.uint8), cv2.GaussianBlur(shape, (0, 0), 0.8).astype(np.float32) / 255
+    return body.astype(np.uint8), np.asarray(cv2.GaussianBlur(shape, (0, 0), 0.8) / 255, dtype=np.float32)
 
 
 def banner(photos: list[Pixels], fonts: Fonts, rng: np.random.Generator) -> Pixels:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from calibration.benchmark.drawing import Colour, Fonts, Pixels, pick, text_box, write
+from calibration.benchmark.drawing import Colour, Fonts, Pixels, pick, text_box, to_pixels, write
 from calibration.benchmark.graphics import filled
 from calibration.benchmark.texts import Lines
 
@@ -66,12 +66,12 @@ def _wall(photo: Pixels, colour: Colour, rng: np.random.Generator) -> Pixels:
     angle = rng.uniform(0, 2 * np.pi)
     slope = 1 + rng.uniform(0.08, 0.25) * (np.cos(angle) * (x / width - 0.5) + np.sin(angle) * (y / height - 0.5))
     texture = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), float(rng.uniform(1, 3)))
-    texture *= rng.uniform(1.0, 3.0) / max(1e-6, float(texture.std()))
+    texture = texture * (rng.uniform(1.0, 3.0) / max(1e-6, float(texture.std())))
     wall = np.array(colour, np.float32) * slope[:, :, None] + texture[:, :, None]
     wall += rng.normal(0, rng.uniform(0.8, 2.2), wall.shape)
     # What stands before the wall: the photo's own lower part, its outline softened over a few pixels.
     share = np.clip((y - edge) / 3 + 0.5, 0, 1)[:, :, None]
-    return np.clip(np.rint(scene * share + wall * (1 - share)), 0, 255).astype(np.uint8)
+    return to_pixels(scene * share + wall * (1 - share))
 
 
 def _size(photo: Pixels) -> tuple[int, int]:

@@ -110,7 +110,7 @@ def load_rgba(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     if raw is None:
         raise BenchmarkError(f"{path} cannot be decoded as a picture")
     if raw.dtype != np.uint8:
-        raw = np.asarray(raw >> 8 if raw.dtype == np.uint16 else np.clip(raw * 255, 0, 255), dtype=np.uint8)
+        raw = np.asarray(raw // 257 if raw.dtype == np.uint16 else np.clip(raw * 255, 0, 255), dtype=np.uint8)
     if raw.ndim == 2:
         raw = cv2.cvtColor(raw, cv2.COLOR_GRAY2BGR)
     alpha = raw[:, :, 3].astype(np.float32) / 255 if raw.shape[2] == 4 else np.ones(raw.shape[:2], np.float32)

@@ -19,7 +19,7 @@ from rich.table import Table
 from calibration.background import measure_background
 from engines.verify import golden_picture
 from tests.pictures import encode
-from worker.app import make_assessor
+from worker.app import make_assessors
 from worker.intake.decode import decode
 from worker.settings import Settings
 from worker.stopwatch import Stopwatch
@@ -30,7 +30,7 @@ LINES = ["today's special", "soup, bread and coffee", "eat in or take away", "op
 
 def stages() -> dict[str, Callable[[], Any]]:
     """What one picture costs, stage by stage, on a 1280 x 960 JPEG."""
-    assessor = make_assessor(Settings())
+    assessor = make_assessors(Settings()).default
     engines = assessor.engines
     # A sharp photo: on one that is low already nobody would look for text.
     photo = Image.fromarray(golden_picture("quality_sharp.png")).resize((1280, 960), Image.Resampling.LANCZOS)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from calibration.profile_file import load_profile
+from calibration.profile_file import load_profile, shipped_profiles
 from calibration.signals import Background, Signals
 
 PROFILE = load_profile("recruitment")
 
 scores = st.integers(0, 10_000).map(lambda n: n / 100)
 shares = st.floats(0, 1).map(lambda x: round(x, 4))
-backgrounds = st.builds(Background, share=shares, border_share=shares, roughness=st.floats(0, 3), edge=st.floats(0, 60))
+backgrounds = st.builds(
+    Background,
+    share=shares,
+    border_share=shares,
+    roughness=st.floats(0, 3),
+    edge=st.floats(0, 60),
+    palette=shares,
+    flat=shares,
+)
 sides = st.one_of(st.integers(1, 400), st.integers(200, 300), st.integers(400, 5000))
 words = st.lists(st.sampled_from(PROFILE.keywords.words), max_size=3, unique=True).map(tuple)
 signals = st.builds(
@@ -24,7 +32,7 @@ signals = st.builds(
 )
 profiles = st.sampled_from(
     [
-        PROFILE,
+        *(load_profile(name) for name in shipped_profiles()),
         PROFILE.model_copy(update={"keywords": PROFILE.keywords.model_copy(update={"effect": "low"})}),
         PROFILE.model_copy(update={"text_area": PROFILE.text_area.model_copy(update={"enabled": False})}),
     ]

@@ -22,9 +22,22 @@ def test_drawing_on_one_colour(colour: tuple[int, int, int]) -> None:
     assert seen.edge > 10
 
 
+def test_drawing_that_fills_the_frame() -> None:
+    """A mark cropped to its edges leaves little of the frame, but has few colours, and flat ones."""
+    image = Image.new("RGB", (400, 300), (255, 255, 255))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 40, 399, 260), fill=(200, 30, 40))
+    draw.ellipse((120, 60, 280, 240), fill=(250, 220, 30))
+    seen = measure_background(pixels(image))
+    assert seen.border_share < 0.8
+    assert seen.palette > 0.9
+    assert seen.flat > 0.8
+
+
 def test_photo() -> None:
-    """No colour fills the frame."""
+    """No colour fills the frame, and nothing is flat."""
     seen = measure_background(pixels(photo()))
+    assert seen.flat < 0.2
     assert seen.share < 0.5
     assert seen.border_share < 0.8
 

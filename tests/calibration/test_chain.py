@@ -1,7 +1,8 @@
-"""Properties of the rules as a whole, for every profile."""
+"""Properties of the rules as a whole, for every profile that ships and some that do not."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -90,6 +91,7 @@ def test_skipped_text_could_not_have_mattered(
         (replace(GOOD, width=300, height=255), "resolution", "low"),
         (replace(GOOD, background=Background(0.7, 0.95, 0.1, 40)), "background", "medium"),
         (replace(GOOD, background=Background(0.7, 0.95, 0.1, 3)), "background", "medium"),
+        (replace(GOOD, background=Background(0.4, 0.3, 0.1, 40, palette=0.9, flat=0.6)), "background", "medium"),
     ],
 )
 def test_each_rule_fires_beyond_its_limit(signals: Signals, rule: str, category: str) -> None:
@@ -102,16 +104,62 @@ def test_each_rule_fires_beyond_its_limit(signals: Signals, rule: str, category:
 @pytest.mark.parametrize(
     "signals",
     [
-        replace(GOOD, text_area=0.30),
-        replace(GOOD, width=1000, height=400),
-        replace(GOOD, width=256, height=256),
+        replace(GOOD, text_area=0.24),
+        replace(GOOD, width=1000, height=440),
+        replace(GOOD, width=290, height=290),
         replace(GOOD, background=Background(0.7, 0.79, 0.1, 40)),
         replace(GOOD, background=Background(0.7, 0.95, 0.6, 40)),
+        replace(GOOD, background=Background(0.2, 0.3, 0.1, 40, palette=0.9, flat=0.3)),
     ],
 )
-def test_rules_leave_no_trace_at_their_limit(signals: Signals) -> None:
-    """At the limit itself nothing happens yet."""
+def test_rules_leave_no_trace_before_their_limits(signals: Signals) -> None:
+    """Outside the zones around limits nothing happens yet."""
     assert assess(90.0, signals, s.PROFILE).adjustments == ()
+
+
+SIDES = [replace(GOOD, width=side, height=side) for side in range(225, 291)]
+AREAS = [replace(GOOD, text_area=round(0.23 + 0.001 * n, 3)) for n in range(140)]
+RATIOS = [replace(GOOD, width=round(1000 * (2.2 + 0.005 * n)), height=1000) for n in range(120)]
+
+
+@pytest.mark.parametrize("raw", [45.0, 65.0, 75.0, 95.0])
+@pytest.mark.parametrize(("row", "crossing"), [(AREAS, 8.0), (RATIOS, 8.0), (SIDES, 30.0)], ids=["text", "ratio", "size"])
+def test_limits_are_soft(row: list[Signals], crossing: float, raw: float) -> None:
+    """A hair's breadth moves a score by a point or two; only at the limit itself, where the category changes, by more."""
+    found = [assess(raw, signals, s.PROFILE) for signals in row]
+    for one, other in itertools.pairwise(found):
+        step = abs(one.score - other.score)
+        assert step < (2.5 if one.category == other.category else crossing)
+    kept = [assessment for assessment in found if assessment.adjustments]
+    assert kept
+    assert len({assessment.category for assessment in found}) <= 2
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [replace(GOOD, text_area=0.30), replace(GOOD, width=1000, height=400), replace(GOOD, width=256, height=256)],
+)
+def test_the_limit_itself_is_still_allowed(signals: Signals) -> None:
+    """The category changes beyond it."""
+    assert assess(90.0, signals, s.PROFILE).category == "high"
+
+
+@pytest.mark.parametrize(
+    ("signals", "rules"),
+    [
+        (replace(GOOD, keywords=("certificate",)), ["drawn", "keywords"]),
+        (replace(GOOD, text_area=0.5), ["drawn", "text_area"]),
+        (replace(GOOD, width=2000, height=600), ["drawn", "aspect_ratio"]),
+        (GOOD, []),
+    ],
+)
+def test_pages_are_no_bad_photos(signals: Signals, rules: list[str]) -> None:
+    """What is drawn is lifted out of low, but only where another rule says what it is; photos never are."""
+    page = Background(0.5, 0.5, 0.1, 50, palette=0.6, flat=0.6)
+    assessment = assess(8.0, replace(signals, background=page), s.PROFILE)
+    assert [step.rule for step in assessment.adjustments] == rules
+    assert assessment.category == ("medium" if rules else "low")
+    assert assess(8.0, signals, s.PROFILE).category == "low"
 
 
 def test_sharp_logo_is_lifted_into_medium_and_faded_picture_is_not() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,11 @@ def test_digest_covers_values_and_not_comments(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_fields_are_named(tmp_path: Path, groups: dict[str, object], named: str) -> None:
-    """The message names the file and the field."""
+    """The message names the file, the line and the field."""
     path = changed(tmp_path, **groups)
     with pytest.raises(ProfileError) as caught:
         load_profile(path)
-    assert f"{path}: {named}:" in str(caught.value)
+    assert re.search(rf"{re.escape(path)}: line \d+: {re.escape(named)}:", str(caught.value))
 
 
 @pytest.mark.parametrize("text", ["- a list", "key: [", ""])
@@ -66,7 +67,7 @@ def test_files_that_are_no_profile(tmp_path: Path, text: str) -> None:
 
 def test_unknown_names_list_the_known_ones() -> None:
     """A typing error is answered with what there is."""
-    with pytest.raises(ProfileError, match="there are: recruitment"):
+    with pytest.raises(ProfileError, match="there are: housing, recruitment, used_cars"):
         load_profile("recruitmint")
     with pytest.raises(ProfileError, match="cannot be read"):
         load_profile("/nowhere/at/all.yaml")

@@ -91,7 +91,7 @@ def test_text_is_found_and_read(assessor: Assessor) -> None:
     picture = pixels(page(["CERTIFICATE", "of good conduct", "number 4711"]))
     text = assessor.engines.text
     found = text.locate(picture)
-    assert sorted(text.read(picture, found)) == ["CERTIFICATE", "number 4711", "of good conduct"]
+    assert sorted(line.text for line in text.read(picture, found)) == ["CERTIFICATE", "number 4711", "of good conduct"]
     assert 0.02 < found.area < 0.2
 
 
@@ -99,7 +99,7 @@ def test_turned_text_is_read(assessor: Assessor) -> None:
     """A slant of some degrees, and lines that run upwards."""
     slanted = page(["SAFETY FIRST"], (600, 400)).rotate(12, fillcolor=(246, 242, 230), resample=Image.Resampling.BICUBIC)
     text = assessor.engines.text
-    assert text.read(pixels(slanted), text.locate(pixels(slanted))) == ["SAFETY FIRST"]
+    assert [line.text for line in text.read(pixels(slanted), text.locate(pixels(slanted)))] == ["SAFETY FIRST"]
 
 
 def test_pictures_without_text(assessor: Assessor) -> None:

@@ -38,11 +38,13 @@ def test_small_regions_are_not_read_until_asked_for() -> None:
     found = spot.locate(PICTURE)
     assert recogniser.shapes == []
     assert found.area > 0
-    assert spot.read(PICTURE, found) == ["ab"]
+    (line,) = spot.read(PICTURE, found)
+    assert line.text == "ab"
+    assert 0.02 < line.height < 0.06
 
 
 def test_lines_are_read_once() -> None:
     """What was read while locating is remembered."""
     spot, recogniser = spotter(60, 1, 2)
-    assert spot.read(PICTURE, spot.locate(PICTURE)) == ["ab"]
+    assert [line.text for line in spot.read(PICTURE, spot.locate(PICTURE))] == ["ab"]
     assert len(recogniser.shapes) == 1

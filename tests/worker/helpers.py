@@ -54,6 +54,14 @@ class FakeAssessor:
         self.answer = answer or AssessmentRecord(status="scored", category="high", score=70.0, raw_score=70.0)
         self.calls = 0
 
+    def of(self, service: str | None) -> FakeAssessor:
+        """For all services."""
+        return self
+
+    def knows(self, service: str | None) -> bool:
+        """There is only one."""
+        return not service
+
     def assess(self, data: bytes, watch: Any) -> AssessmentRecord:
         self.calls += 1
         if isinstance(self.answer, Exception):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from PIL import Image
 
@@ -14,6 +16,7 @@ from worker.settings import Settings
 from worker.stopwatch import Stopwatch
 
 LAZY = Settings()
+SLOTS = threading.BoundedSemaphore(2)
 ALWAYS = Settings.model_validate({"text": "always"})
 
 
@@ -34,7 +37,7 @@ SAMPLES = {
 
 @pytest.fixture(scope="module")
 def always(assessor: Assessor) -> Assessor:
-    return Assessor(assessor.engines, assessor.profile, ALWAYS, 1)
+    return Assessor(assessor.engines, assessor.profile, ALWAYS, SLOTS)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -88,15 +91,15 @@ def test_dense_text_is_measured(always: Assessor) -> None:
 
 def test_fingerprint_covers_what_decides(assessor: Assessor, always: Assessor) -> None:
     """Text mode, pixel limit and profile change it; building the same again does not."""
-    again = Assessor(assessor.engines, load_profile("recruitment"), LAZY, 4)
+    again = Assessor(assessor.engines, load_profile("recruitment"), LAZY, SLOTS)
     assert again.fingerprint == assessor.fingerprint
     other_profile = assessor.profile.model_copy(update={"version": 99})
     fewer = Settings.model_validate({"decode": {"max_pixels": 1000}})
     prints = {
         assessor.fingerprint,
         always.fingerprint,
-        Assessor(assessor.engines, other_profile, LAZY, 1).fingerprint,
-        Assessor(assessor.engines, assessor.profile, fewer, 1).fingerprint,
+        Assessor(assessor.engines, other_profile, LAZY, SLOTS).fingerprint,
+        Assessor(assessor.engines, assessor.profile, fewer, SLOTS).fingerprint,
     }
     assert len(prints) == 4
 

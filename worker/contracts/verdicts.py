@@ -37,13 +37,16 @@ class AdjustmentRecord(_Record):
 class BackgroundRecord(_Record):
     """How far one plain colour fills the picture and its outer frame (shares, 0-1).
 
-    Beside it, how rough the colour is and how sharp what stands on it (steps of L*, 0-100).
+    Beside it, how rough the colour is and how sharp what stands on it (steps of L*, 0-100), which share of the pixels has one
+    of five colours, and which share of neighbours does not differ at all (0-1; 0 in verdicts that are older than these).
     """
 
     share: float = Field(ge=0, le=1)
     border_share: float = Field(ge=0, le=1)
     roughness: float = Field(ge=0)
     edge: float = Field(ge=0)
+    palette: float = Field(default=0.0, ge=0, le=1)
+    flat: float = Field(default=0.0, ge=0, le=1)
 
 
 class SignalsRecord(_Record):

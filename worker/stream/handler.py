@@ -45,6 +45,8 @@ class EventHandler:
         body = message.value()
         event = parse_event(body.encode() if isinstance(body, str) else body, header_map(header_list(message)))
         with structlog.contextvars.bound_contextvars(event_id=event.event_id, image_id=event.image_id):
+            if not self._pipeline.knows(event.service):
+                self._metrics.unknown_services.inc()
             verdict = self._pipeline.judge(event)
             self._metrics.observe(verdict)
             log.info(

@@ -26,6 +26,15 @@ class Metrics:
         self.unscorable = Counter("iqa_unscorable", "Pictures that could not be judged", ["code"], registry=self.registry)
         # Counter: scores adjusted by each rule.
         self.adjustments = Counter("iqa_rule_adjustments", "Scores adjusted by a rule", ["rule"], registry=self.registry)
+        # Counter: pictures also judged by a shadow profile, by the category that was published and the one it gives.
+        self.shadow = Counter(
+            "iqa_shadow_verdicts",
+            "Pictures also judged by a shadow profile",
+            ["profile", "shadow", "published", "category"],
+            registry=self.registry,
+        )
+        # Counter: events of services that no profile names, judged by the default one.
+        self.unknown_services = Counter("iqa_unknown_services", "Events of services without a profile", registry=self.registry)
         # Counter: verdicts answered from the cache, without inference.
         self.repeats = Counter("iqa_repeats", "Verdicts answered without inference", registry=self.registry)
         # Counter: events sent to the dead-letter topic, by reason code.
