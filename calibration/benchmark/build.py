@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from calibration.benchmark.drawing import Fonts, Pixels, pick
 from calibration.benchmark.kinds import CATEGORY_WEIGHTS, KINDS, Defect, Kind, Made, Materials
 from calibration.benchmark.sources import Role, Source, Split, load_rgba
+from calibration.benchmark.studio import stands_on_white
 from calibration.chain import Category
 from calibration.errors import BenchmarkError
 from calibration.labels import FIELDS
@@ -25,6 +26,7 @@ __all__ = ["Recipe", "build_benchmark", "counts", "opinion_category"]
 
 BAND = 5.0
 """Opinion scores nearer than this to a threshold of the article (40, 60) are nobody's category: raters disagree by as much."""
+PHOTOS = ("photos", "trained")
 SPLITS: tuple[Split, ...] = ("validation", "test")
 
 
@@ -61,7 +63,8 @@ def opinion_category(opinion: float) -> Category | None:
 def build_benchmark(recipe: Recipe, out: Path, workers: int = 1, progress: Callable[[int, int], None] | None = None) -> Path:
     """Write ``recipe.size`` pictures, half of them per split, with ``labels.csv`` and ``benchmark.json``; the table's path.
 
-    Photos with opinion scores come on top, copied as they are.
+    Photos with opinion scores and photos with boxes around their text come on top, copied as they are. Ordinary photos that
+    stand on white are left out: they are product shots, whatever folder they lie in.
 
     Raises:
         BenchmarkError: ``out`` holds something already, or a source cannot be decoded.
@@ -69,8 +72,9 @@ def build_benchmark(recipe: Recipe, out: Path, workers: int = 1, progress: Calla
     """
     if out.exists() and any(out.iterdir()):
         raise BenchmarkError(f"{out} is not empty: a benchmark is built into a folder of its own")
-    jobs = list(_jobs(recipe))
-    rated = [source for source in recipe.sources if source.role == "opinions"]
+    studio = [source for source in recipe.sources if source.role in PHOTOS and stands_on_white(_load(source.path)[0])]
+    jobs = list(_jobs(recipe, {source.path for source in studio}))
+    rated = [source for source in recipe.sources if source.role in {"opinions", "text"}]
     rows: list[dict[str, str]] = []
     total = len(jobs) + len(rated)
     with ThreadPoolExecutor(workers) as pool:
@@ -87,7 +91,9 @@ def build_benchmark(recipe: Recipe, out: Path, workers: int = 1, progress: Calla
         writer = csv.DictWriter(lines, FIELDS)
         writer.writeheader()
         writer.writerows(rows)
-    (out / "benchmark.json").write_text(json.dumps(_record(recipe), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    (out / "benchmark.json").write_text(
+        json.dumps(_record(recipe, len(studio)), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+    )
     return table
 
 
@@ -100,12 +106,14 @@ class _Job:
     used: dict[int, list[str]]
 
 
-def _jobs(recipe: Recipe) -> Iterator[_Job]:
+def _jobs(recipe: Recipe, studio: set[Path]) -> Iterator[_Job]:
     for split in SPLITS:
         size = recipe.size - recipe.size // 2 if split == "validation" else recipe.size // 2
         used: dict[int, list[str]] = {}
         mine = [source for source in recipe.sources if source.split == split]
-        photos = [source for source in mine if source.role in {"photos", "trained"}]
+        photos = [source for source in mine if source.role in PHOTOS and source.path not in studio]
+        if not photos:
+            raise BenchmarkError(f"no ordinary photos are left for the {split} split: all others stand on white")
         number = 0
         for kind, count in counts(size):
             for _ in range(count):
@@ -162,29 +170,33 @@ def _write(path: Path, made: Made) -> None:
 
 
 def _copy(source: Source, out: Path) -> dict[str, str]:
-    name = f"{source.split}/opinion-{source.path.name}"
+    name = f"{source.split}/{source.role}-{source.path.name}"
     target = out / name
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(source.path.read_bytes())
+    row = dict.fromkeys(FIELDS, "") | {"file": name, "kind": source.role, "split": source.split, "source": source.name}
+    if source.role == "text":
+        height, width = _load(source.path)[0].shape[:2]
+        return row | {"text_area": f"{covered(source.boxes, width, height):.4f}"}
     opinion = source.opinion if source.opinion is not None else 0.0
-    return {
-        "file": name,
-        "category": opinion_category(opinion) or "",
-        "kind": "opinion",
-        "split": source.split,
-        "text_area": "",
-        "opinion": f"{opinion:g}",
-        "source": source.name,
-        "detail": "",
-    }
+    return row | {"opinion": f"{opinion:g}", "category": opinion_category(opinion) or ""}
 
 
-def _record(recipe: Recipe) -> dict[str, object]:
+def covered(boxes: Sequence[Sequence[tuple[float, float]]], width: int, height: int) -> float:
+    """Share of a picture of ``width`` x ``height`` pixels under the union of ``boxes``, 0-1."""
+    grid = np.zeros((height, width), np.uint8)
+    for box in boxes:
+        cv2.fillPoly(grid, [np.rint(np.array(box)).astype(np.int32)], (1,))
+    return float(grid.mean())
+
+
+def _record(recipe: Recipe, studio: int) -> dict[str, object]:
     roles = sorted({source.role for source in recipe.sources})
     return {
         "size": recipe.size,
         "seed": recipe.seed,
         "sources": {role: sum(source.role == role for source in recipe.sources) for role in roles},
+        "left_out_on_white": studio,
         "fonts": sorted({Path(face[0]).name for face in (*recipe.fonts.latin, *recipe.fonts.chinese)}),
         "defects": sorted(recipe.defects),
         "opencv": cv2.__version__,

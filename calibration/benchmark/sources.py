@@ -17,7 +17,7 @@ from calibration.errors import BenchmarkError
 
 __all__ = ["ROLES", "Role", "Source", "Split", "find_sources", "load_rgba"]
 
-Role = Literal["photos", "trained", "logos", "products", "opinions"]
+Role = Literal["photos", "trained", "logos", "products", "opinions", "text"]
 Split = Literal["validation", "test"]
 ROLES: dict[Role, str] = {
     "photos": "good photos that no engine was trained on",
@@ -25,6 +25,7 @@ ROLES: dict[Role, str] = {
     "logos": "logos, with or without an alpha channel",
     "products": "product shots on a plain colour",
     "opinions": "photos with opinion scores: labels.csv with file, mos and split (train, val)",
+    "text": "photos with boxes/NAME.csv (x, y, width, height, angle_radians), as MSRA-TD500 has them",
 }
 HOLD_OUT = 8
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
@@ -32,12 +33,16 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 @dataclass(frozen=True)
 class Source:
-    """One picture file that benchmark pictures are made from; all of them go to its split."""
+    """One picture file that benchmark pictures are made from; all of them go to its split.
+
+    ``opinion`` is its mean opinion score (0-100), ``boxes`` the boxes around its text (each 4 corners of x and y, in pixels).
+    """
 
     path: Path
     role: Role
     split: Split
     opinion: float | None = None
+    boxes: tuple[tuple[tuple[float, float], ...], ...] = ()
 
     @property
     def name(self) -> str:
@@ -56,7 +61,8 @@ def find_sources(folders: Sequence[tuple[Role, Path]]) -> list[Source]:
     for role, folder in folders:
         if not folder.is_dir():
             raise BenchmarkError(f"{role}: {folder} is no folder")
-        here = list(_opinions(folder)) if role == "opinions" else _pictures(role, folder)
+        readers = {"opinions": _opinions, "text": _text}
+        here = readers[role](folder) if role in readers else _pictures(role, folder)
         if not here:
             raise BenchmarkError(f"{role}: {folder} holds no pictures ({', '.join(sorted(_SUFFIXES))})")
         found += here
@@ -71,6 +77,30 @@ def _pictures(role: Role, folder: Path) -> list[Source]:
     if role == "trained":
         return [Source(path, role, "validation" if index % HOLD_OUT else "test") for index, path in enumerate(paths)]
     return [Source(path, role, _half(path.name)) for path in paths]
+
+
+def _text(folder: Path) -> list[Source]:
+    return [
+        Source(picture.path, "text", picture.split, boxes=_boxes(folder / "boxes" / f"{picture.path.stem}.csv"))
+        for picture in _pictures("text", folder)
+    ]
+
+
+def _boxes(table: Path) -> tuple[tuple[tuple[float, float], ...], ...]:
+    fields = ("x", "y", "width", "height", "angle_radians")
+    try:
+        with table.open(encoding="utf-8", newline="") as lines:
+            rows = [[float(row[field]) for field in fields] for row in csv.DictReader(lines)]
+    except (OSError, KeyError, ValueError) as error:
+        raise BenchmarkError(f"text: {table} must have the columns {', '.join(fields)}: {error}") from error
+    return tuple(_corners(*row) for row in rows)
+
+
+def _corners(x: float, y: float, width: float, height: float, angle: float) -> tuple[tuple[float, float], ...]:
+    # The box is given as it lies before it is turned about its centre.
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    square = np.array([[-width, -height], [width, -height], [width, height], [-width, height]]) / 2
+    return tuple((float(px), float(py)) for px, py in square @ turn.T + np.array([x + width / 2, y + height / 2]))
 
 
 def _half(name: str) -> Split:

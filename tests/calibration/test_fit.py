@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calibration.chain import Category
 from calibration.errors import CalibrationError
 from calibration.fit import fit_profile
 from calibration.labels import Label
@@ -19,7 +20,8 @@ WRONG = PROFILE.model_copy(update={"thresholds": PROFILE.thresholds.model_copy(u
 def made(split: str, seed: int, flip: bool = False) -> list[tuple[Label, Reading]]:
     """Low ones score 5-38, high ones 52-85: thresholds of 30 and 65 are both wrong."""
     rng = np.random.default_rng(seed)
-    low, high = ("high", "low") if flip else ("low", "high")
+    low: Category = "high" if flip else "low"
+    high: Category = "low" if flip else "high"
     found = [picture(round(rng.uniform(5, 38), 2), low, "ruined", split) for _ in range(60)]
     found += [picture(round(rng.uniform(52, 85), 2), high, "photo", split) for _ in range(90)]
     return found + [picture(round(rng.uniform(5, 30), 2), "medium", "logo", split, background=LOGO) for _ in range(20)]

@@ -17,7 +17,7 @@ def brute_force(scores: list[float]) -> float:
     ordered = sorted(scores)
 
     def error(group: list[float]) -> float:
-        return sum((score - np.mean(group)) ** 2 for score in group)
+        return float(sum((score - float(np.mean(group))) ** 2 for score in group))
 
     return min(
         error(ordered[:a]) + error(ordered[a:b]) + error(ordered[b:]) for a, b in combinations(range(1, len(ordered)), 2)

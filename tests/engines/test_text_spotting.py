@@ -48,3 +48,16 @@ def test_lines_are_read_once() -> None:
     spot, recogniser = spotter(60, 1, 2)
     assert [line.text for line in spot.read(PICTURE, spot.locate(PICTURE))] == ["ab"]
     assert len(recogniser.shapes) == 1
+
+
+@pytest.mark.parametrize(
+    ("side", "long", "best", "kept"),
+    [(200, 1, (1, 0, 1), False), (200, 1, (1, 0, 1, 0, 1), True), (150, 2, (1, 0, 1), True)],
+)
+def test_huge_regions_must_look_like_their_text(side: int, long: float, best: tuple[int, ...], kept: bool) -> None:
+    """Two characters in a square over a third of the picture are a face; in a long region, or three of them, they are text."""
+    scores = np.zeros((1, 1, 320, 320), np.float32)
+    scores[..., 10 : 10 + side, 10 : 10 + int(long * side)] = 0.9
+    recogniser = FakeNetwork(lambda _: columns(*best)[None], {"character": "a\nb"})
+    spot = TextSpotter(TextDetector(DETECTION, FakeNetwork(lambda _: scores)), TextRecogniser(RECOGNITION, recogniser))
+    assert len(spot.locate(PICTURE).regions) == int(kept)
