@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,8 @@ from worker.contracts.events import ImageUploaded
 from worker.contracts.verdicts import AssessmentRecord, QualityVerdict, Reason
 from worker.settings import FetchSettings, Settings
 
+Run = Callable[..., tuple[int, str, str]]
+"""Runs ``iqa`` with arguments and environment; gives exit code, output, errors."""
 LOCAL = FetchSettings.model_validate(
     {"allow_networks": "127.0.0.0/8", "connect_timeout_s": 1, "total_timeout_s": 1.5, "attempts": 1, "max_bytes": 1_000_000}
 )

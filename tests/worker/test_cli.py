@@ -16,35 +16,13 @@ from typing import Any
 import pytest
 
 from tests.pictures import encode, photo
-from tests.worker.helpers import verdict
+from tests.worker.helpers import Run, verdict
 from tests.worker.intake.servers import raw_server
 from tests.worker.stack import embedded_stack, read
-from worker import cli
 from worker.embedded.redis_server import LocalRedis
 from worker.send import make_event, send_events
 from worker.settings import RedisSettings
 from worker.store import VerdictWriter, connect
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def iqa(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command in this process; gives exit code, output, errors."""
-
-    def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        # Narrow terminals break words; tests look for them whole.
-        monkeypatch.setenv("COLUMNS", "160")
-        monkeypatch.setattr(sys, "argv", ["iqa", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        code = ended.value.code
-        return code if isinstance(code, int) else 0, captured.out, captured.err
-
-    return run
 
 
 def test_help_names_every_command(iqa: Run) -> None:
