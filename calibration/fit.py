@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from calibration.errors import CalibrationError
 from calibration.evaluate import Case, judged_codes, labelled_codes
-from calibration.metrics import Interval, accuracy, bootstrap, macro_f1
+from calibration.metrics import Codes, Interval, accuracy, bootstrap, macro_f1
 from calibration.profile import Profile
 from calibration.readings import signals_of
 from calibration.thresholds import Cuts, Spread, kmeans_cuts, resampled_cuts
@@ -19,8 +19,8 @@ __all__ = ["Change", "Fit", "fit_profile"]
 
 ROUNDS = 3
 """Times that every number is tried again, since the best of one depends on the others."""
-LEAST_GAIN = 1.0
-"""Pictures that a change must put right beyond those that it puts wrong; less than that is noise."""
+SURE = 1.645
+"""A change is kept if it puts right more pictures than it puts wrong, by more than chance would (McNemar, one-sided 95 %)."""
 
 Field = tuple[str, str]
 # What may be tuned, and the values tried. Limits that are definitions (256 px, 2.5, 30 % of text) are not: no data moves them.
@@ -108,54 +108,58 @@ def fit_profile(
     )
 
 
+class _Search:
+    """Coordinate search: one number at a time, kept only where it is surely better than the best so far."""
+
+    def __init__(self, cases: Sequence[Case], profile: Profile) -> None:
+        self._cases = cases
+        self._truth = labelled_codes(cases)
+        self._by_keywords = {profile.keywords: list(cases)}
+        self.best = profile
+        self._judged = self._judge(profile)
+
+    def offer(self, candidates: Sequence[Profile]) -> None:
+        """Take the best of ``candidates`` in place of the best so far, if it is better."""
+        judged = [(self._judge(candidate), candidate) for candidate in candidates]
+        if not judged:
+            return
+        goodness = [(accuracy(self._truth, codes), macro_f1(self._truth, codes)) for codes, _ in judged]
+        top = max(goodness)
+        # Of equally good values the middle one: limits on the edge of what works are the first to fail on other pictures.
+        equal = [index for index, found in enumerate(goodness) if found[0] == top[0] and found[1] >= top[1] - 1e-9]
+        codes, chosen = judged[equal[len(equal) // 2]]
+        if self._better(codes):
+            self.best, self._judged = chosen, codes
+
+    def _better(self, codes: Codes) -> bool:
+        now, before = codes == self._truth, self._judged == self._truth
+        won, lost = int((now & ~before).sum()), int((before & ~now).sum())
+        return won - lost > SURE * float(won + lost) ** 0.5
+
+    def _judge(self, profile: Profile) -> Codes:
+        # Keywords are looked for anew only where their own limits change: everything else leaves signals as they are.
+        if profile.keywords not in self._by_keywords:
+            self._by_keywords[profile.keywords] = _under(self._cases, profile)
+        return judged_codes(self._by_keywords[profile.keywords], profile)
+
+
 def _search(cases: Sequence[Case], profile: Profile, cuts: Cuts, progress: Callable[[int, int], None] | None) -> Profile:
-    """Coordinate search: one number at a time, kept only where it puts more pictures right than the best so far."""
-    truth = labelled_codes(cases)
-
-    def goodness(candidate: Profile) -> tuple[float, float]:
-        judged = judged_codes(_under(cases, candidate), candidate)
-        return accuracy(truth, judged), macro_f1(truth, judged)
-
-    best, reached = profile, goodness(profile)
-    start = _with(_with(profile, ("thresholds", "medium"), cuts.medium), ("thresholds", "high"), cuts.high)
-    if start is not None and _better(found := goodness(start), reached, truth.size):
-        best, reached = start, found
-    total, done = ROUNDS * len(GRID), 0
-    for _ in range(ROUNDS):
-        before = best
-        for field, values in GRID.items():
-            best, reached = _line_search(best, reached, field, values, goodness, truth.size)
-            done += 1
+    search = _Search(cases, profile)
+    by_kmeans = _with(_with(profile, ("thresholds", "medium"), cuts.medium), ("thresholds", "high"), cuts.high)
+    search.offer([by_kmeans] if by_kmeans is not None else [])
+    total = ROUNDS * len(GRID)
+    for turn in range(ROUNDS):
+        before = search.best
+        for number, (field, values) in enumerate(GRID.items(), 1):
+            candidates = (_with(search.best, field, value) for value in values)
+            search.offer([candidate for candidate in candidates if candidate is not None])
             if progress:
-                progress(done, total)
-        if best == before:
+                progress(turn * len(GRID) + number, total)
+        if search.best == before:
             break
     if progress:
         progress(total, total)
-    return best
-
-
-def _line_search(
-    best: Profile,
-    reached: tuple[float, float],
-    field: Field,
-    values: Sequence[float],
-    goodness: Callable[[Profile], tuple[float, float]],
-    size: int,
-) -> tuple[Profile, tuple[float, float]]:
-    tried = [(value, goodness(candidate)) for value in values if (candidate := _with(best, field, value)) is not None]
-    top = max(found for _, found in tried) if tried else reached
-    if not _better(top, reached, size):
-        return best, reached
-    # Of equally good values the middle one: limits on the edge of what works are the first to fail on other pictures.
-    equal = [value for value, found in tried if found[0] == top[0]]
-    chosen = _with(best, field, equal[len(equal) // 2])
-    return (chosen, goodness(chosen)) if chosen is not None else (best, reached)
-
-
-def _better(found: tuple[float, float], reached: tuple[float, float], size: int) -> bool:
-    more = (found[0] - reached[0]) * size
-    return more > LEAST_GAIN or (more >= 0 and found[1] > reached[1] + 1e-4)
+    return search.best
 
 
 def _under(cases: Sequence[Case], profile: Profile) -> list[Case]:

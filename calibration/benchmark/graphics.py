@@ -24,7 +24,8 @@ def on_plain(pixels: Pixels, alpha: NDArray[np.float32], rng: np.random.Generato
     side = int(rng.integers(320, 900))
     width, height = (side, round(side * rng.uniform(0.6, 1.0))) if rng.random() < 0.6 else (side, side)
     height = max(height, 270)
-    reach = rng.uniform(0.45, 0.8)
+    # Some stand in the middle of much room, others are cropped to their edges.
+    reach = rng.uniform(0.45, 0.8) if rng.random() < 0.6 else rng.uniform(0.8, 1.0)
     scale = reach * min(width / pixels.shape[1], height / pixels.shape[0])
     size = (max(8, round(pixels.shape[1] * scale)), max(8, round(pixels.shape[0] * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

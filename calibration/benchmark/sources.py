@@ -21,10 +21,11 @@ Role = Literal["photos", "trained", "logos", "products", "opinions", "text"]
 Split = Literal["validation", "test"]
 ROLES: dict[Role, str] = {
     "photos": "good photos that no engine was trained on",
-    "trained": "good photos that the engine was trained on, but for every eighth in name order (as `iqa engines train` keeps)",
+    "trained": "good photos that the engine was trained on: only every eighth in name order is used, which `iqa engines train` "
+    "never trains on",
     "logos": "logos, with or without an alpha channel",
     "products": "product shots on a plain colour",
-    "opinions": "photos with opinion scores: labels.csv with file, mos and split (train, val)",
+    "opinions": "photos with opinion scores: labels.csv with file, mos and split; only those of split val are used",
     "text": "photos with boxes/NAME.csv (x, y, width, height, angle_radians), as MSRA-TD500 has them",
 }
 HOLD_OUT = 8
@@ -75,7 +76,8 @@ def find_sources(folders: Sequence[tuple[Role, Path]]) -> list[Source]:
 def _pictures(role: Role, folder: Path) -> list[Source]:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     if role == "trained":
-        return [Source(path, role, "validation" if index % HOLD_OUT else "test") for index, path in enumerate(paths)]
+        # What an engine was trained on tells nothing about it, neither to a test nor to a fit.
+        paths = paths[::HOLD_OUT]
     return [Source(path, role, _half(path.name)) for path in paths]
 
 
@@ -113,12 +115,10 @@ def _opinions(folder: Path) -> list[Source]:
     try:
         with table.open(encoding="utf-8", newline="") as lines:
             rows = list(csv.DictReader(lines))
-        # What an engine was trained on tells nothing about it.
         return [
-            Source(
-                _beside(folder, row["file"]), "opinions", "test" if row["split"] == "val" else "validation", float(row["mos"])
-            )
+            Source(_beside(folder, row["file"]), "opinions", _half(row["file"]), float(row["mos"]))
             for row in rows
+            if row["split"] != "train"
         ]
     except (OSError, KeyError, ValueError) as error:
         raise BenchmarkError(f"opinions: {table} must have the columns file, mos and split: {error}") from error

@@ -55,7 +55,7 @@ def test_every_kind_is_there(built: tuple[Path, list[Label]]) -> None:
         kinds = {label.kind for label in labels if label.split == split}
         assert {kind.name for kind in KINDS} <= kinds
     assert all(cv2.imread(str(label.file)) is not None for label in labels)
-    assert Counter(label.kind for label in labels)["opinions"] == 3
+    assert Counter(label.kind for label in labels)["opinions"] == 2
     assert all(label.text_area is not None for label in labels if label.kind == "text")
 
 
