@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from calibration.errors import CalibrationError
 from calibration.evaluate import Case, judged_codes, labelled_codes
 from calibration.metrics import Codes, Interval, accuracy, bootstrap, macro_f1
@@ -35,7 +37,7 @@ GRID: dict[Field, Sequence[float]] = {
     ("background", "min_flat"): [round(0.3 + 0.025 * n, 3) for n in range(17)],
     ("drawn", "min_flat"): [round(0.2 + 0.025 * n, 3) for n in range(17)],
     ("drawn", "min_edge"): range(4, 41, 2),
-    ("keywords", "min_height"): [round(0.002 * n, 3) for n in range(21)],
+    ("keywords", "alone_height"): [round(0.005 * n, 3) for n in range(4, 17)],
     ("keywords", "title_share"): [round(0.25 + 0.05 * n, 2) for n in range(10)],
 }
 
@@ -134,7 +136,7 @@ class _Search:
     def _better(self, codes: Codes) -> bool:
         now, before = codes == self._truth, self._judged == self._truth
         won, lost = int((now & ~before).sum()), int((before & ~now).sum())
-        return won - lost > SURE * float(won + lost) ** 0.5
+        return bool(won - lost > SURE * np.sqrt(won + lost))
 
     def _judge(self, profile: Profile) -> Codes:
         # Keywords are looked for anew only where their own limits change: everything else leaves signals as they are.

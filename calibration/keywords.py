@@ -44,7 +44,9 @@ def normalise_text(text: str) -> str:
 
 def find_keywords(lines: Sequence[TextLine], limits: KeywordList) -> tuple[str, ...]:
     """The words of ``limits`` that say what the picture shows, each once, in the profile's order and spelling."""
-    shown = [_prepare(line, limits) for line in lines if line.height >= limits.min_height]
+    # A page that is what the picture shows has several lines that can be read; of one on a far wall at most the title can.
+    least = limits.min_height if len(lines) >= limits.min_lines else max(limits.min_height, limits.alone_height)
+    shown = [_prepare(line, limits) for line in lines if line.height >= least]
     tallest = max((line.height for line in shown), default=0.0)
     titles, mentions = set[str](), set[str]()
     for line in shown:

@@ -77,7 +77,8 @@ class KeywordList(_Strict):
 
     ``context`` are words of lines that ask for or offer a document; ``exceptions`` are longer words that contain one of
     ``words`` by chance. A word is a title if it has ``title_share`` of its line's letters, or if its line is at least
-    ``title_height`` times as high as the highest. Lines lower than ``min_height`` (of the picture's shorter side) do not count.
+    ``title_height`` times as high as the highest. Lines lower than ``min_height`` (of the picture's shorter side) do not count,
+    nor, where fewer than ``min_lines`` lines can be read, those lower than ``alone_height``.
     """
 
     enabled: bool = True
@@ -89,6 +90,8 @@ class KeywordList(_Strict):
     title_height: float = Field(default=0.75, gt=0, le=1)
     min_height: Share = 0.0
     min_mentions: int = Field(default=2, ge=1)
+    min_lines: int = Field(default=1, ge=1)
+    alone_height: Share = 0.0
 
 
 class AspectRatioLimits(_Strict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
@@ -27,13 +28,14 @@ from worker.projection import Projection, projection_group
 from worker.services import Assessors
 from worker.settings import Settings
 from worker.store import ContentCache, VerdictWriter, connect
-from worker.stream.clients import make_consumer, make_producer
+from worker.stream.clients import make_admin, make_consumer, make_producer, make_transactional_producer
 from worker.stream.consumer import ConsumerLoop
 from worker.stream.handler import EventHandler
 from worker.stream.ledger import Ledger
-from worker.stream.publisher import AtLeastOncePublisher, PublisherThread
+from worker.stream.publisher import AtLeastOncePublisher, Publisher, PublisherThread
 from worker.stream.records import software_version
 from worker.stream.topics import require_topics
+from worker.stream.transactions import TransactionalPublisher, committed_offsets
 from worker.telemetry.http import TelemetryServer
 from worker.telemetry.metrics import Metrics
 
@@ -111,7 +113,7 @@ class Worker:
         )
         self._publisher = PublisherThread(
             self._ledger,
-            AtLeastOncePublisher(make_producer(settings.kafka, error_cb=_broker_error), self._ledger),
+            self._make_publisher(),
             settings.worker.publish_interval_ms / 1000,
             self.metrics,
         )
@@ -177,6 +179,18 @@ class Worker:
             self._projection.stop()
         self._telemetry.close()
         log.info("stopped", unpublished=self._loop.unpublished)
+
+    def _make_publisher(self) -> Publisher:
+        kafka = self.settings.kafka
+        if kafka.delivery == "at_least_once":
+            return AtLeastOncePublisher(make_producer(kafka, error_cb=_broker_error), self._ledger)
+        name = kafka.transactional_id or f"{kafka.group_id}-{uuid.uuid4().hex}"
+        return TransactionalPublisher(
+            lambda: make_transactional_producer(kafka, name, error_cb=_broker_error),
+            lambda: self._loop.group_metadata,
+            committed_offsets(make_admin(kafka), kafka.group_id),
+            self._ledger,
+        )
 
     def _on_shadow(self, profile: Profile, shadow: Profile, published: Assessment, other: Assessment) -> None:
         self.metrics.shadow.labels(profile.label, shadow.label, published.category, other.category).inc()

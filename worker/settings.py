@@ -48,16 +48,14 @@ class KafkaSettings(_Group):
 
     bootstrap_servers: str = Field(default="localhost:9092", min_length=1)
     group_id: str = Field(default="iqa-workers", min_length=1)
-    delivery: Literal["exactly_once", "at_least_once"] = "at_least_once"
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    transactional_id: str | None = Field(
+        default=None,
+        min_length=1,
+        description="With exactly_once; a name that a pod keeps over restarts. Else a new one each time.",
+    )
     properties: dict[str, str] = Field(default_factory=dict, description="Any librdkafka property, underscores for dots.")
     properties_file: Path | None = Field(default=None, description="The same, one key=value a line; the place for secrets.")
-
-    @field_validator("delivery")
-    @classmethod
-    def _delivery_is_there(cls, value: str) -> str:
-        if value == "exactly_once":
-            raise ValueError("exactly_once is not built yet (it comes with transactions); set at_least_once")
-        return value
 
     def librdkafka(self) -> dict[str, Any]:
         """Every property for a librdkafka client; the environment wins over the file."""

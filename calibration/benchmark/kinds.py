@@ -125,8 +125,7 @@ def _document(kind: str) -> Callable[[Materials, np.random.Generator], Made]:
 
 def _far_document(materials: Materials, rng: np.random.Generator) -> Made:
     photo = _varied(materials, rng)
-    scene = filled(photo, *(round(side * max(1.0, 600 / min(photo.shape[:2]))) for side in (photo.shape[1], photo.shape[0])))
-    return Made(far_away(document(pick(rng, sorted(TEXTS.titles)), materials.fonts, rng), scene, rng))
+    return Made(far_away(document(pick(rng, sorted(TEXTS.titles)), materials.fonts, rng), photo, rng))
 
 
 def _photo(materials: Materials, rng: np.random.Generator) -> Made:

@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from calibration.benchmark.drawing import Colour, Fonts, Pixels, pick, text_box, to_pixels, write
-from calibration.benchmark.graphics import filled
 from calibration.benchmark.texts import Lines
 
 __all__ = ["plain_wall", "sign", "strong_colour"]
@@ -22,7 +21,8 @@ _BOARDS: tuple[tuple[Colour, Colour], ...] = (
 
 def sign(photo: Pixels, lines: Lines, fonts: Fonts, rng: np.random.Generator) -> Pixels:
     """A board with one of ``lines`` (Chinese, English) in a good photo: 18-34 % of its width."""
-    image = Image.fromarray(filled(photo, *_size(photo)))
+    # At its own size: a photo that is enlarged to make room for a sign is no longer a good one.
+    image = Image.fromarray(photo)
     width, height = image.size
     chinese = bool(rng.random() < 0.5)
     text, face = pick(rng, lines.of(chinese=chinese)), fonts.choose(rng, chinese=chinese)
@@ -58,8 +58,8 @@ def strong_colour(photo: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _wall(photo: Pixels, colour: Colour, rng: np.random.Generator) -> Pixels:
-    width, height = _size(photo)
-    scene = filled(photo, width, height).astype(np.float32)
+    height, width = photo.shape[:2]
+    scene = photo.astype(np.float32)
     edge = round(rng.uniform(0.45, 0.62) * height)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     # Light falls off along a wall, it has some texture, and a sensor adds noise.
@@ -72,8 +72,3 @@ def _wall(photo: Pixels, colour: Colour, rng: np.random.Generator) -> Pixels:
     # What stands before the wall: the photo's own lower part, its outline softened over a few pixels.
     share = np.clip((y - edge) / 3 + 0.5, 0, 1)[:, :, None]
     return to_pixels(scene * share + wall * (1 - share))
-
-
-def _size(photo: Pixels) -> tuple[int, int]:
-    scale = max(1.0, 480 / min(photo.shape[:2]))
-    return round(photo.shape[1] * scale), round(photo.shape[0] * scale)

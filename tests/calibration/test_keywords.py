@@ -92,6 +92,14 @@ def test_what_is_too_small_hangs_in_the_background() -> None:
     assert found("CERTIFICATE", height=0.019) == ()
 
 
+def test_a_small_title_needs_the_rest_of_its_page() -> None:
+    """Of a framed certificate on a wall only the title can be read; a large title needs no other line."""
+    limits = WORDS.model_copy(update={"min_lines": 3, "alone_height": 0.04})
+    assert found("CERTIFICATE", height=0.03, limits=limits) == ()
+    assert found("CERTIFICATE", "of conduct", "No. 4711", height=0.03, limits=limits) == ("certificate",)
+    assert found("CERTIFICATE", height=0.05, limits=limits) == ("certificate",)
+
+
 def test_each_word_is_reported_once_in_the_profiles_order() -> None:
     """However many lines hold it."""
     assert found("license", "合同", "LICENSE") == ("合同", "license")

@@ -87,6 +87,8 @@ def properties(port: int, controller: int) -> dict[str, str]:
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
         "transaction.state.log.num.partitions": "4",
+        # A dead worker's open transaction holds readers back until it is cleaned up.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     }
 
 

@@ -42,7 +42,7 @@ def test_help_names_every_command(iqa: Run) -> None:
         (("score", "."), {"IQA_ENGINES__QUALITY": "nothing"}, "no engine 'nothing'"),
         (("score", "."), {"IQA_ENGINES__DIRECTORY": "/nowhere"}, "iqa engines fetch"),
         (("worker", "run"), {"IQA_FETCH__ALLOW_NETWORKS": "10.0.0.0/99"}, "IQA_FETCH__ALLOW_NETWORKS"),
-        (("worker", "run"), {"IQA_KAFKA__DELIVERY": "exactly_once"}, "IQA_KAFKA__DELIVERY"),
+        (("worker", "run"), {"IQA_KAFKA__DELIVERY": "twice"}, "IQA_KAFKA__DELIVERY"),
         (("score", "."), {"IQA_RUNTIME": "tensorrt"}, "IQA_RUNTIME=tensorrt needs the gpu extra"),
         (("engines", "build"), {}, "gpu extra"),
         (("send", "http://h/a", "http://h/b", "--image-id", "x"), {}, "--image-id"),

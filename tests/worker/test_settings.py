@@ -44,7 +44,7 @@ def test_fixed_names(monkeypatch: pytest.MonkeyPatch) -> None:
         ("IQA_FETCH__ALLOW_NETWORKS", "10.0.0.0/99"),
         ("IQA_FETCH__MAX_BYTES", "many"),
         ("IQA_HTTP__PORT", "70000"),
-        ("IQA_KAFKA__DELIVERY", "exactly_once"),
+        ("IQA_KAFKA__DELIVERY", "sometimes"),
         ("IQA_KAFKA__BOOTSTRAP", "k:9092"),
         ("IQA_TOPICS__UPLOADS", "no spaces"),
         ("IQA_RUNTIME", "openvino"),

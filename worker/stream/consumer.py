@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -70,6 +71,9 @@ class ConsumerLoop:
         self._unconfirmed: dict[Partition, int] = {}
         self._refused: dict[Partition, int] = {}
         self._assigned: set[Partition] = set()
+        self.group_metadata: Any = None
+        """Generation and member of the group, as of the last turn, for transactions. The thread that consumes asks for it: to
+        another one the answer does not come while this one waits for records."""
         self.last_poll = time.monotonic()
         """When the loop last went round (monotonic seconds)."""
         self.joined = False
@@ -121,6 +125,9 @@ class ConsumerLoop:
     def _commit(self, partitions: list[Partition] | None = None, *, wait: bool = False) -> None:
         """Commit what is published. Only from this thread: a commit from another one starves while this one consumes."""
         prefix = self._ledger.published(partitions)
+        if self._publisher.commits_offsets:
+            self._ledger.confirm(prefix)
+            return
         # Before partitions are given up, what was sent and not yet answered is sent once more.
         offsets = (self._unconfirmed if wait else {}) | self._refused | prefix.offsets
         if not offsets:
@@ -139,6 +146,7 @@ class ConsumerLoop:
 
     def _turn(self) -> None:
         settings = self._settings
+        self.group_metadata = self._consumer.consumer_group_metadata()
         room = self._ledger.wait_for_room(settings.max_in_flight, settings.max_in_flight_bytes, 0 if self._paused else POLL_S)
         self._metrics.in_flight.set(self._ledger.count)
         self._metrics.in_flight_bytes.set(self._ledger.bytes)
@@ -214,6 +222,7 @@ class ConsumerLoop:
 
     def _drain(self, partitions: list[Partition] | None) -> None:
         """Let what runs finish within the budget, publish the finished prefix, forget the rest."""
+        self.group_metadata = self._consumer.consumer_group_metadata()
         self._ledger.cancel_queued(partitions)
         drained = self._ledger.wait_idle(self._settings.drain_timeout_s, partitions)
         published = self._publisher.publish_now(partitions)

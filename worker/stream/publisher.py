@@ -1,7 +1,7 @@
 """Publishes what is finished, at least once: produce, wait until all replicas have it; then its offsets may be committed.
 
-A crash between the two means that a few verdicts are published twice, never that one is missing. The place of the
-transactional publisher, which makes the two steps one, is behind the same ``Publisher`` protocol.
+A crash between the two means that a few verdicts are published twice, never that one is missing. ``worker.stream.transactions``
+makes the two steps one.
 """
 
 from __future__ import annotations
@@ -22,10 +22,23 @@ __all__ = ["AtLeastOncePublisher", "Publisher", "PublisherThread"]
 log = structlog.get_logger()
 
 FLUSH_S = 30.0
+TURN_S = 45.0
+"""Longer than any publication may take."""
 
 
 class Publisher(Protocol):
     """Makes the records of finished entries durable."""
+
+    commits_offsets: bool
+    """Whether publishing commits the entries' offsets too; else the consumer does, afterwards."""
+
+    def prepare(self) -> None:
+        """Get ready, before anything is consumed.
+
+        Raises:
+            BrokerError: it cannot publish.
+
+        """
 
     def publish(self, entries: Sequence[Entry]) -> None:
         """Publish all records in order, and mark each entry in the ledger whose records are all durable.
@@ -39,9 +52,14 @@ class Publisher(Protocol):
 class AtLeastOncePublisher:
     """Produce, flush. Committing is the consumer's part, afterwards."""
 
+    commits_offsets = False
+
     def __init__(self, producer: Producer, ledger: Ledger) -> None:
         self._producer = producer
         self._ledger = ledger
+
+    def prepare(self) -> None:
+        """Nothing to do."""
 
     def publish(self, entries: Sequence[Entry]) -> None:
         """See ``Publisher``."""
@@ -105,8 +123,19 @@ class PublisherThread:
         self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
+    @property
+    def commits_offsets(self) -> bool:
+        """Whether what is published is committed already."""
+        return self._publisher.commits_offsets
+
     def start(self) -> None:
-        """Start publishing."""
+        """Start publishing.
+
+        Raises:
+            BrokerError: the publisher cannot get ready.
+
+        """
+        self._publisher.prepare()
         self._thread.start()
 
     def alive(self) -> bool:
@@ -115,7 +144,11 @@ class PublisherThread:
 
     def publish_now(self, partitions: list[Partition] | None = None) -> bool:
         """Publish what is finished (of ``partitions``); false if the broker did not take it."""
-        with self._turn:
+        if not self._turn.acquire(timeout=TURN_S):
+            # Whoever publishes now has not come back: the poll thread must not wait for ever.
+            log.error("publisher_stuck", seconds=TURN_S)
+            return False
+        try:
             entries = self._ledger.finished(partitions)
             if not entries:
                 return True
@@ -127,6 +160,8 @@ class PublisherThread:
                 log.error("publish_failed", error=str(error), events=len(entries))
                 return False
             return True
+        finally:
+            self._turn.release()
 
     def stop(self) -> bool:
         """Stop the thread, then publish what is left; false if the broker did not take it."""

@@ -28,8 +28,13 @@ TOPIC = "image.uploads"
 class Marker:
     """A publisher to which everything is durable at once."""
 
+    commits_offsets = False
+
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
+
+    def prepare(self) -> None:
+        pass
 
     def publish(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -152,7 +157,7 @@ def prepared() -> tuple[ConsumerLoop, Committer]:
         ledger.begin(entry)
         ledger.finish(entry, [])
         ledger.mark_published(entry)
-    parts: tuple[Any, ...] = (None, None, lambda *_: None, make_settings().worker, Metrics())
+    parts: tuple[Any, ...] = (Marker(ledger), None, lambda *_: None, make_settings().worker, Metrics())
     loop = ConsumerLoop(cast("Consumer", committer), [TOPIC], ledger, *parts)
     loop._commit()
     assert committer.commits == [{0: 7, 1: 9}]

@@ -1,0 +1,241 @@
+"""Every failure of a transaction ends in all or nothing: published and committed together, or both again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from tests.worker.stream.test_ledger import P0, RECORD
+from worker.errors import BrokerError
+from worker.stream.ledger import Ledger, Partition
+from worker.stream.transactions import TransactionalPublisher
+
+
+def failure(*, retriable: bool = False, abort: bool = False, fatal: bool = False) -> KafkaException:
+    return KafkaException(
+        KafkaError(KafkaError._ALL_BROKERS_DOWN, "made up", fatal=fatal, retriable=retriable, txn_requires_abort=abort)
+    )
+
+
+class Broker:
+    """What is committed, seen from outside; failures are queued by the name of the call that they meet."""
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+        self.offset = 0
+        self.failures: dict[str, list[KafkaException]] = {}
+        self.producers = 0
+        self.generation = 1
+        self.commit_in_silence = False
+        self.answering = True
+
+    def meet(self, call: str) -> None:
+        if self.failures.get(call):
+            raise self.failures[call].pop(0)
+
+    def producer(self) -> Producer:
+        self.producers += 1
+        return Producer(self)
+
+    def committed(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        if not self.answering:
+            raise TimeoutError
+        return {P0: self.offset} if self.offset else {}
+
+
+class Producer:
+    """A producer of transactions; nothing is seen before its commit."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.state = "new"
+        self.records: list[bytes] = []
+        self.offset = 0
+
+    def init_transactions(self, _: float) -> None:
+        self.broker.meet("init")
+        assert self.state == "new"
+        self.state = "ready"
+
+    def begin_transaction(self) -> None:
+        assert self.state == "ready"
+        self.state, self.records = "open", []
+
+    def produce(self, topic: str, value: bytes, key: bytes, *, headers: Any) -> None:
+        assert self.state == "open"
+        self.broker.meet("produce")
+        self.records.append(value)
+
+    def poll(self, _: float) -> int:
+        return 0
+
+    def send_offsets_to_transaction(self, places: Any, group: int, _: float) -> None:
+        self.broker.meet("offsets")
+        if group != self.broker.generation:
+            raise failure(abort=True)
+        (place,) = places
+        self.offset = place.offset
+
+    def commit_transaction(self, _: float) -> None:
+        assert self.state == "open"
+        if self.broker.commit_in_silence:
+            self._commit()
+        self.broker.meet("commit")
+        self._commit()
+
+    def _commit(self) -> None:
+        if self.state == "open":
+            self.broker.records += self.records
+            self.broker.offset = self.offset
+            self.state = "ready"
+
+    def abort_transaction(self, _: float) -> None:
+        self.broker.meet("abort")
+        self.state = "ready"
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+def made(broker: Broker, count: int = 3, bound_s: float = 5.0) -> tuple[Ledger, TransactionalPublisher]:
+    ledger = Ledger()
+    add(ledger, range(count))
+    publisher = TransactionalPublisher(
+        broker.producer,  # type: ignore[arg-type]
+        lambda: broker.generation,
+        broker.committed,
+        ledger,
+        bound_s,
+    )
+    publisher.prepare()
+    return ledger, publisher
+
+
+def add(ledger: Ledger, offsets: range) -> None:
+    for offset in offsets:
+        entry = ledger.add(P0, offset, 1)
+        assert ledger.begin(entry)
+        ledger.finish(entry, [RECORD.__class__("v", b"k", str(offset).encode(), [])])
+
+
+def test_records_and_offsets_go_together(broker: Broker) -> None:
+    """In order, and once; what comes later is a transaction of its own."""
+    ledger, publisher = made(broker)
+    publisher.publish(ledger.finished())
+    assert (broker.records, broker.offset) == ([b"0", b"1", b"2"], 3)
+    ledger.confirm(ledger.published())
+    add(ledger, range(3, 5))
+    publisher.publish(ledger.finished())
+    assert (broker.records[3:], broker.offset) == ([b"3", b"4"], 5)
+    assert broker.producers == 1
+
+
+@pytest.mark.parametrize("call", ["init", "offsets", "commit"])
+def test_passing_failures_are_tried_again(broker: Broker, call: str) -> None:
+    """Within one publication, by the same producer."""
+    broker.failures[call] = [failure(retriable=True), failure(retriable=True)]
+    ledger, publisher = made(broker)
+    publisher.publish(ledger.finished())
+    assert broker.records == [b"0", b"1", b"2"]
+    assert broker.producers == 1
+
+
+@pytest.mark.parametrize("call", ["produce", "offsets", "commit"])
+def test_what_must_be_aborted_is_published_whole_later(broker: Broker, call: str) -> None:
+    """Nothing of it is seen, nothing of it is committed, nothing is skipped."""
+    ledger, publisher = made(broker)
+    broker.failures[call] = [failure(abort=True)]
+    with pytest.raises(BrokerError):
+        publisher.publish(ledger.finished())
+    assert (broker.records, broker.offset, ledger.published().offsets) == ([], 0, {})
+    publisher.publish(ledger.finished())
+    assert (broker.records, broker.offset) == ([b"0", b"1", b"2"], 3)
+    assert broker.producers == 1
+
+
+@pytest.mark.parametrize("call", ["produce", "offsets"])
+def test_after_a_fatal_failure_another_producer_goes_on(broker: Broker, call: str) -> None:
+    """The old one is not even asked to abort."""
+    ledger, publisher = made(broker)
+    broker.failures = {call: [failure(fatal=True)], "abort": [failure(fatal=True)]}
+    with pytest.raises(BrokerError):
+        publisher.publish(ledger.finished())
+    assert broker.failures["abort"]
+    publisher.publish(ledger.finished())
+    assert broker.records == [b"0", b"1", b"2"]
+    assert broker.producers == 2
+
+
+def test_a_producer_that_cannot_abort_is_replaced(broker: Broker) -> None:
+    """Its open transaction is ended by the next one with the same id."""
+    ledger, publisher = made(broker)
+    broker.failures = {"offsets": [failure(abort=True)], "abort": [failure()]}
+    with pytest.raises(BrokerError):
+        publisher.publish(ledger.finished())
+    publisher.publish(ledger.finished())
+    assert broker.records == [b"0", b"1", b"2"]
+    assert broker.producers == 2
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_commits_without_an_answer_are_looked_up(broker: Broker, happened: bool) -> None:
+    """Published after all, or again: once in both cases."""
+    ledger, publisher = made(broker)
+    broker.commit_in_silence = happened
+    broker.failures["commit"] = [failure()]
+    with pytest.raises(BrokerError, match="not committed"):
+        publisher.publish(ledger.finished())
+    broker.commit_in_silence = False
+    add(ledger, range(3, 4))
+    publisher.publish(ledger.finished())
+    assert broker.records == [b"0", b"1", b"2", b"3"]
+    assert ledger.published().offsets == {P0: 4}
+
+
+def test_nothing_is_published_while_a_commit_is_unknown(broker: Broker) -> None:
+    """As long as nobody can say, waiting is the only honest thing."""
+    ledger, publisher = made(broker)
+    broker.commit_in_silence = True
+    broker.failures["commit"] = [failure()]
+    with pytest.raises(BrokerError):
+        publisher.publish(ledger.finished())
+    broker.commit_in_silence, broker.answering = False, False
+    with pytest.raises(BrokerError, match="looked up"):
+        publisher.publish(ledger.finished())
+    broker.answering = True
+    publisher.publish(ledger.finished())
+    assert broker.records == [b"0", b"1", b"2"]
+
+
+def test_a_worker_of_an_old_generation_publishes_nothing(broker: Broker) -> None:
+    """Its partitions belong to somebody else."""
+    ledger = Ledger()
+    add(ledger, range(2))
+    publisher = TransactionalPublisher(broker.producer, lambda: 0, broker.committed, ledger)  # type: ignore[arg-type]
+    with pytest.raises(BrokerError, match="given up"):
+        publisher.publish(ledger.finished())
+    assert (broker.records, broker.offset) == ([], 0)
+
+
+def test_a_broker_without_transactions_is_told_at_the_start(broker: Broker) -> None:
+    """With what to set."""
+    broker.failures["init"] = [failure()]
+    with pytest.raises(BrokerError, match="IQA_KAFKA__DELIVERY=at_least_once"):
+        made(broker)
+
+
+def test_time_is_bounded(broker: Broker) -> None:
+    """A broker that always says "later" is given up, and nothing is lost."""
+    ledger, publisher = made(broker, bound_s=0.0)
+    broker.failures["offsets"] = [failure(retriable=True)] * 3
+    with pytest.raises(BrokerError):
+        publisher.publish(ledger.finished())
+    assert len(broker.failures["offsets"]) == 2
+    publisher = TransactionalPublisher(broker.producer, lambda: 1, broker.committed, ledger)  # type: ignore[arg-type]
+    publisher.publish(ledger.finished())
+    assert broker.records == [b"0", b"1", b"2"]

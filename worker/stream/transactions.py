@@ -1,0 +1,207 @@
+"""Publishes what is finished, exactly once: records and consumed offsets in one Kafka transaction.
+
+Readers that read committed records see a verdict once, whatever dies when: either the transaction is there with its offsets, or
+neither is. A worker that has lost its partitions without knowing is refused by the broker, since offsets travel with the
+generation of its consumer group (KIP-447). A commit whose answer never came is looked up before anything is published again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from worker.errors import BrokerError
+from worker.stream.ledger import Entry, Ledger, Outgoing, Partition
+
+__all__ = ["CommittedOffsets", "TransactionalPublisher", "committed_offsets"]
+
+log = structlog.get_logger()
+
+CALL_S = 5.0
+"""The longest that a single call may take; retriable ones are called again until the bound is used up."""
+
+CommittedOffsets = Callable[[Sequence[Partition]], dict[Partition, int]]
+
+
+def committed_offsets(admin: AdminClient, group_id: str) -> CommittedOffsets:
+    """Asks the broker for a group's committed offsets, pending transactions awaited; absent ones are left out."""
+
+    def ask(partitions: Sequence[Partition]) -> dict[Partition, int]:
+        wanted = ConsumerGroupTopicPartitions(group_id, [TopicPartition(*partition) for partition in partitions])
+        (future,) = admin.list_consumer_group_offsets([wanted], require_stable=True, request_timeout=CALL_S).values()
+        found = future.result(2 * CALL_S).topic_partitions
+        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+
+    return ask
+
+
+class TransactionalPublisher:
+    """One transaction per publication. Not thread-safe: ``PublisherThread`` calls it from one thread at a time.
+
+    Args:
+        make_producer: a new producer with a transactional id; the same id every time, so that a new one ends what an old one
+            left open.
+        group: the consumer's group metadata, as of now.
+        committed: looks up what an unanswered commit has done.
+        ledger: entries are marked there once their transaction is committed.
+        bound_s: the longest that one publication may take.
+
+    """
+
+    commits_offsets = True
+
+    def __init__(
+        self,
+        make_producer: Callable[[], Producer],
+        group: Callable[[], Any],
+        committed: CommittedOffsets,
+        ledger: Ledger,
+        bound_s: float = 30.0,
+    ) -> None:
+        self._make_producer = make_producer
+        self._group = group
+        self._committed = committed
+        self._ledger = ledger
+        self._bound_s = bound_s
+        self._producer: Producer | None = None
+        self._unanswered: list[Entry] = []
+
+    def prepare(self) -> None:
+        """Get ready to publish; called at the start, so that a broker without transactions is told then.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+
+        """
+        self._ready(time.monotonic() + self._bound_s)
+
+    def publish(self, entries: Sequence[Entry]) -> None:
+        """See ``Publisher``: all or nothing."""
+        end = time.monotonic() + self._bound_s
+        producer = self._ready(end)
+        entries = self._without_answered(entries)
+        if not entries:
+            return
+        try:
+            producer.begin_transaction()
+            for entry in entries:
+                for record in entry.records:
+                    _produce(producer, record, end)
+            places = [TopicPartition(*partition, offset) for partition, offset in _offsets(entries).items()]
+            _until(end, lambda left: producer.send_offsets_to_transaction(places, self._group(), left))
+        except (KafkaException, BufferError) as error:
+            self._abort(error, end)
+            raise BrokerError(f"a transaction of {len(entries)} events was given up: {_told(error)}") from error
+        self._commit(producer, entries, end)
+
+    def _commit(self, producer: Producer, entries: Sequence[Entry], end: float) -> None:
+        try:
+            _until(end, producer.commit_transaction)
+        except KafkaException as error:
+            if error.args[0].txn_requires_abort():
+                self._abort(error, end)
+            else:
+                # It may have been committed: a new producer ends the transaction one way or the other, and then we look.
+                self._unanswered = list(entries)
+                self._producer = None
+            raise BrokerError(f"a transaction of {len(entries)} events was not committed: {_told(error)}") from error
+        self._mark(entries)
+
+    def _ready(self, end: float) -> Producer:
+        if self._producer is None:
+            try:
+                producer = self._make_producer()
+                _until(end, producer.init_transactions)
+            except KafkaException as error:
+                raise BrokerError(
+                    f"transactions cannot begin: {_told(error)}; check the broker, or set IQA_KAFKA__DELIVERY=at_least_once"
+                ) from error
+            self._producer = producer
+        if self._unanswered:
+            self._look_up()
+        return self._producer
+
+    def _look_up(self) -> None:
+        """Mark what an unanswered commit has published after all."""
+        wanted = list(_offsets(self._unanswered))
+        try:
+            found = self._committed(wanted)
+        except (KafkaException, TimeoutError) as error:
+            raise BrokerError(f"committed offsets cannot be looked up: {error}") from error
+        done = [entry for entry in self._unanswered if found.get(entry.partition, -1) > entry.offset]
+        log.warning("commit_looked_up", published=len(done), again=len(self._unanswered) - len(done))
+        self._unanswered = []
+        self._mark(done)
+
+    def _without_answered(self, entries: Sequence[Entry]) -> list[Entry]:
+        """``entries`` may have been chosen before ``_look_up`` marked some of them."""
+        still = {id(entry) for entry in self._ledger.finished()}
+        return [entry for entry in entries if id(entry) in still]
+
+    def _abort(self, error: Exception, end: float) -> None:
+        """Leave no transaction open; a producer that cannot even abort is replaced."""
+        fatal = isinstance(error, KafkaException) and error.args[0].fatal()
+        if self._producer is not None and not fatal:
+            try:
+                _until(max(end, time.monotonic() + CALL_S), self._producer.abort_transaction)
+            except KafkaException as failure:
+                log.warning("abort_failed", error=_told(failure))
+            else:
+                return
+        log.warning("producer_replaced", error=_told(error))
+        self._producer = None
+
+    def _mark(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._ledger.mark_published(entry)
+
+
+def _offsets(entries: Sequence[Entry]) -> dict[Partition, int]:
+    """The next offset to read of every partition in ``entries``, which come in the order of their offsets."""
+    return {entry.partition: entry.offset + 1 for entry in entries}
+
+
+def _produce(producer: Producer, record: Outgoing, end: float) -> None:
+    while True:
+        try:
+            producer.produce(record.topic, record.value, record.key, headers=list(record.headers))
+        except BufferError:
+            if time.monotonic() >= end:
+                raise
+            producer.poll(0.1)
+        else:
+            return
+
+
+def _until(end: float, call: Callable[[float], object]) -> None:
+    """Call, with a time-out in seconds, again and again while the failure is one that may pass.
+
+    Raises:
+        KafkaException: it does not pass, or time is up.
+
+    """
+    while True:
+        left = end - time.monotonic()
+        try:
+            call(max(0.1, min(CALL_S, left)))
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() >= end:
+                raise
+        else:
+            return
+
+
+def _told(error: Exception) -> str:
+    found = error.args[0] if error.args else error
+    return found.str() if isinstance(found, KafkaError) else str(found)
