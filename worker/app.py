@@ -28,6 +28,7 @@ from worker.projection import Projection, projection_group
 from worker.services import Assessors
 from worker.settings import Settings
 from worker.store import ContentCache, VerdictWriter, connect
+from worker.stream.breaker import CircuitBreaker
 from worker.stream.clients import make_admin, make_consumer, make_producer, make_transactional_producer
 from worker.stream.consumer import ConsumerLoop
 from worker.stream.handler import EventHandler
@@ -117,16 +118,19 @@ class Worker:
             settings.worker.publish_interval_ms / 1000,
             self.metrics,
         )
-        handler = EventHandler(pipeline, self._ledger, settings, self.metrics)
+        breaker = CircuitBreaker()
+        handler = EventHandler(pipeline, self._ledger, settings, self.metrics, breaker)
         self._loop = ConsumerLoop(
             self._consumer,
-            [settings.topics.uploads],
+            [settings.topics.uploads, *settings.retry_topics],
             self._ledger,
             self._publisher,
             self._pool,
             handler,
             settings.worker,
             self.metrics,
+            dict(zip(settings.retry_topics, settings.retry.delays_s, strict=True)),
+            breaker,
         )
         self._projection: Projection | None = None
         if client and settings.projection.enabled:
@@ -213,7 +217,7 @@ class Worker:
     def _ready(self) -> dict[str, bool]:
         if not self._started:
             return {"started": False}
-        return {"joined": self._loop.joined, "accepting": not self._loop.stopping}
+        return {"joined": self._loop.joined, "accepting": self._loop.taking}
 
 
 def _broker_error(error: KafkaError) -> None:

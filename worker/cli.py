@@ -18,6 +18,7 @@ from engines.cli import app as engines_app
 from engines.errors import EngineError
 from worker.calibrate_cli import app as calibrate_app
 from worker.contracts.verdicts import QualityVerdict
+from worker.dlq_cli import app as dlq_app
 from worker.errors import BrokerError, CacheError, IqaError
 from worker.settings import load_settings
 from worker.store import VerdictReader, connect
@@ -40,6 +41,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(verdict_app, name="verdict")
 app.add_typer(engines_app, name="engines")
 app.add_typer(calibrate_app, name="calibrate")
+app.add_typer(dlq_app, name="dlq")
 
 
 @worker_app.command("run")

@@ -54,11 +54,12 @@ class Pipeline:
         """Whether events of ``service`` are judged by a profile of their own; the default one judges all others."""
         return self._assessors.knows(service)
 
-    def judge(self, event: ImageUploaded) -> QualityVerdict:
+    def judge(self, event: ImageUploaded, *, final: bool = True) -> QualityVerdict:
         """The verdict on one event. Pictures that cannot be judged get one too.
 
         Raises:
             EngineError: an engine failed; says nothing about the picture.
+            FetchFailedError: for a passing reason, and it is not the ``final`` attempt.
 
         """
         watch, assessor = Stopwatch(), self._assessors.of(event.service)
@@ -76,6 +77,8 @@ class Pipeline:
             if assessment is None:
                 assessment = assessor.assess(data, watch)
         except UnscorableError as error:
+            if not final and isinstance(error, FetchFailedError) and error.transient:
+                raise
             assessment = unscorable(error)
         return _verdict(event, assessment, assessor, sha256, watch)
 

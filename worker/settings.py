@@ -28,6 +28,7 @@ __all__ = [
     "KafkaSettings",
     "ProjectionSettings",
     "RedisSettings",
+    "RetrySettings",
     "Settings",
     "TopicSettings",
     "WorkerSettings",
@@ -81,6 +82,19 @@ class TopicSettings(_Group):
     verdicts: Topic = "image.quality.verdicts"
     dead_letters: Topic = "image.uploads.dlq"
     retry: Topic = Field(default="image.uploads.retry", description="Prefix of the retry topics.")
+
+
+class RetrySettings(_Group):
+    """What failed for a passing reason (a host that is down, an engine out of memory) is tried again later."""
+
+    delays_s: Annotated[tuple[Annotated[float, Field(gt=0, le=86_400)], ...], NoDecode] = Field(
+        default=(30.0, 300.0, 1800.0), max_length=9, description="One retry topic for each; none turns retries off."
+    )
+
+    @field_validator("delays_s", mode="before")
+    @classmethod
+    def _delays(cls, value: object) -> object:
+        return tuple(float(part) for part in _split(value)) if isinstance(value, str) else value
 
 
 class RedisSettings(_Group):
@@ -193,6 +207,7 @@ class Settings(BaseSettings):
 
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
+    retry: RetrySettings = RetrySettings()
     redis: RedisSettings = RedisSettings()
     fetch: FetchSettings = FetchSettings()
     decode: DecodeSettings = DecodeSettings()
@@ -209,6 +224,11 @@ class Settings(BaseSettings):
     text: Literal["lazy", "always"] = "lazy"
     runtime: Literal["onnx", "tensorrt"] = "onnx"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def retry_topics(self) -> list[str]:
+        """One for each delay: ``image.uploads.retry.1`` and so on."""
+        return [f"{self.topics.retry}.{number}" for number in range(1, len(self.retry.delays_s) + 1)]
 
     @field_validator("profiles", mode="before")
     @classmethod

@@ -47,9 +47,10 @@ class Stack:
 @contextmanager
 def embedded_stack(files: Mapping[str, bytes], partitions: int = 2) -> Iterator[Stack]:
     """All parts, up; the files may grow later."""
-    names = Settings().topics
+    settings = Settings()
+    names = settings.topics
     served = dict(files)
-    topics = [names.uploads, names.verdicts, names.dead_letters]
+    topics = [names.uploads, names.verdicts, names.dead_letters, *settings.retry_topics]
     with EmbeddedBroker(topics, partitions) as broker, PictureServer(served) as pictures, LocalRedis() as redis:
         yield Stack(broker.bootstrap_servers, pictures, redis.url, served)
 

@@ -59,7 +59,9 @@ def run_demo(folder: Path) -> None:
         (folder / name).write_bytes(data)
     with ExitStack() as stack:
         topics = settings.topics
-        broker = stack.enter_context(EmbeddedBroker([topics.uploads, topics.verdicts, topics.dead_letters]))
+        broker = stack.enter_context(
+            EmbeddedBroker([topics.uploads, topics.verdicts, topics.dead_letters, *settings.retry_topics])
+        )
         redis = stack.enter_context(LocalRedis())
         server = stack.enter_context(PictureServer(files))
         environment = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any
 
@@ -18,8 +18,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from worker.errors import BrokerError
 from worker.settings import WorkerSettings
+from worker.stream.breaker import CircuitBreaker
 from worker.stream.ledger import Entry, Ledger, Partition
 from worker.stream.publisher import PublisherThread
+from worker.stream.waiting import WaitingRoom
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["ConsumerLoop", "Handler"]
@@ -56,8 +58,12 @@ class ConsumerLoop:
         handler: Handler,
         settings: WorkerSettings,
         metrics: Metrics,
+        delays_s: Mapping[str, float] | None = None,
+        breaker: CircuitBreaker | None = None,
     ) -> None:
         self._consumer = consumer
+        self._waiting = WaitingRoom(consumer, delays_s or {})
+        self._breaker = breaker or CircuitBreaker()
         self._topics = topics
         self._ledger = ledger
         self._publisher = publisher
@@ -84,6 +90,11 @@ class ConsumerLoop:
     def stop(self) -> None:
         """Ask the loop to end; safe from signal handlers and other threads."""
         self._stop.set()
+
+    @property
+    def taking(self) -> bool:
+        """Whether it takes events: not while it stops, nor while its circuit breaker is open."""
+        return not (self._stop.is_set() or self._breaker.open)
 
     @property
     def stopping(self) -> bool:
@@ -148,10 +159,12 @@ class ConsumerLoop:
         settings = self._settings
         self.group_metadata = self._consumer.consumer_group_metadata()
         room = self._ledger.wait_for_room(settings.max_in_flight, settings.max_in_flight_bytes, 0 if self._paused else POLL_S)
+        self._metrics.breaker.set(int(self._breaker.open))
         self._metrics.in_flight.set(self._ledger.count)
         self._metrics.in_flight_bytes.set(self._ledger.bytes)
         self._commit()
         self._relieve(room=room)
+        self._waiting.release(resume=not self._paused)
         if not room and not self._paused:
             return
         for message in self._consumer.consume(max(1, min(BATCH, settings.max_in_flight - self._ledger.count)), POLL_S):
@@ -160,11 +173,15 @@ class ConsumerLoop:
     def _relieve(self, *, room: bool) -> None:
         """Pause under sustained pressure; go on once half of the bound is free."""
         if self._paused:
-            if self._ledger.wait_for_room(
+            if not self._breaker.open and self._ledger.wait_for_room(
                 self._settings.max_in_flight // 2 + 1, self._settings.max_in_flight_bytes // 2 + 1, 0
             ):
-                self._consumer.resume(self._consumer.assignment())
+                self._consumer.resume(self._waiting.without_waiting(self._consumer.assignment()))
                 self._set_paused(paused=False)
+        elif self._breaker.open:
+            log.error("breaker_open", told="most events fail in this worker: it takes no more for now; see event_failed")
+            self._consumer.pause(self._consumer.assignment())
+            self._set_paused(paused=True)
         elif room:
             self._full_since = None
         elif self._full_since is None:
@@ -183,6 +200,8 @@ class ConsumerLoop:
         error = message.error()
         if error is not None:
             _check(error)
+            return
+        if self._waiting.keeps(message):
             return
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         if topic is None or partition is None or offset is None:
@@ -211,6 +230,7 @@ class ConsumerLoop:
 
     def _note(self, event: str, partitions: list[TopicPartition]) -> None:
         if event != "assigned":
+            self._waiting.forget(map(_key, partitions))
             for key in map(_key, partitions):
                 self._assigned.discard(key)
                 # The broker takes a commit from any member: tried again now, it would set the new owner back.

@@ -5,12 +5,16 @@ from __future__ import annotations
 import structlog
 from confluent_kafka import Message
 
+from engines.errors import EngineError
 from worker.contracts.cloudevents import header_map, parse_event
-from worker.errors import EventError
+from worker.contracts.verdicts import QualityVerdict
+from worker.errors import EventError, FetchFailedError
 from worker.pipeline import Pipeline
 from worker.settings import Settings
+from worker.stream.breaker import CircuitBreaker
 from worker.stream.ledger import Entry, Ledger, Outgoing
 from worker.stream.records import dead_letter, header_list, verdict_record
+from worker.stream.retries import PASSING_CODES, attempt_of, retry_record
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["EventHandler"]
@@ -21,33 +25,46 @@ log = structlog.get_logger()
 class EventHandler:
     """Called by the pool's threads."""
 
-    def __init__(self, pipeline: Pipeline, ledger: Ledger, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, pipeline: Pipeline, ledger: Ledger, settings: Settings, metrics: Metrics, breaker: CircuitBreaker | None = None
+    ) -> None:
         self._pipeline = pipeline
         self._ledger = ledger
         self._settings = settings
         self._metrics = metrics
+        self._breaker = breaker or CircuitBreaker()
 
     def __call__(self, message: Message, entry: Entry) -> None:
         """Work on ``message`` unless its entry was cancelled; nothing that happens in here loses it."""
         if not self._ledger.begin(entry):
             return
         with structlog.contextvars.bound_contextvars(partition=entry.partition[1], offset=entry.offset):
-            try:
-                record = self._judge(message)
-            except EventError as error:
-                record = self._dead(message, error.code, error.detail, type(error).__name__)
-            except Exception as error:  # whatever went wrong, the event is kept with its reason
-                log.exception("event_failed")
-                record = self._dead(message, "internal_error", str(error), type(error).__name__)
-        self._ledger.finish(entry, [record])
+            records, failed = self._outcome(message)
+        self._breaker.note(failed=failed)
+        self._ledger.finish(entry, records)
 
-    def _judge(self, message: Message) -> Outgoing:
+    def _outcome(self, message: Message) -> tuple[list[Outgoing], bool]:
+        """What to publish, and whether the failure, if any, is the worker's own."""
+        final = attempt_of(message) >= len(self._settings.retry.delays_s)
+        try:
+            return self._judge(message, final=final), False
+        except EventError as error:
+            return [self._dead(message, error.code, error.detail, error)], False
+        except FetchFailedError as error:
+            return [self._retry(message, error.code, error.detail)], False
+        except Exception as error:  # whatever went wrong, the event is kept with its reason
+            log.exception("event_failed")
+            if isinstance(error, EngineError) and not final:
+                return [self._retry(message, "internal_error", str(error))], True
+            return [self._dead(message, "internal_error", str(error), error)], True
+
+    def _judge(self, message: Message, *, final: bool) -> list[Outgoing]:
         body = message.value()
         event = parse_event(body.encode() if isinstance(body, str) else body, header_map(header_list(message)))
         with structlog.contextvars.bound_contextvars(event_id=event.event_id, image_id=event.image_id):
             if not self._pipeline.knows(event.service):
                 self._metrics.unknown_services.inc()
-            verdict = self._pipeline.judge(event)
+            verdict = self._pipeline.judge(event, final=final)
             self._metrics.observe(verdict)
             log.info(
                 "judged",
@@ -57,10 +74,24 @@ class EventHandler:
                 reason=verdict.reason.code if verdict.reason else None,
                 latency_ms=verdict.latency_ms.get("total"),
             )
-        return verdict_record(verdict, self._settings.topics.verdicts, self._settings.worker.source)
+        records = [verdict_record(verdict, self._settings.topics.verdicts, self._settings.worker.source)]
+        if self._given_up(message, verdict) and verdict.reason:
+            # Nobody waits for ever, and nothing is lost: a verdict that says so, and the event for a replay.
+            records.append(self._dead(message, verdict.reason.code, verdict.reason.detail, None))
+        return records
 
-    def _dead(self, message: Message, code: str, detail: str, error: str) -> Outgoing:
+    def _given_up(self, message: Message, verdict: QualityVerdict) -> bool:
+        """Whether the last of several attempts failed for a reason that once might have passed."""
+        return attempt_of(message) > 0 and verdict.reason is not None and verdict.reason.code in PASSING_CODES
+
+    def _retry(self, message: Message, code: str, detail: str) -> Outgoing:
+        attempt = attempt_of(message) + 1
+        self._metrics.retries.labels(str(attempt), code).inc()
+        log.info("retry", attempt=attempt, code=code, detail=detail[:200])
+        return retry_record(message, self._settings, code=code, detail=detail)
+
+    def _dead(self, message: Message, code: str, detail: str, error: Exception | None) -> Outgoing:
         self._metrics.dead_letters.labels(code).inc()
         log.warning("dead_letter", code=code, detail=detail[:200])
-        topic = self._settings.topics.dead_letters
-        return dead_letter(message, topic, group_id=self._settings.kafka.group_id, code=code, detail=detail, error=error)
+        topic, name = self._settings.topics.dead_letters, type(error).__name__ if error else "FetchFailedError"
+        return dead_letter(message, topic, group_id=self._settings.kafka.group_id, code=code, detail=detail, error=name)

@@ -12,7 +12,20 @@ from worker.contracts.cloudevents import verdict_headers
 from worker.contracts.verdicts import QualityVerdict
 from worker.stream.ledger import Outgoing
 
-__all__ = ["dead_letter", "header_list", "software_version", "verdict_record"]
+__all__ = [
+    "dead_letter",
+    "header_list",
+    "message_bytes",
+    "message_key",
+    "origin",
+    "own_headers",
+    "software_version",
+    "verdict_record",
+    "without_own_headers",
+]
+
+PREFIX = "iqa_"
+"""Of headers that workers add; a sender's own of that name would be taken for them."""
 
 
 def software_version() -> str:
@@ -30,23 +43,34 @@ def verdict_record(verdict: QualityVerdict, topic: str, source: str) -> Outgoing
 
 def dead_letter(message: Message, topic: str, *, group_id: str, code: str, detail: str, error: str) -> Outgoing:
     """The original record, key, body and headers untouched, with ``iqa_`` headers that say why and where it came from."""
+    known = own_headers(message)
     told: dict[str, Any] = {
         "reason": code,
         "detail": detail[:1000],
         "error": error,
+        **origin(message),
+        "failed_at": int(time.time() * 1000),
+        "group": group_id,
+        "attempts": int(known["attempt"]) + 1 if known.get("attempt", "").isdigit() else 1,
+        "version": software_version(),
+    }
+    if "replays" in known:
+        told["replays"] = known["replays"]
+    headers = without_own_headers(message)
+    headers += [(f"iqa_{name}", str(value).encode("utf-8", "replace")) for name, value in told.items()]
+    return Outgoing(topic, message_key(message), message_bytes(message.value()), headers)
+
+
+def origin(message: Message) -> dict[str, Any]:
+    """Topic, partition, offset and time that a record first had, retries and replays notwithstanding."""
+    known = own_headers(message)
+    here = {
         "topic": message.topic(),
         "partition": message.partition(),
         "offset": message.offset(),
         "timestamp": message.timestamp()[1],
-        "failed_at": int(time.time() * 1000),
-        "group": group_id,
-        "attempts": 1,
-        "version": software_version(),
     }
-    headers = header_list(message)
-    headers += [(f"iqa_{name}", str(value).encode("utf-8", "replace")) for name, value in told.items()]
-    where = f"{message.topic()}/{message.partition()}/{message.offset()}"
-    return Outgoing(topic, _bytes(message.key()) or where.encode(), _bytes(message.value()), headers)
+    return {name: known.get(name, value) for name, value in here.items()}
 
 
 def header_list(message: Message) -> list[tuple[str, str | bytes | None]]:
@@ -55,5 +79,26 @@ def header_list(message: Message) -> list[tuple[str, str | bytes | None]]:
     return list(found.items()) if isinstance(found, dict) else list(found)
 
 
-def _bytes(value: str | bytes | None) -> bytes:
+def own_headers(message: Message) -> dict[str, str]:
+    """What workers have noted on a record: ``iqa_`` headers, without that prefix."""
+    return {
+        name.removeprefix(PREFIX): message_bytes(value).decode("utf-8", "replace")
+        for name, value in header_list(message)
+        if name.startswith(PREFIX)
+    }
+
+
+def without_own_headers(message: Message) -> list[tuple[str, str | bytes | None]]:
+    """The headers that the sender gave."""
+    return [(name, value) for name, value in header_list(message) if not name.startswith(PREFIX)]
+
+
+def message_key(message: Message) -> bytes:
+    """The key, or where the record lies: a key is never empty."""
+    where = f"{message.topic()}/{message.partition()}/{message.offset()}"
+    return message_bytes(message.key()) or where.encode()
+
+
+def message_bytes(value: str | bytes | None) -> bytes:
+    """A key, a body or a header's value as bytes."""
     return value.encode() if isinstance(value, str) else value or b""

@@ -8,6 +8,7 @@ from confluent_kafka.cimpl import NewTopic
 from worker.errors import BrokerError
 from worker.settings import Settings
 from worker.stream.clients import MAX_RECORD_BYTES, make_admin
+from worker.stream.replay import parked_topic
 
 __all__ = ["create_topics", "require_topics"]
 
@@ -26,7 +27,11 @@ def create_topics(settings: Settings, partitions: int, replication: int) -> dict
     wanted = [
         NewTopic(names.uploads, partitions, replication),
         NewTopic(names.verdicts, partitions, replication, config={**room, "cleanup.policy": "compact"}),
-        NewTopic(names.dead_letters, partitions, replication, config={**room, "retention.ms": str(30 * 86_400_000)}),
+        *(NewTopic(name, partitions, replication, config=room) for name in settings.retry_topics),
+        *(
+            NewTopic(name, partitions, replication, config={**room, "retention.ms": str(30 * 86_400_000)})
+            for name in (names.dead_letters, parked_topic(settings))
+        ),
     ]
     created = {}
     # Held by name: the futures of a client that is let go of fail with it.
@@ -51,7 +56,8 @@ def require_topics(settings: Settings, timeout_s: float = 10.0) -> None:
         BrokerError: it does not, or a topic is missing.
 
     """
-    names = (settings.topics.uploads, settings.topics.verdicts, settings.topics.dead_letters)
+    topics = settings.topics
+    names = (topics.uploads, topics.verdicts, topics.dead_letters, *settings.retry_topics)
     admin = make_admin(settings.kafka)
     for name in names:
         try:

@@ -41,6 +41,10 @@ class Metrics:
         self.dead_letters = Counter(
             "iqa_dead_letters", "Events sent to the dead-letter topic", ["code"], registry=self.registry
         )
+        # Counter: events sent to a retry topic, by attempt (1 is the first retry) and reason code.
+        self.retries = Counter("iqa_retries", "Events sent to a retry topic", ["attempt", "code"], registry=self.registry)
+        # Gauge: 1 while this worker takes nothing because most events fail in itself.
+        self.breaker = Gauge("iqa_breaker_open", "1 while the circuit breaker is open", registry=self.registry)
         # Histogram: seconds per stage of an event (fetch, repeat, decode, quality, background, text_*, total).
         self.stage_seconds = Histogram(
             "iqa_stage_seconds", "Seconds per stage of an event", ["stage"], buckets=_SECONDS, registry=self.registry

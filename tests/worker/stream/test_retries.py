@@ -1,0 +1,233 @@
+"""What failed for a passing reason is tried again later, so often, and then told; nothing is lost on the way."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from engines.errors import EngineError
+from tests.worker.helpers import FakeAssessor, event, make_settings
+from tests.worker.stream.records import FakeMessage
+from worker.contracts.verdicts import QualityVerdict
+from worker.errors import FetchFailedError
+from worker.pipeline import Pipeline
+from worker.stream.breaker import COOL_S, WINDOW, CircuitBreaker
+from worker.stream.handler import EventHandler
+from worker.stream.ledger import Ledger, Outgoing
+from worker.stream.records import own_headers
+from worker.stream.retries import attempt_of, due_in_s, retry_record
+from worker.stream.waiting import WaitingRoom
+from worker.telemetry.metrics import Metrics
+
+SETTINGS = make_settings(retry={"delays_s": "30,300,1800"})
+BODY = event().model_dump_json().encode()
+SENT: list[tuple[str, str | bytes | None]] = [
+    ("ce_type", b"image.uploaded.v1"),
+    ("ce_specversion", b"1.0"),
+    ("ce_id", b"1"),
+    ("ce_source", b"/x"),
+]
+DOWN = FetchFailedError("http_server_error", "503", transient=True)
+GONE = FetchFailedError("http_not_found", "404")
+
+
+def outcome(
+    message: FakeMessage, fails: Exception | None = None, settings: Any = SETTINGS, assessor: Any = None
+) -> list[Outgoing]:
+    def fetch(_: str) -> bytes:
+        if fails:
+            raise fails
+        return b"bytes"
+
+    ledger = Ledger()
+    entry = ledger.add(("image.uploads", 0), 7, 1)
+    handler = EventHandler(Pipeline(fetch, assessor or FakeAssessor()), ledger, settings, Metrics())  # type: ignore[arg-type]
+    handler(message, entry)  # type: ignore[arg-type]
+    (done,) = ledger.finished()
+    return list(done.records)
+
+
+def again(record: Outgoing) -> FakeMessage:
+    """The record as it is read from its topic."""
+    return FakeMessage(record.value, list(record.headers), record.topic, 3, 99, record.key)
+
+
+def test_three_tiers_and_then_both_a_verdict_and_a_dead_letter() -> None:
+    """Each in its topic, later each time; the sender's key, body and headers stay; the origin is the first one."""
+    message = FakeMessage(BODY, SENT)
+    for attempt, delay in enumerate((30, 300, 1800), 1):
+        (record,) = outcome(message, DOWN)
+        assert record.topic == f"image.uploads.retry.{attempt}"
+        assert (record.key, record.value) == (b"a1", BODY)
+        message = again(record)
+        told = own_headers(message)  # type: ignore[arg-type]
+        assert attempt_of(message) == attempt  # type: ignore[arg-type]
+        assert due_in_s(message, 9999) == pytest.approx(delay, abs=5)  # type: ignore[arg-type]
+        assert (told["topic"], told["partition"], told["offset"], told["reason"]) == (
+            "image.uploads",
+            "0",
+            "7",
+            "http_server_error",
+        )
+        assert [header for header in message.headers() if not header[0].startswith("iqa_")] == SENT
+    verdict, dead = outcome(message, DOWN)
+    assert verdict.topic == "image.quality.verdicts"
+    judged = QualityVerdict.model_validate_json(verdict.value)
+    assert judged.reason is not None
+    assert (judged.status, judged.reason.code) == ("unscorable", "http_server_error")
+    assert dead.topic == "image.uploads.dlq"
+    told = own_headers(again(dead))  # type: ignore[arg-type]
+    assert (told["reason"], told["attempts"], told["topic"], told["offset"]) == ("http_server_error", "4", "image.uploads", "7")
+    assert "not_before" not in told
+    assert dead.value == BODY
+
+
+def test_what_passes_is_a_verdict_like_any_other() -> None:
+    """On whichever attempt."""
+    (retried,) = outcome(FakeMessage(BODY, SENT), DOWN)
+    (record,) = outcome(again(retried))
+    assert record.topic == "image.quality.verdicts"
+
+
+@pytest.mark.parametrize("attempts", [0, 1, 3])
+def test_what_will_not_pass_is_told_at_once(attempts: int) -> None:
+    """A 404 is an answer; on a retry too, and no dead letter."""
+    message = FakeMessage(BODY, [*SENT, ("iqa_attempt", str(attempts).encode())])
+    (record,) = outcome(message, GONE)
+    assert record.topic == "image.quality.verdicts"
+
+
+def test_engines_that_fail_are_tried_again_too() -> None:
+    """They may be out of memory; after the last attempt the event is a dead letter, and no verdict is made up."""
+    broken = FakeAssessor(EngineError("out of memory"))
+    (record,) = outcome(FakeMessage(BODY, SENT), assessor=broken)
+    assert record.topic == "image.uploads.retry.1"
+    (record,) = outcome(FakeMessage(BODY, [*SENT, ("iqa_attempt", b"3")]), assessor=broken)
+    assert record.topic == "image.uploads.dlq"
+
+
+def test_retries_can_be_turned_off() -> None:
+    """Then the verdict comes at once."""
+    (record,) = outcome(FakeMessage(BODY, SENT), DOWN, make_settings(retry={"delays_s": ""}))
+    assert record.topic == "image.quality.verdicts"
+
+
+def test_malformed_events_are_never_tried_again() -> None:
+    """They are the sender's to correct."""
+    (record,) = outcome(FakeMessage(b"no json"))
+    assert record.topic == "image.uploads.dlq"
+
+
+@pytest.mark.parametrize("value", [b"", b"x", b"-1", "१".encode(), b"9" * 20, None])
+def test_headers_that_are_no_numbers(value: bytes | None) -> None:
+    """Anybody may send them: as good as none."""
+    message = FakeMessage(BODY, [*SENT, ("iqa_attempt", value), ("iqa_not_before", value)])
+    assert attempt_of(message) == 0  # type: ignore[arg-type]
+    assert due_in_s(message, 30) <= 0  # type: ignore[arg-type]
+
+
+def test_more_attempts_than_there_are_tiers() -> None:
+    """A header that claims so, or fewer delays than before: final."""
+    verdict, dead = outcome(FakeMessage(BODY, [*SENT, ("iqa_attempt", b"12")]), DOWN)
+    assert (verdict.topic, dead.topic) == ("image.quality.verdicts", "image.uploads.dlq")
+
+
+def test_replays_are_counted_through_retries() -> None:
+    """So that an event that always fails is parked in the end."""
+    message = FakeMessage(BODY, [*SENT, ("iqa_replays", b"2")])
+    record = retry_record(message, SETTINGS, code="x", detail="")  # type: ignore[arg-type]
+    assert own_headers(again(record))["replays"] == "2"  # type: ignore[arg-type]
+
+
+def test_clocks_that_jump_keep_nobody_waiting() -> None:
+    """Longer than the tier's delay no record waits, whatever its header says."""
+    far = FakeMessage(BODY, [("iqa_not_before", str(int((time.time() + 9e6) * 1000)).encode())])
+    assert due_in_s(far, 30) == 30  # type: ignore[arg-type]
+
+
+class Partitions:
+    """A consumer's pausing, resuming and seeking."""
+
+    def __init__(self) -> None:
+        self.paused: set[int] = set()
+        self.sought: list[tuple[int, int]] = []
+
+    def pause(self, places: list[TopicPartition]) -> None:
+        self.paused |= {place.partition for place in places}
+
+    def resume(self, places: list[TopicPartition]) -> None:
+        self.paused -= {place.partition for place in places}
+
+    def seek(self, place: TopicPartition) -> None:
+        self.sought.append((place.partition, place.offset))
+
+
+def waiting(offset: int, seconds: float, partition: int = 0) -> FakeMessage:
+    due = str(int((time.time() + seconds) * 1000)).encode()
+    return FakeMessage(BODY, [("iqa_not_before", due)], "image.uploads.retry.1", partition, offset)
+
+
+def test_a_partition_waits_for_its_head_and_others_go_on() -> None:
+    """Paused, and read again from there when it is due."""
+    clock, consumer = [100.0], Partitions()
+    room = WaitingRoom(consumer, {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
+    assert not room.keeps(FakeMessage(BODY))  # type: ignore[arg-type]
+    assert not room.keeps(waiting(3, -1))  # type: ignore[arg-type]
+    assert room.keeps(waiting(4, 20))  # type: ignore[arg-type]
+    assert room.keeps(waiting(5, -1))  # type: ignore[arg-type]
+    assert not room.keeps(waiting(9, -1, partition=1))  # type: ignore[arg-type]
+    assert (consumer.paused, consumer.sought) == ({0}, [(0, 4)])
+    room.release()
+    assert consumer.paused == {0}
+    assert [p.partition for p in room.without_waiting([TopicPartition("image.uploads.retry.1", n) for n in (0, 1)])] == [1]
+    clock[0] += 21
+    room.release()
+    assert consumer.paused == set()
+    assert not room.keeps(waiting(4, -1))  # type: ignore[arg-type]
+
+
+def test_partitions_that_went_away_are_not_resumed() -> None:
+    """Nor when everything is paused for another reason."""
+    clock, consumer = [100.0], Partitions()
+    room = WaitingRoom(consumer, {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
+    assert room.keeps(waiting(4, 20))  # type: ignore[arg-type]
+    assert room.keeps(waiting(4, 20, partition=1))  # type: ignore[arg-type]
+    room.forget([("image.uploads.retry.1", 0)])
+    clock[0] += 60
+    room.release(resume=False)
+    assert consumer.paused == {0, 1}
+    room.release()
+    assert consumer.paused == {0, 1}
+
+
+def test_breaker_opens_when_most_events_fail_and_closes_for_a_trial() -> None:
+    """Not for a few, nor for less than half; after a while it lets some through, and opens again if they fail."""
+    clock = [0.0]
+    breaker = CircuitBreaker(lambda: clock[0])
+    for _ in range(WINDOW // 2 - 1):
+        breaker.note(failed=True)
+    assert not breaker.open
+    breaker.note(failed=True)
+    assert breaker.open
+    clock[0] += COOL_S
+    assert not breaker.open
+    for number in range(4 * WINDOW):
+        breaker.note(failed=number % 2 == 1)
+    assert not breaker.open
+    for _ in range(WINDOW):
+        breaker.note(failed=True)
+    assert breaker.open
+
+
+def test_malformed_events_do_not_open_the_breaker() -> None:
+    """A partition full of poison is the sender's fault; engines that fail are ours."""
+    for body, assessor, opens in ((b"no json", None, False), (BODY, FakeAssessor(EngineError("broken")), True)):
+        breaker, ledger = CircuitBreaker(), Ledger()
+        pipeline = Pipeline(lambda _: b"bytes", assessor or FakeAssessor())  # type: ignore[arg-type]
+        handler = EventHandler(pipeline, ledger, SETTINGS, Metrics(), breaker)
+        for offset in range(WINDOW):
+            handler(FakeMessage(body, SENT), ledger.add(("image.uploads", 0), offset, 1))  # type: ignore[arg-type]
+        assert breaker.open is opens

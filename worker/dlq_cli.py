@@ -1,0 +1,129 @@
+"""``iqa dlq``: list, count and replay dead letters."""
+
+from __future__ import annotations
+
+import json as json_module
+import signal
+import sys
+import threading
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from worker.errors import IqaError
+from worker.settings import load_settings
+from worker.stream.dead_letters import DeadLetter, Filter, read_dead_letters
+from worker.stream.replay import Replayed, replay
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Dead letters: events that no verdict could be made of.")
+
+Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only with this reason code; may be given again.")]
+Since = Annotated[str | None, typer.Option(help="Only what failed from then on: 2026-01-31, or with a time, T12:30+08:00.")]
+Until = Annotated[str | None, typer.Option(help="Only what failed before then.")]
+
+
+@app.command("list")
+def list_letters(
+    reason: Reasons = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option(min=1, help="The first so many.")] = 50,
+    json: Annotated[bool, typer.Option("--json", help="One a line, bodies included.")] = False,
+) -> None:
+    """Show dead letters: when, why, where from, how often tried."""
+    wanted, shown = _filter(reason, since, until), list[DeadLetter]()
+    for letter in read_dead_letters(load_settings(), wanted):
+        shown.append(letter)
+        if len(shown) >= limit:
+            break
+    if json:
+        for letter in shown:
+            sys.stdout.write(json_module.dumps(_told(letter), ensure_ascii=False) + "\n")
+        return
+    table = Table("failed", "reason", "key", "from", "attempts", "replays", "detail")
+    for letter in shown:
+        counts = (str(letter.attempts), str(letter.replays))
+        when = letter.failed_at.isoformat(timespec="seconds")
+        table.add_row(when, letter.reason, escape(letter.key), letter.origin, *counts, escape(letter.detail))
+    Console().print(table)
+
+
+@app.command()
+def stats(reason: Reasons = None, since: Since = None, until: Until = None) -> None:
+    """Count dead letters by reason, with the first and last time."""
+    counts, first, last = Counter[str](), dict[str, datetime](), dict[str, datetime]()
+    for letter in read_dead_letters(load_settings(), _filter(reason, since, until)):
+        counts[letter.reason] += 1
+        first[letter.reason] = min(letter.failed_at, first.get(letter.reason, letter.failed_at))
+        last[letter.reason] = max(letter.failed_at, last.get(letter.reason, letter.failed_at))
+    table = Table("reason", "events", "first", "last")
+    for name, count in counts.most_common():
+        table.add_row(name, str(count), *(when[name].isoformat(timespec="seconds") for when in (first, last)))
+    table.add_row("all", str(counts.total()), "", "")
+    Console().print(table)
+
+
+@app.command("replay")
+def replay_letters(
+    reason: Reasons = None,
+    since: Since = None,
+    until: Until = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many there are.")] = False,
+    rate: Annotated[float, typer.Option(min=0, help="Events a second at most; 0 for no limit.")] = 50.0,
+    most: Annotated[int, typer.Option("--max-replays", min=1, help="Then an event is parked.")] = 3,
+) -> None:
+    """Send dead letters back to the uploads topic. Interrupt it at any time: the same command goes on where it was."""
+    wanted, stop = _filter(reason, since, until), threading.Event()
+    settings = load_settings()
+    previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("replaying", total=None)
+
+            def told(done: Replayed) -> None:
+                bar.update(task, completed=done.sent + done.parked)
+
+            done = replay(settings, wanted, dry_run=dry_run, per_second=rate, most=most, stop=stop, progress=told)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    verb = "would be " if dry_run else ""
+    typer.echo(f"{done.sent} events {verb}replayed, {done.parked} {verb}parked, {done.passed_over} left by the filter")
+    if done.interrupted:
+        typer.echo("interrupted: the same command goes on from here", err=True)
+        raise typer.Exit(130)
+
+
+def _filter(reasons: list[str] | None, since: str | None, until: str | None) -> Filter:
+    return Filter(tuple(reasons or ()), _time("--since", since), _time("--until", until))
+
+
+def _time(option: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise IqaError(f"{option}: {text!r} is no time; write 2026-01-31 or 2026-01-31T12:30+08:00") from error
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def _told(letter: DeadLetter) -> dict[str, object]:
+    body = letter.message.value()
+    return {
+        "failed_at": letter.failed_at.isoformat(),
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "key": letter.key,
+        "from": letter.origin,
+        "attempts": letter.attempts,
+        "replays": letter.replays,
+        "body": body.decode("utf-8", "replace") if isinstance(body, bytes) else body,
+    }

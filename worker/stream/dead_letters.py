@@ -1,0 +1,143 @@
+"""Reads the dead-letter topic: what lies there, why, and since when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from worker.errors import BrokerError
+from worker.settings import Settings
+from worker.stream.clients import make_consumer
+from worker.stream.records import message_bytes, message_key, own_headers
+
+__all__ = ["DeadLetter", "Filter", "as_dead_letter", "open_reader", "read_dead_letters", "read_to_end"]
+
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One record of the dead-letter topic, with what was noted on it."""
+
+    message: Message = field(repr=False)
+    reason: str
+    detail: str
+    origin: str
+    failed_at: datetime
+    attempts: int
+    replays: int
+
+    @property
+    def key(self) -> str:
+        """The event's key, as well as it can be shown."""
+        return message_key(self.message).decode("utf-8", "replace")
+
+    @property
+    def size(self) -> int:
+        """Bytes of its body."""
+        return len(message_bytes(self.message.value()))
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which dead letters are meant: by reason codes (none: all), and by when they failed (from ``since``, before ``until``)."""
+
+    reasons: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def takes(self, letter: DeadLetter) -> bool:
+        """Whether ``letter`` is one of them."""
+        if self.reasons and letter.reason not in self.reasons:
+            return False
+        if self.since is not None and letter.failed_at < self.since:
+            return False
+        return self.until is None or letter.failed_at < self.until
+
+
+def as_dead_letter(message: Message) -> DeadLetter:
+    """What was noted on a record; what is missing there is left open, since anybody may write to the topic."""
+    told = own_headers(message)
+
+    def number(name: str, default: int) -> int:
+        value = told.get(name, "")
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else default
+
+    milliseconds = number("failed_at", max(0, message.timestamp()[1]))
+    return DeadLetter(
+        message=message,
+        reason=told.get("reason", "unknown"),
+        detail=told.get("detail", ""),
+        origin="/".join(told.get(name, "?") for name in ("topic", "partition", "offset")),
+        failed_at=datetime.fromtimestamp(milliseconds / 1000, UTC),
+        attempts=number("attempts", 1),
+        replays=number("replays", 0),
+    )
+
+
+def open_reader(settings: Settings, group_id: str) -> tuple[Consumer, list[TopicPartition]]:
+    """A consumer that is no member of a group, and the topic's partitions.
+
+    Raises:
+        BrokerError: the broker is away, or there is no such topic.
+
+    """
+    topic = settings.topics.dead_letters
+    # The end of a partition is told, since after a transaction it is not the offset after the last record.
+    consumer = make_consumer(settings.kafka, group_id, **{"enable.partition.eof": True})
+    try:
+        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    except KafkaException as error:
+        consumer.close()
+        raise BrokerError(f"{settings.kafka.bootstrap_servers}: {error.args[0].str()}") from error
+    if found.error is not None:
+        consumer.close()
+        raise BrokerError(f"topic {topic}: {found.error.str()}")
+    return consumer, [TopicPartition(topic, number) for number in sorted(found.partitions)]
+
+
+def read_dead_letters(settings: Settings, wanted: Filter) -> Iterator[DeadLetter]:
+    """Every dead letter that ``wanted`` takes, up to what lies there now; changes nothing.
+
+    Raises:
+        BrokerError: the broker is away, or there is no such topic.
+
+    """
+    consumer, places = open_reader(settings, f"{settings.kafka.group_id}.dlq.reader")
+    try:
+        starts = [TopicPartition(place.topic, place.partition, OFFSET_BEGINNING) for place in places]
+        for batch in read_to_end(consumer, starts):
+            yield from (letter for letter in map(as_dead_letter, batch) if wanted.takes(letter))
+    finally:
+        consumer.close()
+
+
+def read_to_end(consumer: Consumer, starts: list[TopicPartition], batch: int = 200) -> Iterator[list[Message]]:
+    """Every record from ``starts`` on, in batches, until each partition has come to its end.
+
+    Raises:
+        BrokerError: nothing comes for a while, and the ends have not been reached.
+
+    """
+    consumer.assign(starts)
+    open_ends = {place.partition for place in starts}
+    last = time.monotonic()
+    while open_ends:
+        records = []
+        for message in consumer.consume(batch, 0.2):
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name
+                open_ends.discard(message.partition() or 0)
+            else:
+                raise BrokerError(f"dead letters: {error.str()}")
+            last = time.monotonic()
+        if records:
+            yield records
+        elif time.monotonic() - last > TIMEOUT_S:
+            raise BrokerError("the dead-letter topic cannot be read to its end: no answer from the broker")

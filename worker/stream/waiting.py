@@ -1,0 +1,65 @@
+"""Partitions of retry topics wait until their next record is due, each for itself; all others go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from worker.stream.ledger import Partition
+from worker.stream.retries import due_in_s
+
+__all__ = ["WaitingRoom"]
+
+
+class WaitingRoom:
+    """Used by the thread that consumes, and by no other.
+
+    Args:
+        consumer: whose partitions are paused and resumed.
+        delays_s: the longest wait by topic; records of other topics never wait.
+
+    """
+
+    def __init__(self, consumer: Consumer, delays_s: Mapping[str, float], clock: Callable[[], float] = time.monotonic) -> None:
+        self._consumer = consumer
+        self._delays_s = dict(delays_s)
+        self._clock = clock
+        self._due: dict[Partition, float] = {}
+
+    def keeps(self, message: Message) -> bool:
+        """Whether ``message`` must wait. It is read again when it is due, and so is all that came after it."""
+        topic, number, offset = message.topic(), message.partition(), message.offset()
+        if topic not in self._delays_s or topic is None or number is None or offset is None:
+            return False
+        key = (topic, number)
+        if key in self._due:
+            # Read ahead with the one that waits: order is kept, since reading begins again there.
+            return True
+        wait = due_in_s(message, self._delays_s[topic])
+        if wait <= 0:
+            return False
+        place = TopicPartition(topic, number, offset)
+        self._consumer.pause([place])
+        self._consumer.seek(place)
+        self._due[key] = self._clock() + wait
+        return True
+
+    def release(self, *, resume: bool = True) -> None:
+        """Let go of the partitions that are due; without ``resume`` they stay paused for some other reason."""
+        now = self._clock()
+        ready = [key for key, due in self._due.items() if due <= now]
+        for key in ready:
+            del self._due[key]
+        if ready and resume:
+            self._consumer.resume([TopicPartition(*key) for key in ready])
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """These belong to somebody else now."""
+        for partition in partitions:
+            self._due.pop(partition, None)
+
+    def without_waiting(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        """Those of ``partitions`` that do not wait."""
+        return [place for place in partitions if (place.topic, place.partition) not in self._due]
