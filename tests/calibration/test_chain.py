@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.chain import assess, categorise, keywords_can_matter, text_can_matter
-from calibration.profile import Profile
+from calibration.profile import Profile, Thresholds
 from calibration.rules import RULES
 from calibration.signals import Background, Signals
 from tests.calibration import strategies as s
@@ -181,9 +181,9 @@ def test_reward_is_smooth_and_spares_the_low() -> None:
 
 @given(s.scores)
 def test_thresholds_belong_to_the_category_they_open(score: float) -> None:
-    """40 is medium, 60 is high."""
+    """With 40 and 60, 40 is medium and 60 is high."""
     expected = "high" if score >= 60 else "medium" if score >= 40 else "low"
-    assert categorise(score, s.PROFILE.thresholds) == expected
+    assert categorise(score, Thresholds(medium=40, high=60)) == expected
 
 
 @pytest.mark.parametrize("raw", [-0.1, 100.1, float("nan")])

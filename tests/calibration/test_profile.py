@@ -22,9 +22,8 @@ def changed(tmp_path: Path, **groups: object) -> str:
 
 
 def test_shipped_profile_has_the_articles_numbers() -> None:
-    """Thresholds 40 and 60, text 30 %, ratio 2.5, sides 256 and 1,000."""
+    """Text 30 %, ratio 2.5, sides 256 and 1,000; thresholds are the engine's, not the article's."""
     profile = load_profile("recruitment")
-    assert (profile.thresholds.medium, profile.thresholds.high) == (40, 60)
     assert (profile.text_area.limit, profile.aspect_ratio.limit) == (0.30, 2.5)
     assert (profile.resolution.low_below, profile.resolution.reward_from) == (256, 1000)
     assert profile.label == f"recruitment@{profile.version}"

@@ -55,11 +55,11 @@ def test_words_are_counted_by_their_own_lines() -> None:
 
 def test_fields_that_stand_twice_are_a_mistake() -> None:
     """YAML readers would silently take the last."""
-    (problem,) = check_text(TEXT.replace("  high: 60", "  medium: 50\n  high: 60"))
+    (problem,) = check_text(TEXT.replace("  high: 50", "  medium: 45\n  high: 50"))
     assert "twice" in problem.message
     assert problem.where == "thresholds.medium"
     with pytest.raises(ProfileError, match="twice"):
-        parse_profile(TEXT.replace("  high: 60", "  medium: 50\n  high: 60"))
+        parse_profile(TEXT.replace("  high: 50", "  medium: 45\n  high: 50"))
 
 
 def test_words_that_can_never_count_are_told() -> None:

@@ -140,7 +140,7 @@ def test_check(iqa: Run, tmp_path: Path) -> None:
     assert told.count("is fine") == 3
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(
-        read_profile("housing")[1].replace("limit: 0.30", "limit: 3").replace("high: 52", "hihg: 52"), encoding="utf-8"
+        read_profile("housing")[1].replace("limit: 0.30", "limit: 3").replace("high: 50", "hihg: 50"), encoding="utf-8"
     )
     code, _, errors = iqa("calibrate", "check", "recruitment", str(wrong))
     assert code == 2
