@@ -84,7 +84,7 @@ def evaluate_labels(
     chosen, cases = _cases(labels, profile, split)
     found = evaluate(cases, chosen)
     if report is not None:
-        from calibration.report import write_report
+        from calibration.report.write import write_report
 
         write_report(report, found, cases, chosen)
         Console(stderr=True).print(f"report: {report}")

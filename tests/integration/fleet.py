@@ -37,12 +37,18 @@ class Fleet:
             "IQA_TOPICS__UPLOADS": f"{name}.uploads",
             "IQA_TOPICS__VERDICTS": f"{name}.verdicts",
             "IQA_TOPICS__DEAD_LETTERS": f"{name}.dlq",
+            "IQA_TOPICS__RETRY": f"{name}.retry",
             "IQA_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
         }
         self.settings = Settings.model_validate(
             {
                 "kafka": {"bootstrap_servers": servers, "group_id": name},
-                "topics": {"uploads": f"{name}.uploads", "verdicts": f"{name}.verdicts", "dead_letters": f"{name}.dlq"},
+                "topics": {
+                    "uploads": f"{name}.uploads",
+                    "verdicts": f"{name}.verdicts",
+                    "dead_letters": f"{name}.dlq",
+                    "retry": f"{name}.retry",
+                },
             }
         )
         self._folder = folder

@@ -15,8 +15,7 @@ from calibration.errors import CalibrationError
 from calibration.evaluate import Case, evaluate, make_cases
 from calibration.profile import Profile
 from calibration.profile_file import load_profile
-from calibration.report import write_report
-from calibration.report.write import page_data
+from calibration.report.write import page_data, write_report
 from tests.calibration.cases import LOGO, MIXED, picture
 from tests.calibration.cases import cases as made
 from tests.needs import chromium
