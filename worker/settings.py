@@ -125,12 +125,23 @@ class FetchSettings(_Group):
     max_redirects: int = Field(default=3, ge=0, le=20)
     attempts: int = Field(default=2, ge=1, le=5, description="Tries for failures that may pass, all within one event.")
     allow_networks: Annotated[tuple[Network, ...], NoDecode] = ()
+    allow_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Names that may be fetched from wherever they lead; .example.org means all below it."
+    )
+    allow_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], NoDecode] = Field(
+        default=(80, 443), description="Ports of public addresses; allowed networks and hosts may use any."
+    )
     allow_files: Annotated[tuple[Path, ...], NoDecode] = Field(default=(), description="Folders that file: URLs may name.")
 
     @field_validator("allow_networks", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
         return tuple(ip_network(part) for part in _split(value)) if isinstance(value, str) else value
+
+    @field_validator("allow_hosts", "allow_ports", mode="before")
+    @classmethod
+    def _parts(cls, value: object) -> object:
+        return tuple(_split(value)) if isinstance(value, str) else value
 
     @field_validator("allow_files", mode="before")
     @classmethod

@@ -161,8 +161,11 @@ def _decode_jpeg(data: bytes, header: Header) -> NDArray[np.uint8]:
         return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True, **options), dtype=np.uint8)
     except ValueError as error:
         # Some cameras leave padding between segments; nothing is missing then.
-        if "extraneous bytes" in str(error):
-            return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=False, **options), dtype=np.uint8)
+        if "extraneous bytes" not in str(error):
+            raise PictureError("damaged", f"the JPEG's data is damaged: {error}") from error
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=False, **options), dtype=np.uint8)
+    except ValueError as error:
         raise PictureError("damaged", f"the JPEG's data is damaged: {error}") from error
 
 

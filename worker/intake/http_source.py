@@ -98,7 +98,7 @@ class HttpSource:
     def __init__(self, settings: FetchSettings, connections: int = 64) -> None:
         self._settings = settings
         self._deadline = _Deadline()
-        self._guard = AddressGuard(settings.allow_networks)
+        self._guard = AddressGuard(settings.allow_networks, hosts=settings.allow_hosts, ports=settings.allow_ports)
         self._pool = httpcore.ConnectionPool(
             ssl_context=ssl.create_default_context(),
             max_connections=connections,
@@ -179,6 +179,9 @@ def _parse(url: str) -> httpx.URL:
         raise FetchFailedError("invalid_url", "the URL cannot be parsed") from error
     if parsed.scheme not in {"http", "https"}:
         raise FetchFailedError("unsupported_scheme", f"{parsed.scheme or 'no scheme'}: only http and https can be fetched")
+    if parsed.userinfo:
+        # Credentials would end in logs of hosts and proxies; signed query strings are what object stores use.
+        raise FetchFailedError("invalid_url", "user names and passwords in URLs are refused")
     if not parsed.host or set(parsed.host) & set("% \t") or not 0 < (parsed.port or 80) < 65_536:
         raise FetchFailedError("invalid_url", "the URL's host or port cannot be")
     return parsed
