@@ -5,13 +5,11 @@ from __future__ import annotations
 import signal
 import threading
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
 import cv2
 import structlog
-from confluent_kafka import KafkaError, TopicPartition
 
 from calibration.chain import Assessment
 from calibration.profile import Profile
@@ -29,14 +27,10 @@ from worker.services import Assessors
 from worker.settings import Settings
 from worker.store import ContentCache, VerdictWriter, connect
 from worker.stream.breaker import CircuitBreaker
-from worker.stream.clients import make_admin, make_consumer, make_producer, make_transactional_producer
-from worker.stream.consumer import ConsumerLoop
-from worker.stream.handler import EventHandler
-from worker.stream.ledger import Ledger
-from worker.stream.publisher import AtLeastOncePublisher, Publisher, PublisherThread
+from worker.stream.clients import make_consumer
+from worker.stream.lane import Lane, broker_error, retry_group
 from worker.stream.records import software_version
 from worker.stream.topics import require_topics
-from worker.stream.transactions import TransactionalPublisher, committed_offsets
 from worker.telemetry.http import TelemetryServer
 from worker.telemetry.metrics import Metrics
 
@@ -107,37 +101,21 @@ class Worker:
         self._fetcher = Fetcher(settings.fetch)
         client = connect(settings.redis)
         pipeline = Pipeline(self._fetcher.fetch, assessors, ContentCache(client) if client else None)
-        self._ledger = Ledger()
         self._pool = ThreadPoolExecutor(settings.worker.threads, thread_name_prefix="event")
-        self._consumer = make_consumer(
-            settings.kafka, settings.kafka.group_id, error_cb=_broker_error, on_commit=self._on_commit
-        )
-        self._publisher = PublisherThread(
-            self._ledger,
-            self._make_publisher(),
-            settings.worker.publish_interval_ms / 1000,
-            self.metrics,
-        )
-        breaker = CircuitBreaker()
-        handler = EventHandler(pipeline, self._ledger, settings, self.metrics, breaker)
-        self._loop = ConsumerLoop(
-            self._consumer,
-            [settings.topics.uploads, *settings.retry_topics],
-            self._ledger,
-            self._publisher,
-            self._pool,
-            handler,
-            settings.worker,
-            self.metrics,
-            dict(zip(settings.retry_topics, settings.retry.delays_s, strict=True)),
-            breaker,
-        )
+        breaker, kafka = CircuitBreaker(), settings.kafka
+        shared = (self._pool, pipeline, self.metrics)
+        self._uploads = Lane(settings, kafka.group_id, {settings.topics.uploads: 0.0}, *shared, self.metrics, breaker)
+        self._retries: Lane | None = None
+        if settings.retry_topics:
+            delays = dict(zip(settings.retry_topics, settings.retry.delays_s, strict=True))
+            self._retries = Lane(settings, retry_group(kafka.group_id), delays, *shared, Metrics(), breaker)
+        self._retry_thread = threading.Thread(target=self._run_retries, name="retries", daemon=True)
         self._projection: Projection | None = None
         if client and settings.projection.enabled:
             follower = make_consumer(
                 settings.kafka,
                 projection_group(settings.kafka.group_id),
-                **{"partition.assignment.strategy": "roundrobin", "error_cb": _broker_error},
+                **{"partition.assignment.strategy": "roundrobin", "error_cb": broker_error},
             )
             writer = VerdictWriter(client, settings.redis)
             self._projection = Projection(follower, settings.topics.verdicts, writer, settings.projection.batch, self.metrics)
@@ -160,69 +138,67 @@ class Worker:
                 signal.signal(number, self._on_signal)
         try:
             require_topics(self.settings)
-            self._publisher.start()
+            for lane in self._lanes:
+                lane.start()
             if self._projection:
                 self._projection.start()
             self._started = True
-            self._loop.run()
+            if self._retries:
+                self._retry_thread.start()
+            self._uploads.loop.run()
         finally:
             self._close()
 
     def stop(self) -> None:
         """Begin to drain; ``run`` returns when that is done."""
-        self._loop.stop()
+        for lane in self._lanes:
+            lane.loop.stop()
+
+    @property
+    def _lanes(self) -> list[Lane]:
+        return [self._uploads, *([self._retries] if self._retries else [])]
+
+    def _run_retries(self) -> None:
+        try:
+            if self._retries:
+                self._retries.loop.run()
+        except Exception:
+            # Without its retries a worker would keep events for ever: it ends, and another takes over.
+            log.exception("retries_stopped")
+        finally:
+            self.stop()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        log.info("draining", signal=signal.Signals(number).name, in_flight=self._ledger.count)
+        log.info("draining", signal=signal.Signals(number).name, in_flight=sum(lane.ledger.count for lane in self._lanes))
         self.stop()
 
     def _close(self) -> None:
+        self.stop()
+        if self._retry_thread.ident is not None:
+            self._retry_thread.join()
         self._fetcher.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._projection and self._started:
             self._projection.stop()
         self._telemetry.close()
-        log.info("stopped", unpublished=self._loop.unpublished)
-
-    def _make_publisher(self) -> Publisher:
-        kafka = self.settings.kafka
-        if kafka.delivery == "at_least_once":
-            return AtLeastOncePublisher(make_producer(kafka, error_cb=_broker_error), self._ledger)
-        name = kafka.transactional_id or f"{kafka.group_id}-{uuid.uuid4().hex}"
-        return TransactionalPublisher(
-            lambda: make_transactional_producer(kafka, name, error_cb=_broker_error),
-            lambda: self._loop.group_metadata,
-            committed_offsets(make_admin(kafka), kafka.group_id),
-            self._ledger,
-        )
+        log.info("stopped", unpublished=sum(lane.loop.unpublished for lane in self._lanes))
 
     def _on_shadow(self, profile: Profile, shadow: Profile, published: Assessment, other: Assessment) -> None:
         self.metrics.shadow.labels(profile.label, shadow.label, published.category, other.category).inc()
         if published.category != other.category:
             log.info("shadow_differs", shadow=shadow.label, published=published.category, category=other.category)
 
-    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        self._loop.on_commit(error, partitions)
-
     def _live(self) -> dict[str, bool]:
         if not self._started:
             return {"starting": True}
-        drain = self.settings.worker.drain_timeout_s
+        oldest = min(lane.loop.last_poll for lane in self._lanes if not lane.loop.stopping or lane is self._uploads)
         return {
-            "consumer": time.monotonic() - self._loop.last_poll < STALLED_S + drain,
-            "publisher": self._publisher.alive() or self._loop.stopping,
+            "consumer": time.monotonic() - oldest < STALLED_S + self.settings.worker.drain_timeout_s,
+            "publisher": all(lane.publishing() for lane in self._lanes),
             "projection": self._projection is None or self._projection.alive(),
         }
 
     def _ready(self) -> dict[str, bool]:
         if not self._started:
             return {"started": False}
-        return {"joined": self._loop.joined, "accepting": self._loop.taking}
-
-
-def _broker_error(error: KafkaError) -> None:
-    if error.fatal():
-        # The poll loop meets it too, and ends the process.
-        log.error("broker_fatal", error=error.str())
-    else:
-        log.warning("broker_error", error=error.str())
+        return {"joined": self._uploads.loop.joined, "accepting": self._uploads.loop.taking}

@@ -82,7 +82,7 @@ def test_a_host_that_comes_back_in_time(fleet: Fleet, wait_until: Wait) -> None:
     with host(pictures(5)) as away, host(pictures(5)) as well:
         well.down = False
         worker = fleet.start(**ONCE)
-        wait_until(lambda: worker.metric("iqa_assigned_partitions") >= PARTITIONS, 60, "the assignment")
+        wait_until(lambda: worker.metric("iqa_assigned_partitions") == PARTITIONS, 60, "the assignment")
         wanted = send(fleet, away, 12)
         wait_until(lambda: away.asked >= 12, 30, "a first try of each")
         send_events(fleet.settings, [make_event(well.url(f"{n}.jpg"), f"other-{n}") for n in range(5)])
@@ -103,7 +103,7 @@ def test_a_host_that_stays_away_and_a_replay(fleet: Fleet, wait_until: Wait) -> 
     fleet.create_topics()
     with host(pictures(5)) as away:
         worker = fleet.start(**ONCE)
-        wait_until(lambda: worker.metric("iqa_assigned_partitions") >= PARTITIONS, 60, "the assignment")
+        wait_until(lambda: worker.metric("iqa_assigned_partitions") == PARTITIONS, 60, "the assignment")
         wanted = send(fleet, away, 10)
         make_producer(fleet.settings.kafka).produce(fleet.settings.topics.uploads, b"no json", b"poison")
         wait_until(lambda: fleet.read() >= 10, 60, "a verdict on every image")
