@@ -143,9 +143,10 @@ def test_stop_finishes_what_runs_and_leaves_the_rest(stack: Stack, wait_until: W
         with running(settings) as worker:
             send_events(settings, [make_event(f"{url}/a.jpg", name) for name in ids])
             assert arrived.wait(20)
-            wait_until(lambda: worker._uploads.ledger.count == 12)
+            ledger = worker._uploads.ledger
+            wait_until(lambda: ledger.count == 12)
             worker.stop()
-            wait_until(lambda: sum(e.state.name == "CANCELLED" for lane in worker._uploads.ledger._lanes.values() for e in lane) == 11)
+            wait_until(lambda: sum(e.state.name == "CANCELLED" for lane in ledger._lanes.values() for e in lane) == 11)
             answer.set()
         assert len(verdicts(read(settings, settings.topics.verdicts, 12, "first", 3))) == 1
         with running(settings):
