@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from calibration.chain import Assessment, assess, categorise, keywords_can_matter, text_can_matter
+from calibration.chain import Assessment, assess, keywords_can_matter, text_can_matter
 from calibration.labels import Label
 from calibration.metrics import (
     CATEGORIES,
@@ -270,8 +270,3 @@ def _costs(cases: Sequence[Case]) -> dict[str, float]:
         stage: round(float(np.mean([case.reading.costs[stage] for case in cases if stage in case.reading.costs])), 2)
         for stage in stages
     }
-
-
-def raw_category(case: Case, profile: Profile) -> str:
-    """The category by the raw score alone; "unscorable" where there is none."""
-    return "unscorable" if case.assessment is None else categorise(case.reading.raw_score, profile.thresholds)

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from calibration.benchmark.sources import ROLES, Role
+from calibration.benchmark.sources import ROLES, Role, guess_roles
 from calibration.errors import BenchmarkError, CalibrationError
 from calibration.evaluate import Case, evaluate, make_cases
 from calibration.labels import load_labels
@@ -46,7 +46,7 @@ def benchmark(
         list[str],
         typer.Argument(
             metavar="SOURCES... OUT",
-            help="Folders as ROLE=DIR, then the folder to write. A folder without a role holds photos. "
+            help="Folders as ROLE=DIR, then the folder to write. Without a role: a folder of photos, or of folders by role. "
             + "; ".join(f"{role}: {told}" for role, told in ROLES.items()),
         ),
     ],
@@ -62,7 +62,7 @@ def benchmark(
 
     if len(sources) < 2:
         raise BenchmarkError("give at least one folder of photos and, last, the folder to write")
-    folders = [_role(source) for source in sources[:-1]]
+    folders = [folder for source in sources[:-1] for folder in _roles(source)]
     out = Path(sources[-1])
     recipe = Recipe(find_sources(folders), find_fonts(fonts or FONT_FOLDERS), DISTORTIONS, size, seed)
     with _progress("building") as told:
@@ -152,13 +152,13 @@ def schema() -> None:
     typer.echo(json_module.dumps(Profile.model_json_schema(), indent=1, ensure_ascii=False))
 
 
-def _role(source: str) -> tuple[Role, Path]:
+def _roles(source: str) -> list[tuple[Role, Path]]:
     name, separator, folder = source.partition("=")
     if not separator or "/" in name:
-        return "photos", Path(source)
+        return guess_roles(Path(source))
     for role in get_args(Role):
         if role == name:
-            return role, Path(folder)
+            return [(role, Path(folder))]
     raise BenchmarkError(f"{source}: there is no role {name!r}; there are {', '.join(ROLES)}")
 
 

@@ -10,13 +10,10 @@ from PIL import Image, ImageDraw
 from calibration.benchmark.drawing import Colour, Fonts, Pixels, pick, text_box, to_pixels, write
 from calibration.benchmark.texts import TEXTS
 
-__all__ = ["AREA_OF_LETTERS", "banner", "drawn_logo", "drawn_product", "on_plain", "poster"]
+__all__ = ["banner", "drawn_logo", "drawn_product", "on_plain", "poster"]
 
 _VIVID: tuple[Colour, ...] = ((200, 30, 40), (20, 90, 180), (10, 120, 90), (240, 150, 20), (120, 40, 140), (20, 24, 40))
 _PALE: tuple[Colour, ...] = ((255, 255, 255), (255, 255, 255), (248, 248, 246), (244, 232, 210), (222, 236, 248), (18, 18, 20))
-
-AREA_OF_LETTERS = 1.0
-"""Text areas in labels are those of the boxes around lines, times this."""
 
 
 def on_plain(pixels: Pixels, alpha: NDArray[np.float32], rng: np.random.Generator, colour: Colour) -> Pixels:
@@ -133,7 +130,7 @@ def poster(photo: Pixels, fonts: Fonts, rng: np.random.Generator, share: float) 
         middle = width / 2 + (rng.random() - 0.5) * room
         box = write(image, (middle, slot * (row + 0.5)), text, face, size, fill, outline=outline)
         covered[max(0, box[1]) : box[3], max(0, box[0]) : box[2]] = True
-    return np.asarray(image, dtype=np.uint8), round(AREA_OF_LETTERS * float(covered.mean()), 4)
+    return np.asarray(image, dtype=np.uint8), round(float(covered.mean()), 4)
 
 
 _PAINTS: tuple[tuple[Colour, Colour], ...] = (

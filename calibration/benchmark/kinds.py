@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.benchmark.documents import document, far_away, photographed
-from calibration.benchmark.drawing import Fonts, Pixels, pick
+from calibration.benchmark.drawing import Colour, Fonts, Pixels, pick
 from calibration.benchmark.graphics import banner, drawn_logo, drawn_product, filled, on_plain, plain_colour, poster
 from calibration.benchmark.negatives import plain_wall, sign, strong_colour
 from calibration.benchmark.texts import TEXTS
 from calibration.chain import Category
+from calibration.errors import BenchmarkError
 
 __all__ = ["CATEGORY_WEIGHTS", "KINDS", "Defect", "Kind", "Made", "Materials"]
 
@@ -81,9 +82,7 @@ def _logo(materials: Materials, rng: np.random.Generator) -> Made:
     mean = pixels[alpha > 0.5].mean(axis=0) if (alpha > 0.5).any() else np.zeros(3)
     colour = plain_colour(rng)
     if alpha.min() > 0.5:
-        edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-        red, green, blue = (int(v) for v in np.median(edge, axis=0))
-        colour = (red, green, blue)
+        colour = _edge_colour(pixels)
     elif float(np.abs(mean - colour).mean()) < 60:
         colour = (255, 255, 255) if mean.mean() < 128 else (20, 22, 30)
     return Made(on_plain(pixels, alpha, rng, colour), lossless=bool(rng.random() < 0.5), quality=88)
@@ -92,12 +91,15 @@ def _logo(materials: Materials, rng: np.random.Generator) -> Made:
 def _product(materials: Materials, rng: np.random.Generator) -> Made:
     given = materials.product is not None and rng.random() < 0.8
     pixels, alpha = materials.product(rng) if given and materials.product else drawn_product(rng)
-    colour = (255, 255, 255)
-    if alpha.min() > 0.5:
-        edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-        red, green, blue = (int(v) for v in np.median(edge, axis=0))
-        colour = (red, green, blue)
+    colour = _edge_colour(pixels) if alpha.min() > 0.5 else (255, 255, 255)
     return Made(on_plain(pixels, alpha, rng, colour))
+
+
+def _edge_colour(pixels: Pixels) -> Colour:
+    """The colour that an opaque picture stands on already."""
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    red, green, blue = (int(value) for value in np.median(edge, axis=0))
+    return red, green, blue
 
 
 def _poster(low: float, high: float) -> Callable[[Materials, np.random.Generator], Made]:
@@ -105,8 +107,8 @@ def _poster(low: float, high: float) -> Callable[[Materials, np.random.Generator
         for _ in range(20):
             pixels, share = poster(materials.photo(rng), materials.fonts, rng, float(rng.uniform(low, high)))
             if low <= share <= high:
-                break
-        return Made(pixels, text_area=share)
+                return Made(pixels, text_area=share)
+        raise BenchmarkError(f"no poster with text on {low:.0%} to {high:.0%} came about in twenty tries")
 
     return make
 

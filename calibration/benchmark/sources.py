@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.errors import BenchmarkError
 
-__all__ = ["ROLES", "Role", "Source", "Split", "find_sources", "load_rgba"]
+__all__ = ["ROLES", "Role", "Source", "Split", "find_sources", "guess_roles", "load_rgba"]
 
 Role = Literal["photos", "trained", "logos", "products", "opinions", "text"]
 Split = Literal["validation", "test"]
@@ -49,6 +49,24 @@ class Source:
     def name(self) -> str:
         """Folder and file, for people who look for a picture's origin."""
         return f"{self.path.parent.name}/{self.path.name}"
+
+
+def guess_roles(folder: Path) -> list[tuple[Role, Path]]:
+    """A folder of folders, each taken for what its name or contents say; a folder that holds pictures itself is of photos."""
+    below = [child for child in sorted(folder.iterdir()) if child.is_dir()] if folder.is_dir() else []
+    if not below or any(child.suffix.lower() in _SUFFIXES for child in folder.iterdir()):
+        return [("photos", folder)]
+    return [(role, child) for child in below if (role := _guess(child)) is not None]
+
+
+def _guess(folder: Path) -> Role | None:
+    if not any(path.suffix.lower() in _SUFFIXES for path in folder.rglob("*")):
+        return None
+    if (folder / "boxes").is_dir():
+        return "text"
+    if (folder / "labels.csv").is_file():
+        return "opinions"
+    return next((role for role in get_args(Role) if role == folder.name), "photos")
 
 
 def find_sources(folders: Sequence[tuple[Role, Path]]) -> list[Source]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from calibration.benchmark.build import covered, opinion_category
-from calibration.benchmark.sources import find_sources
+from calibration.benchmark.sources import find_sources, guess_roles
 from calibration.benchmark.studio import stands_on_white
 from calibration.errors import BenchmarkError
 from tests.pictures import photo, pixels
@@ -44,6 +44,17 @@ def test_boxes_around_text(folders: Path) -> None:
     boxes = next(s.boxes for s in found if s.role == "text")
     assert np.allclose(boxes[2], [(80, 200), (80, 260), (20, 260), (20, 200)], atol=1e-3)
     assert covered(boxes, 400, 300) == pytest.approx((200 * 60 + 60 * 60) / 120_000, rel=0.05)
+
+
+def test_a_folder_of_folders(folders: Path) -> None:
+    """Each for what its name or contents say; empty ones are left out; a folder with pictures of its own holds photos."""
+    (folders / "empty").mkdir(exist_ok=True)
+    assert {(role, path.name) for role, path in guess_roles(folders)} == {
+        ("opinions", "clive"), ("logos", "logos"), ("photos", "photos"), ("products", "products"), ("text", "signs"),
+        ("trained", "trained"),
+    }  # fmt: skip
+    assert guess_roles(folders / "photos") == [("photos", folders / "photos")]
+    assert guess_roles(folders / "nowhere") == [("photos", folders / "nowhere")]
 
 
 def test_photos_on_white_are_product_shots() -> None:
