@@ -17,9 +17,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from worker.errors import IqaError
-from worker.settings import load_settings
+from worker.settings import Settings, load_settings
 from worker.stream.dead_letters import DeadLetter, Filter, read_dead_letters
 from worker.stream.replay import Replayed, replay
+from worker.telemetry.logs import configure_logs
 
 __all__ = ["app"]
 
@@ -40,7 +41,7 @@ def list_letters(
 ) -> None:
     """Show dead letters: when, why, where from, how often tried."""
     wanted, shown = _filter(reason, since, until), list[DeadLetter]()
-    for letter in read_dead_letters(load_settings(), wanted):
+    for letter in read_dead_letters(_settings(), wanted):
         shown.append(letter)
         if len(shown) >= limit:
             break
@@ -60,7 +61,7 @@ def list_letters(
 def stats(reason: Reasons = None, since: Since = None, until: Until = None) -> None:
     """Count dead letters by reason, with the first and last time."""
     counts, first, last = Counter[str](), dict[str, datetime](), dict[str, datetime]()
-    for letter in read_dead_letters(load_settings(), _filter(reason, since, until)):
+    for letter in read_dead_letters(_settings(), _filter(reason, since, until)):
         counts[letter.reason] += 1
         first[letter.reason] = min(letter.failed_at, first.get(letter.reason, letter.failed_at))
         last[letter.reason] = max(letter.failed_at, last.get(letter.reason, letter.failed_at))
@@ -82,7 +83,7 @@ def replay_letters(
 ) -> None:
     """Send dead letters back to the uploads topic. Interrupt it at any time: the same command goes on where it was."""
     wanted, stop = _filter(reason, since, until), threading.Event()
-    settings = load_settings()
+    settings = _settings()
     previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
         with Progress(console=Console(stderr=True), transient=True) as bar:
@@ -99,6 +100,13 @@ def replay_letters(
     if done.interrupted:
         typer.echo("interrupted: the same command goes on from here", err=True)
         raise typer.Exit(130)
+
+
+def _settings() -> Settings:
+    """Settings, with logs on standard error: standard output is for what was asked."""
+    settings = load_settings()
+    configure_logs("warning" if settings.log_level == "info" else settings.log_level)
+    return settings
 
 
 def _filter(reasons: list[str] | None, since: str | None, until: str | None) -> Filter:

@@ -13,14 +13,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
+from tests.integration.broker import Broker
 from tests.integration.fleet import PARTITIONS, Fleet
 from tests.integration.test_delivery import pictures
 from worker.send import make_event, send_events
+from worker.settings import RetrySettings
 from worker.stream.clients import make_consumer, make_producer
-from worker.stream.dead_letters import Filter, read_dead_letters
+from worker.stream.dead_letters import Filter, parked_topic, read_dead_letters
 from worker.stream.records import header_list, message_bytes
-from worker.stream.replay import parked_topic, replay
+from worker.stream.replay import replay
+from worker.stream.topics import create_topics
 
 pytestmark = pytest.mark.kafka
 
@@ -175,6 +179,26 @@ def test_an_interrupted_replay_goes_on_where_it_was(fleet: Fleet, wait_until: Wa
     assert all(headers == {"mine": b"kept", "iqa_replays": b"1"} for _, headers in sent)
     parked = bodies(fleet, parked_topic(settings), 35, wait_until)
     assert {body for body, _ in parked} == {f"body {number}".encode() for number in range(0, 350, 10)}
+
+
+def test_workers_create_their_own_topics(fleet: Fleet, broker: Broker, wait_until: Wait) -> None:
+    """After an upgrade there are only the three topics that others share: retries and replays work all the same."""
+    if not broker.own:
+        pytest.skip("a broker of somebody else's may create topics on first use")
+    topics = fleet.settings.topics
+    old = fleet.settings.model_copy(update={"retry": RetrySettings(delays_s=())})
+    create_topics(old, PARTITIONS, 1)
+    admin = AdminClient({"bootstrap.servers": fleet.settings.kafka.bootstrap_servers})
+    (gone,) = admin.delete_topics([parked_topic(old)]).values()
+    gone.result(20)
+    worker = fleet.start(**ONCE)
+    wait_until(lambda: worker.metric("iqa_assigned_partitions") == PARTITIONS, 60, "the assignment")
+    assert worker.terminate() == 0
+    poisoned(fleet, 10)
+    assert iqa(fleet, "dlq", "replay").stdout.startswith("9 events replayed, 1 parked")
+    found = {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=10).topics.items()}
+    assert [found.get(f"{topics.retry}.{number}") for number in (1, 2)] == [PARTITIONS] * 2
+    assert found.get(parked_topic(old)) == PARTITIONS
 
 
 def test_list_as_people_and_programs_read_it(fleet: Fleet) -> None:

@@ -14,7 +14,7 @@ from worker.settings import Settings
 from worker.stream.clients import make_consumer
 from worker.stream.records import message_bytes, message_key, own_headers
 
-__all__ = ["DeadLetter", "Filter", "as_dead_letter", "open_reader", "read_dead_letters", "read_to_end"]
+__all__ = ["DeadLetter", "Filter", "as_dead_letter", "open_reader", "parked_topic", "read_dead_letters", "read_to_end"]
 
 TIMEOUT_S = 10.0
 
@@ -57,6 +57,11 @@ class Filter:
         if self.since is not None and letter.failed_at < self.since:
             return False
         return self.until is None or letter.failed_at < self.until
+
+
+def parked_topic(settings: Settings) -> str:
+    """Where events go that were replayed too often."""
+    return f"{settings.topics.dead_letters}.parked"
 
 
 def as_dead_letter(message: Message) -> DeadLetter:

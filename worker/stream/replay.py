@@ -19,10 +19,11 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from worker.errors import BrokerError
 from worker.settings import Settings
 from worker.stream.clients import make_producer, make_transactional_producer
-from worker.stream.dead_letters import DeadLetter, Filter, as_dead_letter, open_reader, read_to_end
+from worker.stream.dead_letters import DeadLetter, Filter, as_dead_letter, open_reader, parked_topic, read_to_end
 from worker.stream.records import header_list, message_bytes, message_key, without_own_headers
+from worker.stream.topics import ensure_topics
 
-__all__ = ["Replayed", "parked_topic", "replay", "replay_group"]
+__all__ = ["Replayed", "replay", "replay_group"]
 
 BATCH = 100
 CALL_S = 15.0
@@ -36,11 +37,6 @@ class Replayed:
     parked: int = 0
     passed_over: int = 0
     interrupted: bool = False
-
-
-def parked_topic(settings: Settings) -> str:
-    """Where events go that were replayed too often."""
-    return f"{settings.topics.dead_letters}.parked"
 
 
 def replay_group(settings: Settings, wanted: Filter) -> str:
@@ -76,6 +72,8 @@ def replay(
 
     """
     stop = stop or threading.Event()
+    if not dry_run:
+        ensure_topics(settings, [parked_topic(settings)], settings.topics.dead_letters)
     consumer, places = open_reader(settings, replay_group(settings, wanted))
     try:
         outlet = None if dry_run else _Outlet(settings, consumer)

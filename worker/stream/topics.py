@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import structlog
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from worker.errors import BrokerError
 from worker.settings import Settings
 from worker.stream.clients import MAX_RECORD_BYTES, make_admin
-from worker.stream.replay import parked_topic
+from worker.stream.dead_letters import parked_topic
 
-__all__ = ["create_topics", "require_topics"]
+__all__ = ["create_topics", "ensure_topics", "require_topics"]
+
+log = structlog.get_logger()
 
 TIMEOUT_S = 20.0
 
@@ -33,9 +40,55 @@ def create_topics(settings: Settings, partitions: int, replication: int) -> dict
             for name in (names.dead_letters, parked_topic(settings))
         ),
     ]
-    created = {}
-    # Held by name: the futures of a client that is let go of fail with it.
+    return _create(make_admin(settings.kafka), settings, wanted)
+
+
+def require_topics(settings: Settings, timeout_s: float = 10.0) -> None:
+    """Check that the broker answers and has the topics that others share; brokers that create topics on first use do so now.
+
+    Retry topics are the workers' own business: those that are missing, after an upgrade say, are made like the uploads topic.
+
+    Raises:
+        BrokerError: it does not answer, or a topic is missing and cannot be created.
+
+    """
+    topics, admin = settings.topics, make_admin(settings.kafka)
+    for name in (topics.uploads, topics.verdicts, topics.dead_letters):
+        if _look(admin, settings, name, timeout_s) is None:
+            raise BrokerError(f"topic {name} does not exist; run `iqa topics create`")
+    ensure_topics(settings, settings.retry_topics, topics.uploads, timeout_s)
+
+
+def ensure_topics(settings: Settings, names: Sequence[str], like: str, timeout_s: float = 10.0) -> None:
+    """Create those of ``names`` that are missing, with as many partitions and copies as topic ``like`` has.
+
+    Raises:
+        BrokerError: the broker is away or refuses.
+
+    """
     admin = make_admin(settings.kafka)
+    missing = [name for name in names if _look(admin, settings, name, timeout_s) is None]
+    model = _look(admin, settings, like, timeout_s) if missing else None
+    if model is None:
+        return
+    copies = len(model.partitions[0].replicas) if 0 in model.partitions else 1
+    room = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+    created = _create(admin, settings, [NewTopic(name, len(model.partitions), copies, config=room) for name in missing])
+    log.info("topics_created", topics=sorted(created))
+
+
+def _look(admin: AdminClient, settings: Settings, name: str, timeout_s: float) -> TopicMetadata | None:
+    """What the broker knows about a topic; ``None`` if there is no such topic."""
+    try:
+        found = admin.list_topics(name, timeout=timeout_s).topics[name]
+    except KafkaException as error:
+        message = f"no answer from {settings.kafka.bootstrap_servers}: {error.args[0].str()}"
+        raise BrokerError(f"{message}; check IQA_KAFKA__BOOTSTRAP_SERVERS") from error
+    return None if found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else found
+
+
+def _create(admin: AdminClient, settings: Settings, wanted: list[NewTopic]) -> dict[str, bool]:
+    created = {}
     for topic, future in admin.create_topics(wanted, request_timeout=TIMEOUT_S).items():
         try:
             future.result(TIMEOUT_S)
@@ -47,23 +100,3 @@ def create_topics(settings: Settings, partitions: int, replication: int) -> dict
         except TimeoutError as error:
             raise BrokerError(f"no answer from {settings.kafka.bootstrap_servers} within {TIMEOUT_S:.0f} s") from error
     return created
-
-
-def require_topics(settings: Settings, timeout_s: float = 10.0) -> None:
-    """Check that the broker answers and has the topics; brokers that create topics on first use create them now.
-
-    Raises:
-        BrokerError: it does not, or a topic is missing.
-
-    """
-    topics = settings.topics
-    names = (topics.uploads, topics.verdicts, topics.dead_letters, *settings.retry_topics)
-    admin = make_admin(settings.kafka)
-    for name in names:
-        try:
-            found = admin.list_topics(name, timeout=timeout_s).topics[name]
-        except KafkaException as error:
-            message = f"no answer from {settings.kafka.bootstrap_servers}: {error.args[0].str()}"
-            raise BrokerError(f"{message}; check IQA_KAFKA__BOOTSTRAP_SERVERS") from error
-        if found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise BrokerError(f"topic {name} does not exist; run `iqa topics create`")
