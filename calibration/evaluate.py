@@ -170,7 +170,7 @@ def evaluate(cases: Sequence[Case], profile: Profile) -> Evaluation:
         calibrated=_agreement(truth, final),
         gain=gain,
         kinds=_kinds(rated, truth, raw, final),
-        rules={rule.__name__: _effect(rule, cases, rated, truth, profile, costs) for rule in RULES},
+        rules={rule.__name__: _effect(rule, cases, rated, truth, final, profile, costs) for rule in RULES},
         shown_unfiltered=_shown(truth, everything),
         shown_raw=_shown(truth, raw),
         shown=_shown(truth, final),
@@ -200,11 +200,16 @@ def _kinds(cases: Sequence[Case], truth: Codes, raw: Codes, final: Codes) -> dic
 
 
 def _effect(
-    rule: Rule, cases: Sequence[Case], rated: Sequence[Case], truth: Codes, profile: Profile, costs: dict[str, float]
+    rule: Rule,
+    cases: Sequence[Case],
+    rated: Sequence[Case],
+    truth: Codes,
+    final: Codes,
+    profile: Profile,
+    costs: dict[str, float],
 ) -> RuleEffect:
     name = rule.__name__
     without = judged_codes(rated, profile, [other for other in RULES if other is not rule])
-    final = judged_codes(rated, profile)
     stage = STAGES.get(name)
     cost = costs.get(stage, 0.0) if stage else 0.0
     return RuleEffect(

@@ -66,10 +66,10 @@ def find_keywords(lines: Sequence[TextLine], limits: KeywordList) -> tuple[str, 
 def _prepare(line: TextLine, limits: KeywordList) -> _Line:
     text = normalise_text(line.text)
     for exception in limits.exceptions:
-        text = text.replace(normalise_text(exception), GAP)
+        text = text.replace(_key(exception), GAP)
     run = text.replace(" ", "")
     words = tuple(_readable(word) for word in re.findall(r"[^\W_]+", text))
-    asks = any(_occurs(normalise_text(word), words, run) for word in limits.context)
+    asks = any(_occurs(_key(word), words, run) for word in limits.context)
     return _Line(words, run, line.height, asks)
 
 

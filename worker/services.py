@@ -53,15 +53,16 @@ class Assessors:
         for service in (default.name, *default.services):
             by_service[service] = default
         shadow = load_profile(settings.shadow_profile) if settings.shadow_profile else None
-        profiles = {profile.label: profile for profile in (default, *by_service.values())}
+        # By what they hold: a changed copy may carry the label of the one it was copied from.
+        profiles = {profile.digest: profile for profile in (default, *by_service.values())}
         if shadow and shadow.name not in {profile.name for profile in profiles.values()}:
-            served = ", ".join(sorted(profiles))
+            served = ", ".join(sorted(profile.label for profile in profiles.values()))
             raise ProfileError(f"shadow profile {shadow.label} has the name of no profile that is served: {served}")
         made = {
-            label: make(profile, shadow if shadow and shadow.name == profile.name else None)
-            for label, profile in profiles.items()
+            digest: make(profile, shadow if shadow and shadow.name == profile.name else None)
+            for digest, profile in profiles.items()
         }
-        return cls(made[default.label], {service: made[profile.label] for service, profile in by_service.items()})
+        return cls(made[default.digest], {service: made[profile.digest] for service, profile in by_service.items()})
 
 
 def load_profiles(named: Iterable[str]) -> dict[str, Profile]:

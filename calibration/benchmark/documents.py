@@ -39,7 +39,7 @@ def document(kind: str, fonts: Fonts, rng: np.random.Generator) -> Pixels:
 
 
 def photographed(page: Pixels, scene: Pixels, rng: np.random.Generator) -> Pixels:
-    """The page lying in ``scene``: over 45-80 % of its width or height, tilted, in uneven light, seen through a phone."""
+    """The page lying in ``scene``: 62-90 % of the largest that fits, tilted, in uneven light, seen through a phone."""
     height, width = scene.shape[:2]
     reach = rng.uniform(0.62, 0.9)
     scale = reach * min(width / page.shape[1], height / page.shape[0])

@@ -86,6 +86,17 @@ def test_two_profiles_for_one_service_are_refused(tmp_path: Path) -> None:
         load_profiles(["used_cars", str(tmp_path)])
 
 
+def test_a_changed_copy_with_the_same_label_stays_itself(assessor: Assessor, tmp_path: Path) -> None:
+    """The default is what was named, not the one of that label that ships for other services."""
+    copy = tmp_path / "used_cars.yaml"
+    text = read_profile("used_cars")[1].replace("services: [cars, vehicles]\n", "").replace("effect: low", "effect: medium")
+    copy.write_text(text, encoding="utf-8")
+    found = assessors(assessor, make_settings(profile=str(copy)))
+    assert found.of(None).profile.keywords.effect == "medium"
+    assert found.of("used_cars").profile.keywords.effect == "medium"
+    assert found.of("cars").profile.keywords.effect == "low"
+
+
 def test_empty_folders_are_refused(tmp_path: Path) -> None:
     """Nobody means that."""
     with pytest.raises(ProfileError, match=r"holds no \.yaml files"):

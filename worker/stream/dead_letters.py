@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from worker.errors import BrokerError
 from worker.settings import Settings
 from worker.stream.clients import make_consumer
-from worker.stream.records import message_bytes, message_key, own_headers
+from worker.stream.records import message_bytes, message_key, number_header, own_headers
 
 __all__ = ["DeadLetter", "Filter", "as_dead_letter", "open_reader", "parked_topic", "read_dead_letters", "read_to_end"]
 
@@ -67,20 +67,15 @@ def parked_topic(settings: Settings) -> str:
 def as_dead_letter(message: Message) -> DeadLetter:
     """What was noted on a record; what is missing there is left open, since anybody may write to the topic."""
     told = own_headers(message)
-
-    def number(name: str, default: int) -> int:
-        value = told.get(name, "")
-        return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else default
-
-    milliseconds = number("failed_at", max(0, message.timestamp()[1]))
+    milliseconds = number_header(message, "failed_at", max(0, message.timestamp()[1]))
     return DeadLetter(
         message=message,
         reason=told.get("reason", "unknown"),
         detail=told.get("detail", ""),
         origin="/".join(told.get(name, "?") for name in ("topic", "partition", "offset")),
         failed_at=datetime.fromtimestamp(milliseconds / 1000, UTC),
-        attempts=number("attempts", 1),
-        replays=number("replays", 0),
+        attempts=number_header(message, "attempts", 1),
+        replays=number_header(message, "replays"),
     )
 
 

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 FLUSH_S = 30.0
 TURN_S = 45.0
-"""Longer than any publication may take."""
+"""Longer than a publication takes, but for one that fails at every step."""
 
 
 class Publisher(Protocol):

@@ -17,6 +17,7 @@ __all__ = [
     "header_list",
     "message_bytes",
     "message_key",
+    "number_header",
     "origin",
     "own_headers",
     "software_version",
@@ -26,6 +27,7 @@ __all__ = [
 
 PREFIX = "iqa_"
 """Of headers that workers add; a sender's own of that name would be taken for them."""
+MOST_DIGITS = 14
 
 
 def software_version() -> str:
@@ -51,7 +53,7 @@ def dead_letter(message: Message, topic: str, *, group_id: str, code: str, detai
         **origin(message),
         "failed_at": int(time.time() * 1000),
         "group": group_id,
-        "attempts": int(known["attempt"]) + 1 if known.get("attempt", "").isdigit() else 1,
+        "attempts": number_header(message, "attempt") + 1,
         "version": software_version(),
     }
     if "replays" in known:
@@ -86,6 +88,12 @@ def own_headers(message: Message) -> dict[str, str]:
         for name, value in header_list(message)
         if name.startswith(PREFIX)
     }
+
+
+def number_header(message: Message, name: str, default: int = 0) -> int:
+    """A number that workers have noted. Anybody may send headers: no plain number of up to 14 digits is as good as none."""
+    value = own_headers(message).get(name, "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS else default
 
 
 def without_own_headers(message: Message) -> list[tuple[str, str | bytes | None]]:

@@ -13,7 +13,7 @@ from confluent_kafka import Message
 
 from worker.settings import Settings
 from worker.stream.ledger import Outgoing
-from worker.stream.records import message_bytes, message_key, origin, own_headers, without_own_headers
+from worker.stream.records import message_bytes, message_key, number_header, origin, own_headers, without_own_headers
 
 __all__ = ["PASSING_CODES", "attempt_of", "due_in_s", "retry_record"]
 
@@ -23,7 +23,7 @@ PASSING_CODES = frozenset({"fetch_timeout", "host_not_found", "connect_failed", 
 
 def attempt_of(message: Message) -> int:
     """How often the event was tried before: 0 for one from the uploads topic."""
-    return _number(message, "attempt")
+    return number_header(message, "attempt")
 
 
 def due_in_s(message: Message, longest_s: float, now_s: float | None = None) -> float:
@@ -31,7 +31,7 @@ def due_in_s(message: Message, longest_s: float, now_s: float | None = None) -> 
 
     Clocks of machines differ, and some jump: no record waits longer than its tier's delay from when it is first seen.
     """
-    not_before = _number(message, "not_before")
+    not_before = number_header(message, "not_before")
     wait = not_before / 1000 - (time.time() if now_s is None else now_s)
     return min(wait, longest_s)
 
@@ -54,9 +54,3 @@ def retry_record(message: Message, settings: Settings, *, code: str, detail: str
     headers = without_own_headers(message)
     headers += [(f"iqa_{name}", str(value).encode("utf-8", "replace")) for name, value in told.items()]
     return Outgoing(settings.retry_topics[attempt - 1], message_key(message), message_bytes(message.value()), headers)
-
-
-def _number(message: Message, name: str) -> int:
-    # Anybody may send headers: what is no number is as good as none.
-    value = own_headers(message).get(name, "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else 0

@@ -15,6 +15,7 @@ from worker.contracts.verdicts import QualityVerdict
 from worker.errors import FetchFailedError
 from worker.pipeline import Pipeline
 from worker.stream.breaker import COOL_S, WINDOW, CircuitBreaker
+from worker.stream.dead_letters import as_dead_letter
 from worker.stream.handler import EventHandler
 from worker.stream.ledger import Ledger, Outgoing
 from worker.stream.records import own_headers
@@ -121,12 +122,22 @@ def test_malformed_events_are_never_tried_again() -> None:
     assert record.topic == "image.uploads.dlq"
 
 
-@pytest.mark.parametrize("value", [b"", b"x", b"-1", "१".encode(), b"9" * 20, None])
+@pytest.mark.parametrize("value", [b"", b"x", b"-1", "१".encode(), "²".encode(), b"9" * 15, None])
 def test_headers_that_are_no_numbers(value: bytes | None) -> None:
     """Anybody may send them: as good as none."""
     message = FakeMessage(BODY, [*SENT, ("iqa_attempt", value), ("iqa_not_before", value)])
     assert attempt_of(message) == 0  # type: ignore[arg-type]
     assert due_in_s(message, 30) <= 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [b"x", "²".encode(), b"9" * 15, b"-1"])
+def test_such_headers_never_hold_up_an_event(value: bytes) -> None:
+    """A malformed event with them is a dead letter like any other, and can be listed."""
+    names = ("attempt", "not_before", "replays", "failed_at", "attempts")
+    (record,) = outcome(FakeMessage(b"no json", [(f"iqa_{name}", value) for name in names]))
+    assert own_headers(again(record))["attempts"] == "1"  # type: ignore[arg-type]
+    letter = as_dead_letter(FakeMessage(b"no json", [(f"iqa_{name}", value) for name in names]))  # type: ignore[arg-type]
+    assert (letter.attempts, letter.replays, letter.failed_at.year) == (1, 0, 2023)
 
 
 def test_more_attempts_than_there_are_tiers() -> None:
