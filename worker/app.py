@@ -22,13 +22,12 @@ from worker.assessor import Assessor, ShadowSeen
 from worker.cpu import cpu_quota
 from worker.intake.sources import Fetcher
 from worker.pipeline import Pipeline
-from worker.projection import Projection, projection_group
+from worker.projection import Projection, make_projection
 from worker.services import Assessors
 from worker.settings import Settings
-from worker.store import ContentCache, VerdictWriter, connect
+from worker.store import ContentCache, connect
 from worker.stream.breaker import CircuitBreaker
-from worker.stream.clients import make_consumer
-from worker.stream.lane import Lane, broker_error, retry_group
+from worker.stream.lane import Lane, retry_group
 from worker.stream.records import software_version
 from worker.stream.topics import require_topics
 from worker.telemetry.http import TelemetryServer
@@ -112,13 +111,7 @@ class Worker:
         self._retry_thread = threading.Thread(target=self._run_retries, name="retries", daemon=True)
         self._projection: Projection | None = None
         if client and settings.projection.enabled:
-            follower = make_consumer(
-                settings.kafka,
-                projection_group(settings.kafka.group_id),
-                **{"partition.assignment.strategy": "roundrobin", "error_cb": broker_error},
-            )
-            writer = VerdictWriter(client, settings.redis)
-            self._projection = Projection(follower, settings.topics.verdicts, writer, settings.projection.batch, self.metrics)
+            self._projection = make_projection(settings, client, self.metrics)
         log.info("engines_ready", fingerprint=assessors.default.fingerprint, **labels)
 
     @property

@@ -20,6 +20,7 @@ from worker.calibrate_cli import app as calibrate_app
 from worker.contracts.verdicts import QualityVerdict
 from worker.dlq_cli import app as dlq_app
 from worker.errors import BrokerError, CacheError, IqaError
+from worker.projection_cli import app as projection_app
 from worker.settings import load_settings
 from worker.store import VerdictReader, connect
 from worker.table import verdict_table
@@ -42,6 +43,7 @@ app.add_typer(verdict_app, name="verdict")
 app.add_typer(engines_app, name="engines")
 app.add_typer(calibrate_app, name="calibrate")
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(projection_app, name="projection")
 
 
 @worker_app.command("run")

@@ -2,6 +2,7 @@
 
     iqa:verdict:{image_id}               verdict, JSON
     iqa:content:{fingerprint}:{sha256}   assessment, JSON
+    iqa:projection                       which filling of this Redis it is, see ``VerdictWriter.generation``
 
 Only the projection writes; everything here but ``VerdictWriter`` reads.
 """
@@ -11,7 +12,9 @@ from __future__ import annotations
 import random
 import threading
 import time
+import uuid
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 import redis
 import structlog
@@ -27,6 +30,8 @@ log = structlog.get_logger()
 
 REUSABLE_CODES = frozenset({"not_an_image", "too_many_pixels", "truncated", "damaged"})
 """Reasons that lie in the bytes themselves: the same bytes will fail in the same way."""
+
+GENERATION_KEY = "iqa:projection"
 
 BREAK_S = 5.0
 """Seconds without questions to a Redis that failed: events must not each wait for a time-out."""
@@ -92,20 +97,63 @@ class VerdictWriter:
     def write(self, verdicts: Iterable[QualityVerdict]) -> None:
         """Write all, in order, in one round trip; a later verdict on an image replaces an earlier one.
 
+        Times to live begin when a verdict was produced: one that is over by now is not written.
+
         Raises:
             CacheError: Redis is away or refuses; some may have been written, writing all again is safe.
 
         """
+        now = datetime.now(UTC)
         with self._client.pipeline(transaction=False) as batch:
             for verdict in verdicts:
-                batch.set(verdict_key(verdict.image_id), verdict.model_dump_json(), ex=self._settings.verdict_ttl_s)
-                if verdict.content_sha256 and (verdict.reason is None or verdict.reason.code in REUSABLE_CODES):
+                age = max(0, int((now - verdict.produced_at).total_seconds()))
+                if age < self._settings.verdict_ttl_s:
+                    left = self._settings.verdict_ttl_s - age
+                    batch.set(verdict_key(verdict.image_id), verdict.model_dump_json(), ex=left)
+                if age < self._settings.content_ttl_s and _reusable(verdict) and verdict.content_sha256:
                     key = content_key(verdict.fingerprint, verdict.content_sha256)
-                    batch.set(key, verdict.assessment.model_dump_json(), ex=self._settings.content_ttl_s)
+                    batch.set(key, verdict.assessment.model_dump_json(), ex=self._settings.content_ttl_s - age)
             try:
                 batch.execute()
             except redis.RedisError as error:
                 raise CacheError(f"Redis does not take verdicts: {error}") from error
+
+    def generation(self) -> str:
+        """A name of what Redis holds now: it changes when Redis has lost everything, and by ``renew``.
+
+        Raises:
+            CacheError: Redis is away or refuses.
+
+        """
+        try:
+            found = self._client.get(GENERATION_KEY)
+            if found is None:
+                # Several ask at once after a loss: all take the first one's.
+                self._client.set(GENERATION_KEY, uuid.uuid4().hex, nx=True)
+                found = self._client.get(GENERATION_KEY)
+        except redis.RedisError as error:
+            raise CacheError(f"Redis does not answer: {error}") from error
+        if not isinstance(found, bytes):
+            raise CacheError(f"Redis does not keep {GENERATION_KEY}")
+        return found.decode("utf-8", "replace")
+
+    def renew(self) -> str:
+        """Begin a new generation: every projection then writes everything once more.
+
+        Raises:
+            CacheError: Redis is away or refuses.
+
+        """
+        name = uuid.uuid4().hex
+        try:
+            self._client.set(GENERATION_KEY, name)
+        except redis.RedisError as error:
+            raise CacheError(f"Redis does not answer: {error}") from error
+        return name
+
+
+def _reusable(verdict: QualityVerdict) -> bool:
+    return verdict.reason is None or verdict.reason.code in REUSABLE_CODES
 
 
 class VerdictReader:

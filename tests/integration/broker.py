@@ -6,21 +6,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
+from tests.integration.kafka_node import KafkaNode, libraries_there, quick_groups, wait_for
 from worker.embedded.redis_server import free_port
 
-LIBS = Path(__file__).parents[2] / ".kafka" / "libs"
 IMAGE = "apache/kafka:4.1.0"
-START_S = 60.0
 
 
 class NoBrokerError(Exception):
@@ -49,7 +43,7 @@ def real_broker() -> Iterator[Broker]:
     elif docker_answers():
         with in_docker() as servers:
             yield Broker(servers, own=True)
-    elif shutil.which("java") and any(LIBS.glob("kafka_2.13-*.jar")):
+    elif libraries_there():
         with from_libraries() as servers:
             yield Broker(servers, own=True)
     else:
@@ -68,7 +62,7 @@ def docker_answers() -> bool:
 
 
 def properties(port: int, controller: int) -> dict[str, str]:
-    """One node that is broker and controller, quick to form groups, strict about topics."""
+    """One node that is broker and controller."""
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -77,18 +71,7 @@ def properties(port: int, controller: int) -> dict[str, str]:
         "listeners": f"PLAINTEXT://:{port},CONTROLLER://:{controller}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "auto.create.topics.enable": "false",
-        "group.initial.rebalance.delay.ms": "0",
-        "group.min.session.timeout.ms": "1000",
-        "offsets.topic.replication.factor": "1",
-        "offsets.topic.num.partitions": "4",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "transaction.state.log.num.partitions": "4",
-        # A dead worker's open transaction holds readers back until it is cleaned up.
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+        **quick_groups(copies=1),
     }
 
 
@@ -112,37 +95,11 @@ def from_libraries() -> Iterator[str]:
     """A process of this machine's Java, in a folder that is thrown away."""
     port, controller = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="iqa-kafka-") as name:
-        folder = Path(name)
-        settings = properties(port, controller) | {"log.dirs": str(folder / "data")}
-        (folder / "server.properties").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        java = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{LIBS}/*"]
-        at_home = ["-c", str(folder / "server.properties")]
-        subprocess.run(
-            [*java, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", *at_home],
-            check=True, capture_output=True, timeout=120,
-        )  # fmt: skip
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([*java, "kafka.Kafka", at_home[1]], stdout=log, stderr=log)
+        node = KafkaNode(Path(name), properties(port, controller))
+        node.format()
+        node.start()
         try:
-            wait_for(f"127.0.0.1:{port}", process, folder / "log")
+            wait_for(f"127.0.0.1:{port}", node)
             yield f"127.0.0.1:{port}"
         finally:
-            process.kill()
-            process.wait()
-
-
-def wait_for(servers: str, process: subprocess.Popen[bytes] | None = None, log: Path | None = None) -> None:
-    """Until the broker answers.
-
-    Raises:
-        RuntimeError: it does not, or its process has ended.
-
-    """
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
-    end, pause = time.monotonic() + START_S, threading.Event()
-    while time.monotonic() < end and (process is None or process.poll() is None):
-        with suppress(KafkaException):
-            if admin.list_topics(timeout=2).brokers:
-                return
-        pause.wait(0.1)
-    raise RuntimeError(f"no Kafka answers at {servers}\n{log.read_text()[-2000:] if log else ''}")
+            node.kill()

@@ -16,6 +16,7 @@ LOCAL = FetchSettings.model_validate(
     {"allow_networks": "127.0.0.0/8", "connect_timeout_s": 1, "total_timeout_s": 1.5, "attempts": 1, "max_bytes": 1_000_000}
 )
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+LATELY = datetime.now(UTC)
 
 
 def make_settings(**groups: dict[str, Any] | str) -> Settings:
@@ -37,7 +38,7 @@ def verdict(image_id: str = "a1", **more: Any) -> QualityVerdict:
         "fingerprint": "f1",
         "engines": {},
         "profile": "recruitment@1",
-        "produced_at": NOW,
+        "produced_at": LATELY,
     }
     return QualityVerdict(**(fields | more))
 

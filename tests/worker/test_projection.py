@@ -29,6 +29,13 @@ class FakeWriter:
         self.away = False
         self.attempts = 0
         self.written: list[str] = []
+        self.name = "first"
+
+    def generation(self) -> str:
+        if self.away:
+            self.attempts += 1
+            raise CacheError("away")
+        return self.name
 
     def write(self, verdicts: Iterable[QualityVerdict]) -> None:
         found = [v.image_id for v in verdicts]
@@ -109,3 +116,34 @@ def test_stopped_while_redis_is_away(kafka: KafkaSettings, wait_until: Wait) -> 
     projection = start(kafka, later)
     wait_until(lambda: later.written == ["a"])
     projection.stop()
+
+
+def test_a_redis_that_lost_everything_is_filled_again(kafka: KafkaSettings, wait_until: Wait) -> None:
+    """Noticed while nothing is uploaded, by the generation's name; from the beginning, in order, once."""
+    writer = FakeWriter()
+    projection = start(kafka, writer)
+    produce(kafka, *bodies("a", "b"))
+    wait_until(lambda: writer.written == ["a", "b"])
+    writer.name = "second"
+    wait_until(lambda: writer.written == ["a", "b", "a", "b"])
+    produce(kafka, *bodies("c"))
+    wait_until(lambda: writer.written[-1] == "c")
+    projection.stop()
+    assert writer.written == ["a", "b", "a", "b", "c"]
+
+
+@pytest.mark.parametrize(("name", "written"), [("first", []), ("second", ["a", "b"])])
+def test_a_loss_while_nobody_looked(kafka: KafkaSettings, wait_until: Wait, name: str, written: list[str]) -> None:
+    """The next one sees by the committed generation whether what was written before is still there."""
+    writer = FakeWriter()
+    projection = start(kafka, writer)
+    produce(kafka, *bodies("a", "b"))
+    wait_until(lambda: writer.written == ["a", "b"])
+    projection.stop()
+    later = FakeWriter()
+    later.name = name
+    projection = start(kafka, later)
+    produce(kafka, *bodies("c"))
+    wait_until(lambda: "c" in later.written)
+    projection.stop()
+    assert later.written == [*written, "c"]

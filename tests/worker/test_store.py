@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
@@ -46,7 +47,7 @@ def test_keys_are_the_contract() -> None:
 
 def test_written_verdicts_are_read_back(client: redis.Redis) -> None:
     """One, many, and none; with a time to live."""
-    first, second = verdict("a"), verdict("b")
+    first, second = verdict("a", produced_at=datetime.now(UTC)), verdict("b")
     VerdictWriter(client, RedisSettings(verdict_ttl_s=1000)).write([first, second])
     reader = VerdictReader(client)
     assert reader.get("a") == first
@@ -110,3 +111,27 @@ def test_no_url_is_no_client_and_a_wrong_one_is_named() -> None:
     assert connect(RedisSettings()) is None
     with pytest.raises(CacheError, match="IQA_REDIS__URL"):
         connect(RedisSettings(url="redi://x"))
+
+
+def test_generations(client: redis.Redis, nobody: redis.Redis) -> None:
+    """One name for all who ask, a new one after a loss or on demand."""
+    writer, other = VerdictWriter(client, RedisSettings()), VerdictWriter(client, RedisSettings())
+    first = writer.generation()
+    assert other.generation() == first
+    client.flushall()
+    second = other.generation()
+    assert second not in {"", first}
+    assert writer.renew() not in {first, second}
+    with pytest.raises(CacheError):
+        VerdictWriter(nobody, RedisSettings()).generation()
+    with pytest.raises(CacheError):
+        VerdictWriter(nobody, RedisSettings()).renew()
+
+
+def test_time_to_live_begins_when_a_verdict_was_produced(client: redis.Redis) -> None:
+    """A rebuild makes nothing live longer; what is over by then stays away."""
+    now = datetime.now(UTC)
+    half, over = verdict("half", produced_at=now - timedelta(seconds=500)), verdict("over", produced_at=now - timedelta(seconds=1001))
+    VerdictWriter(client, RedisSettings(verdict_ttl_s=1000)).write([half, over])
+    assert 490 <= int(client.ttl("iqa:verdict:half")) <= 500
+    assert client.exists("iqa:verdict:over") == 0
