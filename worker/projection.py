@@ -83,9 +83,7 @@ class Projection:
         self._thread.join()
 
     def _run(self) -> None:
-        self._consumer.subscribe(
-            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
-        )
+        self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
         try:
             while not self._stop.is_set():
                 self._pending = [m for m in self._consumer.consume(self._batch, 0.1) if m.error() is None]

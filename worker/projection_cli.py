@@ -62,4 +62,6 @@ def rebuild() -> None:
     """Have every running projection write the whole topic once more. What readers find meanwhile is never older than now."""
     settings = load_settings()
     generation = VerdictWriter(_client(settings), settings.redis).renew()
-    typer.echo(f"generation {generation}: running projections begin anew within a second or two; iqa_projected_verdicts_total rises")
+    typer.echo(
+        f"generation {generation}: running projections begin anew within a second or two; iqa_projected_verdicts_total rises"
+    )

@@ -15,7 +15,7 @@ from worker.telemetry.http import QuietServer
 
 __all__ = ["EXPECTED", "PictureHost"]
 
-EXPECTED = {
+EXPECTED: dict[str, set[str | None]] = {
     "ok": {None},
     "drip": {"fetch_timeout"},
     "silent": {"fetch_timeout"},
@@ -30,82 +30,96 @@ EXPECTED = {
 FAILS_FIRST = 3
 
 
+class _Server(QuietServer):
+    """What all requests share."""
+
+    def __init__(self, pictures: Mapping[str, bytes]) -> None:
+        self.pictures = pictures
+        self.over = threading.Event()
+        self._asked = Counter[str]()
+        self._lock = threading.Lock()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def ask(self, path: str) -> int:
+        """How often ``path`` was asked for, this time included."""
+        with self._lock:
+            self._asked[path] += 1
+            return self._asked[path]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """A method for every way to misbehave, named as the first part of the path."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        kind, _, name = self.path.lstrip("/").partition("/")
+        body = self.server.pictures.get(name.partition("?")[0])
+        if body is None or kind not in EXPECTED or kind == "missing":
+            self.answer(404, b"")
+        else:
+            getattr(self, kind)(body)
+
+    def ok(self, body: bytes) -> None:
+        self.answer(200, body)
+
+    def drip(self, body: bytes) -> None:
+        """A byte a second."""
+        self.head(200, len(body))
+        for byte in body:
+            self.wfile.write(bytes([byte]))
+            if self.server.over.wait(1.0):
+                return
+
+    def silent(self, body: bytes) -> None:
+        self.server.over.wait(60)
+        self.close_connection = True
+
+    def reset(self, body: bytes) -> None:
+        """Half of it, then RST."""
+        self.head(200, len(body))
+        self.wfile.write(body[: len(body) // 2])
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+
+    def short(self, body: bytes) -> None:
+        """Promises more than it sends."""
+        self.head(200, len(body) + 1000)
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def long(self, body: bytes) -> None:
+        """Sends more than it promises: what was promised is half a picture."""
+        self.head(200, len(body) // 2)
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def flaky(self, body: bytes) -> None:
+        """Fails the first times, then comes round."""
+        if self.server.ask(self.path) > FAILS_FIRST:
+            self.answer(200, body)
+        else:
+            self.answer(503, b"")
+
+    def head(self, status: int, length: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.head(status, len(body))
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
 class PictureHost:
     """Serves ``pictures`` (name to bytes) below ``/ok/``; the same names below other parts as ``EXPECTED`` lists."""
 
     def __init__(self, pictures: Mapping[str, bytes]) -> None:
-        over, asked, lock = threading.Event(), Counter[str](), threading.Lock()
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                kind, _, name = self.path.lstrip("/").partition("/")
-                body = pictures.get(name.partition("?")[0])
-                if body is None or kind not in EXPECTED or kind == "missing":
-                    self.answer(404, b"")
-                else:
-                    getattr(self, kind, self.ok)(body)
-
-            def ok(self, body: bytes) -> None:
-                self.answer(200, body)
-
-            def drip(self, body: bytes) -> None:
-                """A byte a second."""
-                self.head(200, len(body))
-                for byte in body:
-                    self.wfile.write(bytes([byte]))
-                    if over.wait(1.0):
-                        return
-
-            def silent(self, body: bytes) -> None:
-                over.wait(60)
-                self.close_connection = True
-
-            def reset(self, body: bytes) -> None:
-                """Half of it, then RST."""
-                self.head(200, len(body))
-                self.wfile.write(body[: len(body) // 2])
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
-                self.close_connection = True
-
-            def short(self, body: bytes) -> None:
-                """Promises more than it sends."""
-                self.head(200, len(body) + 1000)
-                self.wfile.write(body)
-                self.close_connection = True
-
-            def long(self, body: bytes) -> None:
-                """Sends more than it promises: what was promised is half a picture."""
-                self.head(200, len(body) // 2)
-                self.wfile.write(body)
-                self.close_connection = True
-
-            def flaky(self, body: bytes) -> None:
-                """Fails the first times, then comes round."""
-                with lock:
-                    asked[self.path] += 1
-                    again = asked[self.path] > FAILS_FIRST
-                if again:
-                    self.answer(200, body)
-                else:
-                    self.answer(503, b"")
-
-            def head(self, status: int, length: int) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(length))
-                self.end_headers()
-
-            def answer(self, status: int, body: bytes) -> None:
-                self.head(status, len(body))
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        self._over = over
-        self._server = QuietServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(pictures)
         self._thread = threading.Thread(target=self._server.serve_forever, name="host", daemon=True)
         self._thread.start()
         self.names = sorted(pictures)
@@ -117,7 +131,7 @@ class PictureHost:
 
     def close(self) -> None:
         """Stop serving; whoever waits is let go."""
-        self._over.set()
+        self._server.over.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
@@ -54,7 +56,7 @@ def tally(sent: Iterable[str], answers: Sequence[Answer], began: float) -> Tally
     mine = [answer for answer in answers if answer.event_id in wanted]
     seen = Counter(answer.event_id for answer in mine)
     times = [began, *sorted(answer.at for answer in mine)]
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(times)]
     return Tally(len(wanted), len(mine), len(wanted - set(seen)), len(mine) - len(seen), max(pauses, default=0.0))
 
 
@@ -121,7 +123,7 @@ class Load:
         self._topic = settings.topics.uploads
         self._witness = witness
         self._make = make
-        self._most = most
+        self.most = most
         self._producer: Producer = make_producer(settings.kafka)
         self._finish = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
@@ -156,7 +158,7 @@ class Load:
 
     def _run(self) -> None:
         number, pause = 0, threading.Event()
-        while number < self._most and not self._finish.is_set():
+        while number < self.most and not self._finish.is_set():
             if number - self.answered() >= DEPTH:
                 pause.wait(0.02)
                 self._producer.poll(0)
@@ -167,11 +169,11 @@ class Load:
                     self._topic,
                     event.model_dump_json().encode(),
                     event.image_id.encode(),
-                    on_delivery=lambda error, _, event=event: self._delivered(error, event),
+                    on_delivery=partial(self._delivered, event),
                 )
                 number += 1
             self._producer.poll(0)
 
-    def _delivered(self, error: object, event: ImageUploaded) -> None:
+    def _delivered(self, event: ImageUploaded, error: object, _: Message) -> None:
         if error is None:
             self.sent[event.event_id] = event

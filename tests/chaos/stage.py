@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import os
+import json
 import random
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import redis
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.host import PictureHost
@@ -21,10 +23,13 @@ from tests.integration.fleet import Fleet, WorkerProcess
 from tests.pictures import encode, photo
 from worker.contracts.events import ImageUploaded
 from worker.embedded.redis_server import LocalRedis
+from worker.store import verdict_key
+from worker.stream.clients import make_producer
 
 __all__ = ["NotHereError", "Stage"]
 
 PICTURES = 30
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 EXACTLY_ONCE = {
     "IQA_KAFKA__DELIVERY": "exactly_once",
     "IQA_WORKER__MAX_IN_FLIGHT": "64",
@@ -57,6 +62,9 @@ class Stage:
             "IQA_REDIS__URL": self.redis.url,
         }
         self.workers: list[WorkerProcess] = []
+        self.poison: list[bytes] = []
+        """What was sent that is no event."""
+        self._clock = folder / "clock"
         self.witness = Witness(self.fleet.settings)
 
     def have(self, count: int, **environment: str) -> None:
@@ -84,11 +92,84 @@ class Stage:
 
         return Load(self.fleet.settings, self.witness, make, most)
 
-    def steps(self, load: Load, events: int, count: int) -> itertools.chain[int]:
-        """Yields 1 to ``count``, each once its share of ``events`` is answered: something happens while there is work."""
-        return itertools.chain.from_iterable(
-            [number] for number in range(1, count + 1) if load.wait(120, lambda n=number: load.answered() >= n * events // (count + 1))
+    def steps(self, load: Load, count: int) -> Iterator[int]:
+        """1 to ``count``, each once its share of the load is answered: something happens while there is work.
+
+        Raises:
+            TimeoutError: the next share does not come.
+
+        """
+        for number in range(1, count + 1):
+            goal = number * load.most // (count + 1)
+            self.wait(lambda goal=goal: load.answered() >= goal, 120, f"{goal} verdicts")  # type: ignore[misc]
+            yield number
+
+    def send_poison(self, count: int) -> None:
+        """Fill partition 0 of the uploads topic with what is no event, in many ways."""
+        producer = make_producer(self.fleet.settings.kafka)
+        ways = (
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b'{"event_id": 1}',
+            b"\xff\xfe",
+            b'{"event_id": "e", "image_id": "i", "url": 7}',
+            b"[" * 5000,
         )
+        for number in range(count):
+            body = ways[number % len(ways)] + b"%d" % number
+            producer.produce(self.fleet.settings.topics.uploads, body, b"poison", partition=0)
+            self.poison.append(body)
+        if producer.flush(60):
+            raise TimeoutError("the broker does not take poison")
+
+    def wait_for_redis(self, wanted: Mapping[str, bytes], timeout_s: float) -> list[str]:
+        """Wait until Redis holds ``wanted`` (image id to verdict as published); what it does not hold in the end."""
+        client = redis.Redis.from_url(self.redis.url)
+        left = list(wanted)
+
+        def complete() -> bool:
+            nonlocal left
+            found = client.mget([verdict_key(name) for name in left]) if left else []
+            pairs = zip(left, found if isinstance(found, list) else [], strict=True)
+            left = [name for name, body in pairs if body is None or not _same(body, wanted[name])]
+            return not left
+
+        with suppress(TimeoutError):
+            self.wait(complete, timeout_s, "Redis")
+        client.close()
+        return left
+
+    def settle(self) -> None:
+        """Wait until no worker has anything in flight, and the witness has read what was published."""
+        self.wait(lambda: all(w.metric("iqa_in_flight_events") == 0 for w in self.workers if w.running()), 60, "an idle fleet")
+        self.sleep(0.5)
+
+    @property
+    def skewed(self) -> dict[str, str]:
+        """Environment of a worker whose clock ``jump`` can set.
+
+        Raises:
+            NotHereError: there is no libfaketime.
+
+        """
+        if not FAKETIME.exists():
+            raise NotHereError("libfaketime")
+        self.jump(0)
+        # Only the wall clock: the other one cannot jump.
+        return {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def jump(self, seconds: int) -> None:
+        """Set the clock of the worker that was started with ``skewed`` so far from the present."""
+        fresh = self._clock.with_suffix(".new")
+        fresh.write_text(f"{seconds:+d}\n")
+        fresh.replace(self._clock)
 
     @staticmethod
     def wait(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
@@ -126,6 +207,5 @@ class Stage:
         self.close()
 
 
-def in_ci() -> bool:
-    """Whether what is missing is a failure."""
-    return bool(os.environ.get("CI"))
+def _same(body: bytes | str, published: bytes) -> bool:
+    return bool(json.loads(body) == json.loads(published))

@@ -27,7 +27,7 @@ PARTITIONS = 6
 class Fleet:
     """Starts and ends workers, and reads what they publish."""
 
-    def __init__(self, servers: str, name: str, folder: Path) -> None:
+    def __init__(self, servers: str, name: str, folder: Path, replication: int = 1) -> None:
         self.environment = {
             "IQA_KAFKA__BOOTSTRAP_SERVERS": servers,
             "IQA_KAFKA__GROUP_ID": name,
@@ -52,6 +52,7 @@ class Fleet:
             }
         )
         self._folder = folder
+        self._replication = replication
         self._workers: list[WorkerProcess] = []
         self._reader: Consumer | None = None
         self.seen: Counter[str] = Counter()
@@ -59,7 +60,7 @@ class Fleet:
         self.latest: dict[str, QualityVerdict] = {}
 
     def create_topics(self) -> None:
-        create_topics(self.settings, PARTITIONS, 1)
+        create_topics(self.settings, PARTITIONS, self._replication)
 
     def start(self, **environment: str) -> WorkerProcess:
         """One more worker process."""
@@ -116,10 +117,18 @@ class WorkerProcess:
             return 0.0
         return float(found.group(1)) if found else 0.0
 
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return self._process.poll() is None
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM, not waited for."""
+        self._process.send_signal(signal.SIGTERM)
+
     def terminate(self) -> int:
         """SIGTERM; gives the exit code."""
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(60)
+        self.ask_to_stop()
+        return self.wait()
 
     def wait(self) -> int:
         """Until it ends by itself; gives the exit code."""

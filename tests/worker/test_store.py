@@ -131,7 +131,10 @@ def test_generations(client: redis.Redis, nobody: redis.Redis) -> None:
 def test_time_to_live_begins_when_a_verdict_was_produced(client: redis.Redis) -> None:
     """A rebuild makes nothing live longer; what is over by then stays away."""
     now = datetime.now(UTC)
-    half, over = verdict("half", produced_at=now - timedelta(seconds=500)), verdict("over", produced_at=now - timedelta(seconds=1001))
+    half, over = (
+        verdict("half", produced_at=now - timedelta(seconds=500)),
+        verdict("over", produced_at=now - timedelta(seconds=1001)),
+    )
     VerdictWriter(client, RedisSettings(verdict_ttl_s=1000)).write([half, over])
     assert 490 <= int(client.ttl("iqa:verdict:half")) <= 500
     assert client.exists("iqa:verdict:over") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -104,6 +105,23 @@ class LocalRedis:
             self._stand_in.shutdown()
             self._stand_in.server_close()
             self._stand_in = None
+
+    def freeze(self) -> None:
+        """Let it answer nothing, with all its connections open, until ``thaw``; only a real one can."""
+        if self._process:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)
+
+    def limit_memory(self, most: int) -> None:
+        """Refuse writes beyond ``most`` bytes, 0 for no limit; only a real one can."""
+        client = redis.Redis.from_url(self.url)
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", most)
+        client.close()
 
     def close(self) -> None:
         """Stop it and remove what it left."""
