@@ -55,11 +55,17 @@ class FaultyLink:
 
     def close(self) -> None:
         """Close everything."""
-        self.cut()
-        self._loop.call_soon_threadsafe(self._server.close)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _close_all(self) -> None:
         for connection in tuple(self._connections):
@@ -82,6 +88,9 @@ class FaultyLink:
         )
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # The link is closed; the stream's own callback would print what is raised here.
+            pass
         finally:
             self._connections.discard(connection)
             connection.close()

@@ -1,0 +1,1 @@
+"""Files that nobody sends by accident, made by code."""

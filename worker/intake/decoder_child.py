@@ -1,0 +1,77 @@
+"""The process in which pictures are decoded; started by ``worker.intake.isolation``, ends when its socket does."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cv2
+
+from worker.errors import PictureError
+from worker.intake.decode import MOST_BYTES, decode
+from worker.intake.isolation import ANSWER, REQUEST
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str]) -> None:
+    """Answer one request after the other. Arguments: descriptors of socket, pixels and lock; bytes of memory."""
+    wire, pixels, turns, memory = map(int, arguments)
+    # Ctrl-C reaches every process of a terminal: the worker drains, and needs its decoders for that.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    _limit_memory(memory)
+    room = mmap.mmap(pixels, MOST_BYTES)
+    with socket.socket(fileno=wire) as connection, connection.makefile("rb") as stream:
+        _send(connection, {"ready": True})
+        while len(head := stream.read(REQUEST.size)) == REQUEST.size:
+            length, max_pixels = REQUEST.unpack(head)
+            _send(connection, _answer(stream.read(length), max_pixels, room, turns))
+
+
+def _answer(data: bytes, max_pixels: int, room: mmap.mmap, turns: int) -> dict[str, Any]:
+    try:
+        picture = decode(data, max_pixels, large=_turn(turns))
+    except PictureError as error:
+        return {"code": error.code, "detail": error.detail}
+    except MemoryError:
+        return {"code": "decoder_failed", "detail": "decoding it needs more memory than is allowed"}
+    height, width = picture.pixels.shape[:2]
+    room[: picture.pixels.nbytes] = picture.pixels.tobytes()
+    return {"shape": [height, width], "width": picture.width, "height": picture.height, "format": picture.format}
+
+
+def _send(connection: socket.socket, answer: dict[str, Any]) -> None:
+    body = json.dumps(answer).encode()
+    connection.sendall(ANSWER.pack(len(body)) + body)
+
+
+def _limit_memory(more: int) -> None:
+    """Refuse allocations beyond what this process has by now and ``more`` bytes."""
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - a line of the kernel's
+        now = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (now + more, now + more))
+    # No core files of strangers' pictures.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+@contextmanager
+def _turn(descriptor: int) -> Iterator[None]:
+    fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.lockf(descriptor, fcntl.LOCK_UN)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
