@@ -18,8 +18,10 @@ from engines.parity import require_parity
 from engines.runtime.onnx import OnnxRuntime
 from engines.runtime.select import make_runtime
 from engines.verify import require_golden
-from worker.assessor import Assessor, ShadowSeen
+from worker.assessor import Assessor, Decode, ShadowSeen
 from worker.cpu import cpu_quota
+from worker.intake.decode import decode
+from worker.intake.isolation import DecoderPool
 from worker.intake.sources import Fetcher
 from worker.pipeline import Pipeline
 from worker.projection import Projection, make_projection
@@ -41,8 +43,8 @@ STALLED_S = 60.0
 """A poll loop that has not gone round for so long will not do so again. Longer than any drain may take."""
 
 
-def make_assessors(settings: Settings, on_shadow: ShadowSeen | None = None) -> Assessors:
-    """Load and verify the engines, load the profiles.
+def make_assessors(settings: Settings, on_shadow: ShadowSeen | None = None, decode: Decode = decode) -> Assessors:
+    """Load and verify the engines, load the profiles. Pictures are decoded by ``decode``.
 
     Raises:
         EngineError: engines are missing, wrong, or answer differently from what was recorded.
@@ -51,16 +53,20 @@ def make_assessors(settings: Settings, on_shadow: ShadowSeen | None = None) -> A
     """
     # One thread per call: concurrency is one picture per core.
     cv2.setNumThreads(1)
-    slots = threading.BoundedSemaphore(settings.worker.cpu_slots or cpu_quota())
+    slots = threading.BoundedSemaphore(_slots(settings))
     engines: EngineSet | None = None
 
     def make(profile: Profile, shadow: Profile | None) -> Assessor:
         # Profiles are read first: a mistake in one is told before engines are loaded.
         nonlocal engines
         engines = engines or _verified_engines(settings, (profile.thresholds.medium, profile.thresholds.high))
-        return Assessor(engines, profile, settings, slots, shadow, on_shadow)
+        return Assessor(engines, profile, settings, slots, shadow, on_shadow, decode)
 
     return Assessors.build(make, settings)
+
+
+def _slots(settings: Settings) -> int:
+    return settings.worker.cpu_slots or cpu_quota()
 
 
 def _verified_engines(settings: Settings, thresholds: tuple[float, float]) -> EngineSet:
@@ -94,7 +100,13 @@ class Worker:
             settings.http.host, settings.http.port, self._live, self._ready, self.metrics.registry
         )
         log.info("starting", port=self._telemetry.port, version=software_version())
-        assessors = make_assessors(settings, self._on_shadow)
+        self._decoders: DecoderPool | None = None
+        if settings.decode.isolate:
+            limits = settings.decode
+            self._decoders = DecoderPool(
+                _slots(settings), limits.timeout_s, limits.memory_bytes, self.metrics.decoder_deaths.inc
+            )
+        assessors = make_assessors(settings, self._on_shadow, self._decoders.decode if self._decoders else decode)
         labels = {"profile": ",".join(assessors.labels), **assessors.default.engines.labels}
         self.metrics.build.info({"version": software_version(), **labels})
         self._fetcher = Fetcher(settings.fetch)
@@ -171,6 +183,8 @@ class Worker:
             self._retry_thread.join()
         self._fetcher.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._decoders:
+            self._decoders.close()
         if self._projection and self._started:
             self._projection.stop()
         self._telemetry.close()

@@ -21,8 +21,11 @@ from worker.intake.decode import DECODING, Picture, decode
 from worker.settings import Settings
 from worker.stopwatch import Stopwatch
 
-__all__ = ["Assessor", "ShadowSeen", "unscorable"]
+__all__ = ["Assessor", "Decode", "ShadowSeen", "unscorable"]
 
+
+Decode = Callable[[bytes, int], Picture]
+"""Bytes and the most pixels to a picture, or ``PictureError``."""
 
 ShadowSeen = Callable[[Profile, Profile, Assessment, Assessment], None]
 """Told after every picture that was judged on the side: both profiles, what is published, and what the shadow says."""
@@ -38,6 +41,7 @@ class Assessor:
         slots: guards decoding and inference; shared by all assessors of a process.
         shadow: a second profile that judges the same picture on the side; nothing of that is published.
         on_shadow: told what the shadow says.
+        decode: how bytes become pixels: in this process, or in a child.
 
     """
 
@@ -49,6 +53,7 @@ class Assessor:
         slots: threading.BoundedSemaphore,
         shadow: Profile | None = None,
         on_shadow: ShadowSeen | None = None,
+        decode: Decode = decode,
     ) -> None:
         self.engines = engines
         self.profile = profile
@@ -57,6 +62,7 @@ class Assessor:
         self._slots = slots
         self._shadow = shadow
         self._on_shadow = on_shadow
+        self._decode = decode
         parts = (engines.digest, profile.digest, DECODING, MEASURE, settings.text, str(self._max_pixels))
         self.fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
@@ -70,7 +76,7 @@ class Assessor:
         """
         with self._slots:
             with watch.stage("decode"):
-                picture = decode(data, self._max_pixels)
+                picture = self._decode(data, self._max_pixels)
             with watch.stage("quality"):
                 raw = self.engines.quality.score(picture.pixels)
             with watch.stage("background"):

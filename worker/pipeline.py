@@ -8,14 +8,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from worker.assessor import Assessor, unscorable
 from worker.contracts.events import ImageUploaded
 from worker.contracts.verdicts import AssessmentRecord, QualityVerdict
-from worker.errors import FetchFailedError, UnscorableError
+from worker.errors import FetchFailedError, PictureError, UnscorableError
+from worker.repeats import Repeats
 from worker.services import Assessors
 from worker.stopwatch import Stopwatch
+from worker.store import REUSABLE_CODES
 
 __all__ = ["AssessmentCache", "NoCache", "Pipeline"]
 
@@ -49,6 +52,7 @@ class Pipeline:
         self._fetch = fetch
         self._assessors = assessors
         self._cache = cache or NoCache()
+        self._repeats = Repeats()
 
     def knows(self, service: str | None) -> bool:
         """Whether events of ``service`` are judged by a profile of their own; the default one judges all others."""
@@ -72,15 +76,25 @@ class Pipeline:
             sha256 = hashlib.sha256(data).hexdigest()
             if event.sha256 not in {None, sha256}:
                 raise FetchFailedError("sha256_mismatch", f"the event names {event.sha256}, the bytes have {sha256}")
-            with watch.stage("repeat"):
-                assessment = self._cache.get(assessor.fingerprint, sha256)
-            if assessment is None:
-                assessment = assessor.assess(data, watch)
+            assessment = self._repeats.get(assessor.fingerprint, sha256, partial(self._assess, assessor, data, sha256, watch))
         except UnscorableError as error:
             if not final and isinstance(error, FetchFailedError) and error.transient:
                 raise
             assessment = unscorable(error)
         return _verdict(event, assessment, assessor, sha256, watch)
+
+    def _assess(self, assessor: Assessor, data: bytes, sha256: str, watch: Stopwatch) -> AssessmentRecord:
+        """From Redis, or by the engines; what lies in the bytes themselves is an answer too."""
+        with watch.stage("repeat"):
+            known = self._cache.get(assessor.fingerprint, sha256)
+        if known is not None:
+            return known
+        try:
+            return assessor.assess(data, watch)
+        except PictureError as error:
+            if error.code not in REUSABLE_CODES:
+                raise
+            return unscorable(error)
 
 
 def _verdict(

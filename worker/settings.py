@@ -45,7 +45,12 @@ class _Group(BaseModel):
 
 
 class KafkaSettings(_Group):
-    """Brokers and the consumer group."""
+    """Brokers and the consumer group.
+
+    ``instance_id`` makes members static (KIP-345): a pod that comes back under its name within the session's time-out takes up
+    its partitions without a rebalance. ``protocol`` ``consumer`` has the broker assign partitions (KIP-848, Kafka 4); the
+    session's time-out and heartbeats are the broker's then.
+    """
 
     bootstrap_servers: str = Field(default="localhost:9092", min_length=1)
     group_id: str = Field(default="iqa-workers", min_length=1)
@@ -55,6 +60,12 @@ class KafkaSettings(_Group):
         min_length=1,
         description="With exactly_once; a name that a pod keeps over restarts. Else a new one each time.",
     )
+    instance_id: str | None = Field(
+        default=None,
+        pattern=r"^[a-zA-Z0-9._-]{1,200}$",
+        description="A name that a pod keeps over restarts: static membership.",
+    )
+    protocol: Literal["classic", "consumer"] = Field(default="classic", description="Of groups; consumer is KIP-848's.")
     properties: dict[str, str] = Field(default_factory=dict, description="Any librdkafka property, underscores for dots.")
     properties_file: Path | None = Field(default=None, description="The same, one key=value a line; the place for secrets.")
 
@@ -153,6 +164,9 @@ class DecodeSettings(_Group):
     """What may be decoded."""
 
     max_pixels: int = Field(default=50_000_000, ge=1, description="Width times height by the header.")
+    isolate: bool = Field(default=True, description="In child processes: a decoder that dies takes nothing along.")
+    timeout_s: float = Field(default=15.0, gt=0, le=300, description="For one picture, in a child.")
+    memory_bytes: int = Field(default=1_500_000_000, ge=100_000_000, description="That a child may allocate.")
 
 
 class HttpSettings(_Group):

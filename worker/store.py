@@ -24,7 +24,7 @@ from worker.contracts.verdicts import AssessmentRecord, QualityVerdict
 from worker.errors import CacheError
 from worker.settings import RedisSettings
 
-__all__ = ["ContentCache", "VerdictReader", "VerdictWriter", "connect", "content_key", "verdict_key"]
+__all__ = ["REUSABLE_CODES", "ContentCache", "VerdictReader", "VerdictWriter", "connect", "content_key", "verdict_key"]
 
 log = structlog.get_logger()
 

@@ -1,4 +1,4 @@
-"""Five hundred files that a decoder should not be given, each with a name that says what is wrong with it.
+"""More than five hundred files that a decoder should not be given, each with a name that says what is wrong with it.
 
 Cut at every structural point, with lengths and checksums that lie, with sizes that cannot be, two formats at once, metadata
 that points at itself. Nothing here is taken from elsewhere: all of it is built from small pictures of our own.
@@ -127,7 +127,7 @@ def jpeg_of_size(width: int, height: int) -> bytes:
 
 
 def many_scans() -> bytes:
-    """A progressive JPEG whose last scan is repeated five hundred times: work without end for few bytes (CVE-2017-15232's kin)."""
+    """A progressive JPEG whose last scan is repeated five hundred times: much work for few bytes."""
     data = encode(photo(1000, 800), "JPEG", quality=70, progressive=True)
     at = data.rindex(b"\xff\xda")
     return data[:at] + data[at:-2] * 500 + b"\xff\xd9"

@@ -10,7 +10,7 @@ import io
 import math
 import re
 import threading
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import cv2
@@ -22,7 +22,7 @@ from PIL import Image
 from engines.preprocess import fit_longest
 from worker.errors import PictureError
 
-__all__ = ["DECODING", "Header", "Picture", "decode", "jpeg_is_whole", "probe"]
+__all__ = ["DECODING", "MOST_BYTES", "Header", "Picture", "decode", "jpeg_is_whole", "probe"]
 
 DECODING = "upright-rgb-white-scaled1600@2"
 """Names this module's behaviour inside fingerprints: raise it when equal bytes may give other pixels."""
@@ -33,6 +33,9 @@ SCALED_LONGEST = 1600
 
 STRIP_ROWS = 1024
 """Rows that are converted at a time."""
+
+MOST_BYTES = 3 * (2 * SCALED_LONGEST) ** 2
+"""Of a ``Picture``'s pixels."""
 
 LARGE_PIXELS = 12_000_000
 """Larger pictures in formats that cannot be scaled while they are decoded take turns: 50 million pixels of WebP need 800 MB."""
@@ -90,8 +93,10 @@ def probe(data: bytes, max_pixels: int) -> Header:
     return header
 
 
-def decode(data: bytes, max_pixels: int) -> Picture:
+def decode(data: bytes, max_pixels: int, large: AbstractContextManager[object] = _LARGE) -> Picture:
     """Decode the first frame of ``data``: rotated upright, transparency on white, 16 bits to 8, any colour mode to RGB.
+
+    ``large`` is held while a large picture is decoded; by default a lock of this process.
 
     Raises:
         PictureError: ``not_an_image``, ``too_many_pixels``, ``truncated`` or ``damaged``.
@@ -104,7 +109,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     if jpeg and header.mode in {"RGB", "L"}:
         pixels = _decode_jpeg(data, header)
     else:
-        with _LARGE if header.width * header.height > LARGE_PIXELS else nullcontext():
+        with large if header.width * header.height > LARGE_PIXELS else nullcontext():
             pixels = _decode_pillow(data)
     turned = header.orientation >= 5
     return Picture(

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -36,7 +37,7 @@ START_S = 60.0
 """For a child to start and to say so."""
 
 
-class _Died(Exception):
+class _DiedError(Exception):
     """A child gave no answer: it died, or took too long and was killed."""
 
 
@@ -47,11 +48,22 @@ class DecoderPool:
         children: how many.
         timeout_s: the longest that one picture may take.
         memory_bytes: the most that one child may allocate beyond what it has when it starts.
+        on_death: called for every child that died.
+        module: what children run; tests have one that dies.
 
     """
 
-    def __init__(self, children: int, timeout_s: float, memory_bytes: int) -> None:
+    def __init__(
+        self,
+        children: int,
+        timeout_s: float,
+        memory_bytes: int,
+        on_death: Callable[[], object] = lambda: None,
+        module: str = "worker.intake.decoder_child",
+    ) -> None:
         self._timeout_s = timeout_s
+        self._on_death = on_death
+        self._module = module
         # POSIX locks belong to processes and end with them: large pictures take turns, whoever dies.
         self._turns = tempfile.TemporaryFile(prefix="iqa-decoder-")  # noqa: SIM115 - lives as long as the pool
         self._memory_bytes = memory_bytes
@@ -73,8 +85,9 @@ class DecoderPool:
             child = self._idle.get()
             try:
                 return child.decode(data, max_pixels, self._timeout_s)
-            except _Died as error:
+            except _DiedError as error:
                 log.warning("decoder_died", attempt=attempt, bytes=len(data), why=str(error))
+                self._on_death()
                 child = self._replace(child)
                 why = str(error)
             finally:
@@ -91,7 +104,7 @@ class DecoderPool:
         self._turns.close()
 
     def _start(self) -> _Child:
-        child = _Child(self._turns, self._memory_bytes)
+        child = _Child(self._module, self._turns, self._memory_bytes)
         with self._lock:
             if self._closed:
                 child.kill()
@@ -110,12 +123,12 @@ class DecoderPool:
 class _Child:
     """One process, used by one thread at a time."""
 
-    def __init__(self, turns: BinaryIO, memory_bytes: int) -> None:
+    def __init__(self, module: str, turns: BinaryIO, memory_bytes: int) -> None:
         self._socket, theirs = socket.socketpair()
         descriptor = os.memfd_create("iqa-pixels")
         os.ftruncate(descriptor, MOST_BYTES)
         self._pixels = mmap.mmap(descriptor, MOST_BYTES, prot=mmap.PROT_READ)
-        command = [sys.executable, "-m", "worker.intake.decoder_child"]
+        command = [sys.executable, "-m", module]
         shared = (theirs.fileno(), descriptor, turns.fileno())
         self._process = subprocess.Popen(  # noqa: S603 - this program itself
             [*command, *map(str, shared), str(memory_bytes)],
@@ -135,7 +148,7 @@ class _Child:
 
         Raises:
             PictureError: its answer.
-            _Died: it has none.
+            _DiedError: it has none.
 
         """
         try:
@@ -148,9 +161,9 @@ class _Child:
             self._socket.sendall(data)
             answer = self._receive()
         except TimeoutError as error:
-            raise _Died(f"it took more than {timeout_s:g} s") from error
+            raise _DiedError(f"it took more than {timeout_s:g} s") from error
         except (OSError, ValueError, EOFError) as error:
-            raise _Died(self._how_it_ended()) from error
+            raise _DiedError(self._how_it_ended()) from error
         if "code" in answer:
             raise PictureError(answer["code"], answer["detail"])
         height, width = answer["shape"]

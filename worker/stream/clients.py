@@ -23,6 +23,12 @@ TRANSACTION_MS = 10_000
 _CONSUMER_ONLY = ("session.", "heartbeat.", "max.poll.", "fetch.", "auto.offset", "group.", "partition.assignment", "queued.")
 _PRODUCER_ONLY = ("linger.", "batch.", "acks", "delivery.timeout", "transaction", "compression.", "enable.idempotence")
 
+# The broker's business where it assigns partitions (KIP-848): librdkafka refuses them there.
+_CLASSIC_ONLY = ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy", "group.protocol.type")
+
+# A peer that lost its power says nothing: without these, its connections are waited for a minute and longer.
+_NETWORK = {"socket.timeout.ms": 10_000, "socket.keepalive.enable": True, "reconnect.backoff.max.ms": 2_000}
+
 Client = TypeVar("Client", Consumer, Producer, AdminClient)
 
 _log = logging.getLogger("librdkafka")
@@ -31,11 +37,14 @@ _log = logging.getLogger("librdkafka")
 def make_consumer(settings: KafkaSettings, group_id: str, **extra: Any) -> Consumer:
     """A consumer that commits only what it is told to, and sees only committed records.
 
+    With ``settings.protocol`` ``consumer``, what assigns partitions is the broker, and ``extra``'s assignor is left out.
+
     Raises:
         SettingsError: librdkafka refuses a property.
 
     """
     properties = {
+        **_NETWORK,
         "auto.offset.reset": "earliest",
         "partition.assignment.strategy": "cooperative-sticky",
         # librdkafka prefetches 64 MiB per partition by default: events are small, and memory is bounded.
@@ -48,6 +57,12 @@ def make_consumer(settings: KafkaSettings, group_id: str, **extra: Any) -> Consu
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
     }
+    if settings.instance_id:
+        # One name for each group: a worker is a member of several.
+        properties["group.instance.id"] = settings.instance_id
+    if settings.protocol == "consumer":
+        properties = {key: value for key, value in properties.items() if key not in _CLASSIC_ONLY}
+        properties["group.protocol"] = "consumer"
     return _make(Consumer, properties)
 
 
@@ -59,6 +74,7 @@ def make_producer(settings: KafkaSettings, **extra: Any) -> Producer:
 
     """
     properties = {
+        **_NETWORK,
         "linger.ms": 5,
         "compression.type": "lz4",
         "message.max.bytes": MAX_RECORD_BYTES,
@@ -88,7 +104,7 @@ def make_admin(settings: KafkaSettings) -> AdminClient:
         SettingsError: librdkafka refuses a property.
 
     """
-    return _make(AdminClient, _without(settings.librdkafka(), (*_CONSUMER_ONLY, *_PRODUCER_ONLY)))
+    return _make(AdminClient, _NETWORK | _without(settings.librdkafka(), (*_CONSUMER_ONLY, *_PRODUCER_ONLY)))
 
 
 def _make(kind: Callable[..., Client], properties: dict[str, Any]) -> Client:

@@ -45,6 +45,10 @@ class Metrics:
         self.retries = Counter("iqa_retries", "Events sent to a retry topic", ["attempt", "code"], registry=self.registry)
         # Gauge: 1 while this worker takes nothing because most events fail in itself.
         self.breaker = Gauge("iqa_breaker_open", "1 while the circuit breaker is open", registry=self.registry)
+        # Counter: decoding processes that died, took too long, or were out of memory for good.
+        self.decoder_deaths = Counter(
+            "iqa_decoder_deaths", "Decoding processes that had to be replaced", registry=self.registry
+        )
         # Histogram: seconds per stage of an event (fetch, repeat, decode, quality, background, text_*, total).
         self.stage_seconds = Histogram(
             "iqa_stage_seconds", "Seconds per stage of an event", ["stage"], buckets=_SECONDS, registry=self.registry

@@ -1,0 +1,107 @@
+"""Decoding in children: the same answers, and none of their deaths is the worker's."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tests.hostile.corpus import hostile_files, seeds
+from tests.pictures import encode, photo
+from worker.errors import PictureError
+from worker.intake.decode import decode
+from worker.intake.isolation import DecoderPool
+
+MOST = 50_000_000
+GOOD = encode(photo(80, 60))
+CODES = {"not_an_image", "too_many_pixels", "truncated", "damaged"}
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecoderPool]:
+    found = DecoderPool(2, 60.0, 1_500_000_000)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def dying() -> Iterator[tuple[DecoderPool, list[int]]]:
+    deaths: list[int] = []
+    found = DecoderPool(1, 1.0, 1_500_000_000, lambda: deaths.append(1), "tests.hostile.dying_child")
+    yield found, deaths
+    found.close()
+
+
+@pytest.mark.parametrize("name", sorted(seeds()))
+def test_the_same_pixels_as_in_this_process(pool: DecoderPool, name: str) -> None:
+    """Whatever the format."""
+    data = seeds()[name]
+    here, there = decode(data, MOST), pool.decode(data, MOST)
+    assert (here.width, here.height, here.format) == (there.width, there.height, there.format)
+    assert np.array_equal(here.pixels, there.pixels)
+
+
+def test_large_pictures_fit(pool: DecoderPool) -> None:
+    """The largest that can come out: 3,199 on the longest side."""
+    data = encode(photo(800, 800).resize((3199, 3199)), quality=60)
+    assert pool.decode(data, MOST).pixels.shape == (3199, 3199, 3)
+
+
+@pytest.mark.parametrize(("data", "code"), [(b"", "not_an_image"), (GOOD[:-2], "truncated"), (GOOD, "too_many_pixels")])
+def test_the_same_reasons(pool: DecoderPool, data: bytes, code: str) -> None:
+    """Codes and details pass through."""
+    with pytest.raises(PictureError) as caught:
+        pool.decode(data, 1000 if code == "too_many_pixels" else MOST)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("data", "why"), [(b"DIE", "signal 11"), (b"EXIT", "exit code 3"), (b"HANG", "more than 1 s"), (b"EAT", "more memory")]
+)
+def test_a_decoder_that_dies(dying: tuple[DecoderPool, list[int]], data: bytes, why: str) -> None:
+    """Tried twice, then it is the picture's fault; the next one is decoded as if nothing had been."""
+    pool, deaths = dying
+    assert pool.decode(GOOD, MOST).width == 80
+    with pytest.raises(PictureError, match=why) as caught:
+        pool.decode(data, MOST)
+    assert caught.value.code == "decoder_failed"
+    assert len(deaths) == (0 if data == b"EAT" else 2)
+    assert pool.decode(GOOD, MOST).width == 80
+
+
+def test_a_child_killed_from_outside_costs_nobody_a_verdict(pool: DecoderPool) -> None:
+    """As the kernel does when memory is short: the picture is tried once more."""
+    for child in tuple(pool._all):
+        os.kill(child._process.pid, signal.SIGKILL)
+    with ThreadPoolExecutor(8) as threads:
+        assert {picture.width for picture in threads.map(lambda _: pool.decode(GOOD, MOST), range(30))} == {80}
+    assert len(pool._all) == 2
+
+
+def test_the_hostile_corpus(pool: DecoderPool) -> None:
+    """Every file gets a picture or a reason, within a child's time and memory, and no child dies of it."""
+    files = hostile_files()
+    assert len(files) >= 500
+    assert len({name for name, _ in files}) == len(files)
+    before = set(pool._all)
+
+    def outcome(data: bytes) -> str:
+        try:
+            picture = pool.decode(data, MOST)
+        except PictureError as error:
+            return error.code
+        assert min(picture.pixels.shape) > 0
+        assert max(picture.pixels.shape) <= 3200
+        return "picture"
+
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = dict(zip((name for name, _ in files), threads.map(outcome, (data for _, data in files)), strict=True))
+    assert set(outcomes.values()) <= {"picture", *CODES}
+    assert set(pool._all) == before
+    assert {outcomes[name] for name in outcomes if name.startswith("jpeg") and "-cut-" in name} <= {"truncated", "not_an_image"}
+    assert {outcomes[name] for name in outcomes if name.startswith("impostor")} == {"not_an_image"}
+    assert outcomes["png-bomb-10-gigapixels"] == "too_many_pixels"
