@@ -7,6 +7,7 @@ makes the two steps one.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -24,6 +25,9 @@ log = structlog.get_logger()
 FLUSH_S = 30.0
 TURN_S = 45.0
 """Longer than a publication takes, but for one that fails at every step."""
+
+STUCK_S = 180.0
+"""A publication that takes so long will not end: no bound of ours is half as long."""
 
 
 class Publisher(Protocol):
@@ -119,6 +123,7 @@ class PublisherThread:
         self._interval_s = interval_s
         self._metrics = metrics
         self._stop = threading.Event()
+        self._last_turn = time.monotonic()
         # One publication at a time: the rebalance callback publishes too, from the poll thread.
         self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -136,11 +141,12 @@ class PublisherThread:
 
         """
         self._publisher.prepare()
+        self._last_turn = time.monotonic()
         self._thread.start()
 
     def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
+        """Whether the thread runs, and has come round lately."""
+        return self._thread.is_alive() and time.monotonic() - self._last_turn < STUCK_S
 
     def publish_now(self, partitions: list[Partition] | None = None) -> bool:
         """Publish what is finished (of ``partitions``); false if the broker did not take it."""
@@ -172,4 +178,5 @@ class PublisherThread:
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
+            self._last_turn = time.monotonic()
             self.publish_now()

@@ -7,8 +7,10 @@ generation of its consumer group (KIP-447). A commit whose answer never came is 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import structlog
@@ -30,6 +32,12 @@ log = structlog.get_logger()
 
 CALL_S = 5.0
 """The longest that a single call may take; retriable ones are called again until the bound is used up."""
+
+OFFSETS_S = 8.0
+"""For the group's coordinator to take offsets."""
+
+GRACE_S = 1.0
+"""Beyond its bound, for a call that should have come back by itself."""
 
 CommittedOffsets = Callable[[Sequence[Partition]], dict[Partition, int]]
 
@@ -67,7 +75,7 @@ class TransactionalPublisher:
         group: Callable[[], Any],
         committed: CommittedOffsets,
         ledger: Ledger,
-        bound_s: float = 30.0,
+        bound_s: float = 20.0,
     ) -> None:
         self._make_producer = make_producer
         self._group = group
@@ -99,11 +107,30 @@ class TransactionalPublisher:
                 for record in entry.records:
                     _produce(producer, record, end)
             places = [TopicPartition(*partition, offset) for partition, offset in _offsets(entries).items()]
-            _until(end, lambda left: producer.send_offsets_to_transaction(places, self._group(), left))
+            self._send_offsets(producer, places, end)
         except (KafkaException, BufferError) as error:
             self._abort(error, end)
             raise BrokerError(f"a transaction of {len(entries)} events was given up: {_told(error)}") from error
         self._commit(producer, entries, end)
+
+    def _send_offsets(self, producer: Producer, places: list[TopicPartition], end: float) -> None:
+        """Add the consumed offsets to the transaction.
+
+        librdkafka may wait for ever here, whatever time it is given, if connections break at the wrong moment
+        (https://github.com/confluentinc/librdkafka/issues/5456). So the call runs beside this thread, and a producer that does
+        not come back is left behind: its successor, by its transactional id, ends what it had begun and fences it.
+        """
+        group, end = self._group(), min(end, time.monotonic() + OFFSETS_S)
+
+        def send() -> None:
+            _until(end, lambda left: producer.send_offsets_to_transaction(places, group, left))
+
+        try:
+            _beside(send, max(0.1, end - time.monotonic()) + GRACE_S)
+        except TimeoutError as error:
+            log.error("producer_left_behind", call="send_offsets_to_transaction")
+            self._producer = None
+            raise BrokerError("the group's coordinator took no offsets in time; another producer takes over") from error
 
     def _commit(self, producer: Producer, entries: Sequence[Entry], end: float) -> None:
         try:
@@ -200,6 +227,28 @@ def _until(end: float, call: Callable[[float], object]) -> None:
                 raise
         else:
             return
+
+
+def _beside(call: Callable[[], None], timeout_s: float) -> None:
+    """Run ``call`` in a thread of its own.
+
+    Raises:
+        TimeoutError: it has not come back within ``timeout_s``; its thread goes on, and nobody waits for it.
+        Exception: what ``call`` raised.
+
+    """
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name="transaction", daemon=True).start()
+    done.result(timeout_s)
 
 
 def _told(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ class Broker:
         self.generation = 1
         self.commit_in_silence = False
         self.answering = True
+        self.silent_calls = 0
 
     def meet(self, call: str) -> None:
         if self.failures.get(call):
@@ -74,6 +76,9 @@ class Producer:
 
     def send_offsets_to_transaction(self, places: Any, group: int, _: float) -> None:
         self.broker.meet("offsets")
+        if self.broker.silent_calls:
+            self.broker.silent_calls -= 1
+            threading.Event().wait()
         if group != self.broker.generation:
             raise failure(abort=True)
         (place,) = places
@@ -239,3 +244,15 @@ def test_time_is_bounded(broker: Broker) -> None:
     publisher = TransactionalPublisher(broker.producer, lambda: 1, broker.committed, ledger)  # type: ignore[arg-type]
     publisher.publish(ledger.finished())
     assert broker.records == [b"0", b"1", b"2"]
+
+
+def test_a_call_that_never_comes_back_is_left_behind(broker: Broker) -> None:
+    """librdkafka's issue 5456: the time-out is ignored. Another producer publishes everything, once."""
+    broker.silent_calls = 1
+    ledger, publisher = made(broker, bound_s=0.2)
+    with pytest.raises(BrokerError, match="another producer"):
+        publisher.publish(ledger.finished())
+    assert broker.records == []
+    publisher.publish(ledger.finished())
+    assert broker.records == [b"0", b"1", b"2"]
+    assert (broker.producers, broker.offset) == (2, 3)
