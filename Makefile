@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 KAFKA_LIBS := .kafka/libs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch parity-mmocr bindings bench kafka lint format typecheck schemas clean
+.PHONY: help demo test test-torch parity-mmocr bindings bench chaos fuzz kafka lint format typecheck schemas clean
 
 help:  ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,15 @@ $(BINDINGS)/.ready: tests/bindings/stubs.sh pyproject.toml | $(VENV)/bin/python
 bench: $(VENV)/.installed-test  ## Cost per picture and stage, as ratios within one run
 	@$(BIN)/iqa engines fetch
 	$(BIN)/python -m tests.benchmarks.stages
+
+chaos: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Break everything on purpose, count what is lost (most of an hour; ARGS=--short: minutes)
+	@$(BIN)/iqa engines fetch
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+TARGET ?= event
+SECONDS ?= 60
+fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz  ## Fuzz TARGET (event, header, polygons) for SECONDS
+	$(BIN)/python -m tests.fuzz $(TARGET) -max_total_time=$(SECONDS)
 
 kafka: $(KAFKA_LIBS)/.fetched  ## A real Kafka for the tests, from Maven Central (needs Java 17 and Maven)
 

@@ -109,7 +109,7 @@ class Worker:
         assessors = make_assessors(settings, self._on_shadow, self._decoders.decode if self._decoders else decode)
         labels = {"profile": ",".join(assessors.labels), **assessors.default.engines.labels}
         self.metrics.build.info({"version": software_version(), **labels})
-        self._fetcher = Fetcher(settings.fetch)
+        self._fetcher = Fetcher(settings.fetch, settings.s3)
         client = connect(settings.redis)
         pipeline = Pipeline(self._fetcher.fetch, assessors, ContentCache(client) if client else None)
         self._pool = ThreadPoolExecutor(settings.worker.threads, thread_name_prefix="event")

@@ -159,6 +159,9 @@ class Projection:
             log.info("projection_commit_refused", error=error.args[0].str())
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.assign(partitions)
+        # A pause outlives the loss of a partition: what comes back paused would never be read again.
+        consumer.resume(partitions)
         try:
             committed = consumer.committed(partitions, timeout=10.0)
         except KafkaException as error:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
@@ -29,6 +29,7 @@ __all__ = [
     "ProjectionSettings",
     "RedisSettings",
     "RetrySettings",
+    "S3Settings",
     "Settings",
     "TopicSettings",
     "WorkerSettings",
@@ -121,10 +122,7 @@ class RedisSettings(_Group):
         """The URL to use, from the file if there is one."""
         if self.url_file is None:
             return self.url or None
-        try:
-            return self.url_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise SettingsError(f"IQA_REDIS__URL_FILE: {error}") from error
+        return _secret_file(self.url_file, "IQA_REDIS__URL_FILE")
 
 
 class FetchSettings(_Group):
@@ -160,10 +158,35 @@ class FetchSettings(_Group):
         return tuple(Path(part) for part in _split(value)) if isinstance(value, str) else value
 
 
+class S3Settings(_Group):
+    """Where ``s3:`` URLs may lead. Without keys, the client's own chain applies: environment, web identity, instance."""
+
+    buckets: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]{3,63}$")], ...], NoDecode] = Field(
+        default=(), description="That objects are taken from; none by default."
+    )
+    endpoint: str | None = Field(default=None, pattern=r"^https?://", description="Of a store that is not Amazon's.")
+    region: str = "us-east-1"
+    access_key_id: str | None = None
+    secret_access_key: SecretStr | None = None
+    secret_access_key_file: Path | None = Field(default=None, description="A file with it, for secrets; wins.")
+    anonymous: bool = Field(default=False, description="Requests without a signature, for public buckets.")
+
+    def secret(self) -> str | None:
+        """The secret key, from the file if there is one."""
+        if self.secret_access_key_file is None:
+            return self.secret_access_key.get_secret_value() if self.secret_access_key else None
+        return _secret_file(self.secret_access_key_file, "IQA_S3__SECRET_ACCESS_KEY_FILE")
+
+    @field_validator("buckets", mode="before")
+    @classmethod
+    def _buckets(cls, value: object) -> object:
+        return tuple(_split(value)) if isinstance(value, str) else value
+
+
 class DecodeSettings(_Group):
     """What may be decoded."""
 
-    max_pixels: int = Field(default=50_000_000, ge=1, description="Width times height by the header.")
+    max_pixels: int = Field(default=50_000_000, ge=1, le=150_000_000, description="Width times height by the header.")
     isolate: bool = Field(default=True, description="In child processes: a decoder that dies takes nothing along.")
     timeout_s: float = Field(default=15.0, gt=0, le=300, description="For one picture, in a child.")
     memory_bytes: int = Field(default=1_500_000_000, ge=100_000_000, description="That a child may allocate.")
@@ -235,6 +258,7 @@ class Settings(BaseSettings):
     retry: RetrySettings = RetrySettings()
     redis: RedisSettings = RedisSettings()
     fetch: FetchSettings = FetchSettings()
+    s3: S3Settings = S3Settings()
     decode: DecodeSettings = DecodeSettings()
     http: HttpSettings = HttpSettings()
     engines: EngineSettings = EngineSettings()
@@ -286,6 +310,13 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
             first = name.upper().removeprefix(PREFIX).split("__")[0]
             if first not in known:
                 raise SettingsError(f"{name}: no such setting; there are {', '.join(sorted(PREFIX + k for k in known))}")
+
+
+def _secret_file(path: Path, setting: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{setting}: {error}") from error
 
 
 def _split(value: str) -> list[str]:

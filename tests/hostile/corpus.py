@@ -95,6 +95,7 @@ def bombs() -> Iterator[Hostile]:
     yield "webp-bomb-49-megapixels", encode(flat, "WEBP", lossless=True, quality=0, method=0)
     yield "gif-bomb-frames", gif_frames(5000)
     yield "gif-bomb-canvas", b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0, 0, 0) + b"\x3b"
+    yield "gif-bomb-frame", gif_with_a_large_frame()
     yield "bmp-bomb-header", bmp(2**30, 2**30)
     yield "bmp-negative-height", bmp(64, -48)
     yield "bmp-negative-width", bmp(-64, 48)
@@ -110,6 +111,13 @@ def gif_frames(count: int) -> bytes:
     head, frame = one[:13], one[one.index(b"\x2c") : -1]
     table = one[13 : one.index(b"\x2c")] if one[10] & 0x80 else b""
     return head + table + frame * count + b"\x3b"
+
+
+def gif_with_a_large_frame() -> bytes:
+    """A canvas of 64 x 64 and a first frame of 65,535 x 65,535 that is to be cleared: 4 GB to read a header (found by fuzzing)."""
+    control = b"\x21\xf9\x04" + bytes([2 << 2]) + bytes(4)
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 65_535, 65_535, 0) + b"\x02\x01\x00\x00"
+    return b"GIF89a" + struct.pack("<HHBBB", 64, 64, 0x80, 0, 0) + bytes(6) + control + frame + b"\x3b"
 
 
 def bmp(width: int, height: int, compression: int = 0, bits: int = 24) -> bytes:

@@ -33,6 +33,11 @@ def quick_groups(copies: int) -> dict[str, str]:
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
+        # The same for groups whose partitions the broker assigns (KIP-848): there it is the broker that sets the times.
+        "group.consumer.min.session.timeout.ms": "1000",
+        "group.consumer.session.timeout.ms": "6000",
+        "group.consumer.min.heartbeat.interval.ms": "500",
+        "group.consumer.heartbeat.interval.ms": "500",
         "offsets.topic.replication.factor": str(copies),
         "offsets.topic.num.partitions": "4",
         "share.coordinator.state.topic.replication.factor": str(copies),

@@ -10,6 +10,7 @@ import io
 import math
 import re
 import threading
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from PIL import Image
 from engines.preprocess import fit_longest
 from worker.errors import PictureError
 
-__all__ = ["DECODING", "MOST_BYTES", "Header", "Picture", "decode", "jpeg_is_whole", "probe"]
+__all__ = ["DECODING", "MOST_BYTES", "MOST_PIXELS", "Header", "Picture", "decode", "jpeg_is_whole", "probe"]
 
 DECODING = "upright-rgb-white-scaled1600@2"
 """Names this module's behaviour inside fingerprints: raise it when equal bytes may give other pixels."""
@@ -46,8 +47,12 @@ ORIENTATION = 0x0112
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 _EOI, _SOS = 0xD9, 0xDA
 
-# Limits are checked here, on the header, with a setting of our own; Pillow's would only warn up to twice its value.
-Image.MAX_IMAGE_PIXELS = None
+MOST_PIXELS = 150_000_000
+"""No setting allows more. Headers are read by Pillow, and frames of a GIF may grow its canvas while it reads them."""
+
+# Pillow refuses beyond twice its value; below that it warns, and the limit that counts is checked here.
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,8 @@ def _open(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except MemoryError:
         raise
+    except Image.DecompressionBombError as error:
+        raise PictureError("too_many_pixels", f"more than {MOST_PIXELS} pixels by its header") from error
     except Exception as error:  # damaged headers raise whatever the plugin stumbles over
         raise PictureError("not_an_image", f"not one of {', '.join(FORMATS)}, or its header is damaged") from error
 

@@ -178,7 +178,7 @@ def _parse(url: str) -> httpx.URL:
     except (httpx.InvalidURL, ValueError, TypeError) as error:
         raise FetchFailedError("invalid_url", "the URL cannot be parsed") from error
     if parsed.scheme not in {"http", "https"}:
-        raise FetchFailedError("unsupported_scheme", f"{parsed.scheme or 'no scheme'}: only http and https can be fetched")
+        raise FetchFailedError("unsupported_scheme", f"{parsed.scheme or 'no scheme'}: only http, https and s3 can be fetched")
     if parsed.userinfo:
         # Credentials would end in logs of hosts and proxies; signed query strings are what object stores use.
         raise FetchFailedError("invalid_url", "user names and passwords in URLs are refused")

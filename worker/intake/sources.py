@@ -6,11 +6,15 @@ import random
 import stat
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from worker.errors import FetchFailedError
 from worker.intake.http_source import HttpSource
-from worker.settings import FetchSettings
+from worker.settings import FetchSettings, S3Settings
+
+if TYPE_CHECKING:
+    from worker.intake.s3_source import S3Source
 
 __all__ = ["Fetcher", "read_file"]
 
@@ -18,11 +22,12 @@ BACKOFF_S = 0.2
 
 
 class Fetcher:
-    """Fetches http, https and, from allowed folders, file URLs."""
+    """Fetches http, https and, from allowed buckets and folders, s3 and file URLs."""
 
-    def __init__(self, settings: FetchSettings) -> None:
+    def __init__(self, settings: FetchSettings, s3: S3Settings | None = None) -> None:
         self._settings = settings
         self._http = HttpSource(settings)
+        self._s3 = _s3_source(s3, settings)
         self._folders = tuple(folder.resolve() for folder in settings.allow_files)
         self._closing = threading.Event()
 
@@ -43,7 +48,12 @@ class Fetcher:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _once(self, url: str) -> bytes:
-        if url[:5].lower() != "file:":
+        scheme = url.partition(":")[0].lower()
+        if scheme == "s3":
+            if self._s3 is None:
+                raise FetchFailedError("bucket_refused", "objects are taken only from buckets in IQA_S3__BUCKETS")
+            return self._s3.fetch(url)
+        if scheme != "file":
             return self._http.fetch(url)
         path = Path(unquote(urlsplit(url).path)).resolve()
         if not any(path.is_relative_to(folder) for folder in self._folders):
@@ -54,6 +64,15 @@ class Fetcher:
         """Close connections; waits between attempts end at once."""
         self._closing.set()
         self._http.close()
+
+
+def _s3_source(settings: S3Settings | None, limits: FetchSettings) -> S3Source | None:
+    if settings is None or not settings.buckets:
+        return None
+    # The client is a large library: loaded only where it is used.
+    from worker.intake.s3_source import S3Source
+
+    return S3Source(settings, limits)
 
 
 def read_file(path: Path, most: int) -> bytes:

@@ -216,6 +216,9 @@ class ConsumerLoop:
         self._assigned |= {_key(partition) for partition in partitions}
         if self._paused:
             consumer.pause(partitions)
+        else:
+            # librdkafka remembers a pause beyond the loss of a partition: what comes back paused would never be read again.
+            consumer.resume(partitions)
         self._note("assigned", partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -17,7 +17,9 @@ from worker.stream.records import message_bytes, message_key, number_header, ori
 
 __all__ = ["PASSING_CODES", "attempt_of", "due_in_s", "retry_record"]
 
-PASSING_CODES = frozenset({"fetch_timeout", "host_not_found", "connect_failed", "connection_broken", "http_server_error"})
+PASSING_CODES = frozenset(
+    {"fetch_timeout", "host_not_found", "connect_failed", "connection_broken", "http_server_error", "store_failed"}
+)
 """Reason codes of failures that may pass by themselves."""
 
 

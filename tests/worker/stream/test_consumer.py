@@ -143,6 +143,16 @@ class Committer:
 
     def __init__(self) -> None:
         self.commits: list[dict[int, int]] = []
+        self.paused: dict[int, bool] = {}
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        """librdkafka keeps what it knows of a partition, a pause included."""
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= {place.partition: True for place in partitions}
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= {place.partition: False for place in partitions}
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition] | None:
         self.commits.append({place.partition: place.offset for place in offsets})
@@ -204,3 +214,13 @@ def test_errors_in_the_stream() -> None:
     with pytest.raises(BrokerError, match="cannot go on") as caught:
         _check(KafkaError(KafkaError._FATAL, "fenced", fatal=True))
     assert isinstance(caught.value.__cause__, KafkaException)
+
+
+@pytest.mark.parametrize("pressure", [False, True])
+def test_what_comes_back_is_paused_only_under_pressure(pressure: bool) -> None:
+    """A pause outlives the loss of a partition: one that was paused, lost and given back was never read again (chaos, disk_full)."""
+    loop, consumer = prepared()
+    consumer.pause(PLACES)
+    loop._paused = pressure
+    loop._on_assign(cast("Consumer", consumer), PLACES)
+    assert consumer.paused == {0: pressure, 1: pressure}

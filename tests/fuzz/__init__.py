@@ -1,0 +1,1 @@
+"""Fuzzers, on demand: ``make fuzz TARGET=event SECONDS=60``."""

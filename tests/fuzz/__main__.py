@@ -1,0 +1,83 @@
+"""``python -m tests.fuzz TARGET [libFuzzer options]``: bytes that nobody thought of, guided by coverage (atheris).
+
+Targets: ``event`` (records on the uploads topic), ``header`` (what is read of a picture before it is decoded), ``polygons``
+(what becomes of a text detector's map). Each may raise what its docstring promises and nothing else. A finding is written to
+``crash-...`` in the current folder: make it an example of the hypothesis test beside the code.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+
+import atheris
+
+with atheris.instrument_imports(include=["worker", "engines", "PIL"]):
+    import numpy as np
+
+    from engines.catalog import DetectionInput, load_manifest
+    from engines.engine_set import EngineNames
+    from engines.text_detection import regions_from_map, text_area
+    from tests.hostile.corpus import seeds
+    from worker.contracts.cloudevents import parse_event
+    from worker.errors import EventError, PictureError
+    from worker.intake.decode import jpeg_is_whole, probe
+
+LIMITS = cast("DetectionInput", load_manifest(EngineNames.text_detection).input)
+
+
+def event(data: bytes) -> None:
+    """Only ``EventError``."""
+    provider = atheris.FuzzedDataProvider(data)
+    names = ("content-type", "ce_type", "ce_specversion", "ce_id")
+    headers = {name: provider.ConsumeUnicodeNoSurrogates(40) for name in names if provider.ConsumeBool()}
+    if provider.ConsumeBool():
+        headers["content-type"] = "application/cloudevents+json"
+    with suppress(EventError):
+        parse_event(provider.ConsumeBytes(provider.remaining_bytes()), headers)
+
+
+def header(data: bytes) -> None:
+    """Only ``PictureError``."""
+    jpeg_is_whole(data)
+    with suppress(PictureError):
+        probe(data, 50_000_000)
+
+
+def polygons(data: bytes) -> None:
+    """Nothing; and areas stay shares."""
+    if len(data) < 3:
+        return
+    width, height = 1 + data[0] % 64, 1 + data[1] % 64
+    cells = np.resize(np.frombuffer(data[2:], np.uint8), (height, width)).astype(np.float32) / np.float32(255)
+    regions = regions_from_map(cells.astype(np.float32), LIMITS)
+    if not 0 <= text_area([region.extent for region in regions], width, height) <= 1:
+        raise AssertionError("the area of the text is no share of the picture")
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"event": event, "header": header, "polygons": polygons}
+
+
+def main() -> None:
+    """Fuzz until told to stop: ``-max_total_time=60``, say."""
+    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
+        raise SystemExit(f"usage: python -m tests.fuzz {{{','.join(TARGETS)}}} [libFuzzer options]")
+    name = sys.argv.pop(1)
+    with TemporaryDirectory() as folder:
+        starts = (
+            seeds().values()
+            if name == "header"
+            else [b'\x01{"event_id": "e", "image_id": "i", "url": "http://h/"}', bytes(500)]
+        )
+        for number, data in enumerate(starts):
+            (Path(folder) / str(number)).write_bytes(data)
+        atheris.Setup([*sys.argv, folder], TARGETS[name])
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
