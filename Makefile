@@ -6,10 +6,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 KAFKA_LIBS := .kafka/libs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch parity-mmocr bindings bench chaos fuzz kafka lint format typecheck schemas clean
+.PHONY: help demo test test-torch parity-mmocr bindings bench chaos fuzz kafka s3 lint format typecheck schemas clean
 
 help:  ## What there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -72,6 +72,11 @@ fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz  ## Fuzz TARGET (event, he
 
 kafka: $(KAFKA_LIBS)/.fetched  ## A real Kafka for the tests, from Maven Central (needs Java 17 and Maven)
 
+s3: .s3/versitygw  ## A real S3 server for the tests, built from its source (needs Go; minutes)
+
+.s3/versitygw:
+	GOBIN=$(CURDIR)/.s3 go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
 $(KAFKA_LIBS)/.fetched: tests/integration/kafka/pom.xml
 	mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(KAFKA_LIBS) -DincludeScope=runtime
 	@touch $@
@@ -92,4 +97,4 @@ schemas: $(VENV)/.installed-test  ## Write the JSON Schemas of contracts and pro
 	$(BIN)/iqa calibrate schema > calibration/profiles/schema.json
 
 clean:  ## Remove what was built or fetched here
-	rm -rf $(VENV) .kafka .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .kafka .s3 .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -114,7 +114,7 @@ def gif_frames(count: int) -> bytes:
 
 
 def gif_with_a_large_frame() -> bytes:
-    """A canvas of 64 x 64 and a first frame of 65,535 x 65,535 that is to be cleared: 4 GB to read a header (found by fuzzing)."""
+    """A canvas of 64 x 64 and a first frame of 65,535 x 65,535 that is to be cleared: 4 GB for its header (by fuzzing)."""
     control = b"\x21\xf9\x04" + bytes([2 << 2]) + bytes(4)
     frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 65_535, 65_535, 0) + b"\x02\x01\x00\x00"
     return b"GIF89a" + struct.pack("<HHBBB", 64, 64, 0x80, 0, 0) + bytes(6) + control + frame + b"\x3b"

@@ -12,7 +12,6 @@ from typing import Any
 from obstore.exceptions import (
     BaseError,
     InvalidPathError,
-    NotFoundError,
     PermissionDeniedError,
     UnauthenticatedError,
 )
@@ -51,7 +50,7 @@ class S3Source:
             raise FetchFailedError("bucket_refused", "objects are taken only from buckets in IQA_S3__BUCKETS")
         try:
             return self._read(store, key)
-        except NotFoundError as error:
+        except FileNotFoundError as error:
             raise FetchFailedError("object_not_found", f"bucket {bucket} has no such object") from error
         except (PermissionDeniedError, UnauthenticatedError) as error:
             raise FetchFailedError("object_forbidden", f"bucket {bucket} does not let this worker read it") from error
@@ -59,7 +58,7 @@ class S3Source:
             raise FetchFailedError("invalid_url", "the object's key cannot be") from error
         except (BaseError, OSError) as error:
             # What the client says may hold the whole request; the bucket is all that a verdict needs to name.
-            late = "timed out" in str(error) or "timeout" in str(error).lower()
+            late = "kind: Timeout" in str(error)
             code, what = ("fetch_timeout", "took too long") if late else ("store_failed", "failed")
             raise FetchFailedError(code, f"the store of bucket {bucket} {what}", transient=True) from error
 

@@ -77,7 +77,7 @@ def test_misbehaving_hosts(behaviour: Behaviour, code: str) -> None:
     ("url", "code"),
     [
         ("ftp://example.com/a", "unsupported_scheme"),
-        ("s3://bucket/a", "unsupported_scheme"),
+        ("s4://bucket/a", "unsupported_scheme"),
         ("a.jpg", "unsupported_scheme"),
         ("http://", "invalid_url"),
         ("http://exa mple.com/", "invalid_url"),

@@ -218,7 +218,7 @@ def test_errors_in_the_stream() -> None:
 
 @pytest.mark.parametrize("pressure", [False, True])
 def test_what_comes_back_is_paused_only_under_pressure(pressure: bool) -> None:
-    """A pause outlives the loss of a partition: one that was paused, lost and given back was never read again (chaos, disk_full)."""
+    """A pause outlives the loss of a partition: one that came back was never read again."""
     loop, consumer = prepared()
     consumer.pause(PLACES)
     loop._paused = pressure
