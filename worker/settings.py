@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -140,7 +141,19 @@ class FetchSettings(_Group):
     allow_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], NoDecode] = Field(
         default=(80, 443), description="Ports of public addresses; allowed networks and hosts may use any."
     )
+    proxy: SecretStr | None = Field(
+        default=None, description="http://[user:password@]host:port for http and https; the environment's is ignored."
+    )
     allow_files: Annotated[tuple[Path, ...], NoDecode] = Field(default=(), description="Folders that file: URLs may name.")
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value()) if value else None
+        # The message must not hold the value: it may hold a password.
+        if parts and (parts.scheme != "http" or not parts.hostname or parts.path not in {"", "/"}):
+            raise ValueError("must be http://[user:password@]host:port")
+        return value
 
     @field_validator("allow_networks", mode="before")
     @classmethod

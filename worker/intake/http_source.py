@@ -18,6 +18,7 @@ import httpx
 
 from worker.errors import FetchFailedError
 from worker.intake.guard import AddressGuard
+from worker.intake.proxy import Proxy
 from worker.settings import FetchSettings
 
 __all__ = ["HttpSource"]
@@ -66,8 +67,8 @@ class _Stream(httpcore.NetworkStream):
 class _GuardedBackend(httpcore.NetworkBackend):
     """Dials only addresses that the guard permits."""
 
-    def __init__(self, guard: AddressGuard, deadline: _Deadline) -> None:
-        self._guard, self._deadline = guard, deadline
+    def __init__(self, guard: AddressGuard, deadline: _Deadline, proxy: Proxy | None) -> None:
+        self._guard, self._deadline, self._proxy = guard, deadline, proxy
         self._plain = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -84,12 +85,25 @@ class _GuardedBackend(httpcore.NetworkBackend):
             left = self._deadline.left(timeout, httpcore.ConnectTimeout)
             try:
                 # A numeric address: connecting resolves nothing again.
-                stream = self._plain.connect_tcp(address, port, left, local_address, socket_options)
+                stream = self._dial(address, port, left, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
-                return _Stream(stream, self._deadline)
+                return stream
         raise failure or httpcore.ConnectError(f"{host} has no address")
+
+    def _dial(self, address: str, port: int, timeout: float | None, *options: Any) -> httpcore.NetworkStream:
+        if self._proxy is None:
+            return _Stream(self._plain.connect_tcp(address, port, timeout, *options), self._deadline)
+        # The proxy is the operator's own: where it stands is not checked, where it leads to has been.
+        plain = self._plain.connect_tcp(self._proxy.host, self._proxy.port, timeout, *options)
+        stream = _Stream(plain, self._deadline)
+        try:
+            self._proxy.tunnel(stream, address, port, timeout)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
 
 
 class HttpSource:
@@ -98,6 +112,7 @@ class HttpSource:
     def __init__(self, settings: FetchSettings, connections: int = 64) -> None:
         self._settings = settings
         self._deadline = _Deadline()
+        proxy = settings.proxy.get_secret_value() if settings.proxy else None
         self._guard = AddressGuard(settings.allow_networks, hosts=settings.allow_hosts, ports=settings.allow_ports)
         self._pool = httpcore.ConnectionPool(
             ssl_context=ssl.create_default_context(),
@@ -105,7 +120,7 @@ class HttpSource:
             max_keepalive_connections=connections,
             keepalive_expiry=15.0,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-            network_backend=_GuardedBackend(self._guard, self._deadline),
+            network_backend=_GuardedBackend(self._guard, self._deadline, Proxy(proxy) if proxy else None),
         )
 
     def fetch(self, url: str) -> bytes:
