@@ -27,7 +27,8 @@ EXPECTED: dict[str, set[str | None]] = {
 }
 """Reason codes that pictures below each first part of a path must get in the end; ``None`` is a score."""
 
-FAILS_FIRST = 3
+FAILS_FIRST = 2
+"""Of four tries: one may fail by itself, on a busy machine."""
 
 
 class _Server(QuietServer):
@@ -96,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def flaky(self, body: bytes) -> None:
-        """Fails the first times, then comes round."""
+        """Fails the first two times, then comes round."""
         if self.server.ask(self.path) > FAILS_FIRST:
             self.answer(200, body)
         else:

@@ -174,7 +174,7 @@ def disk_full(stage: Stage, load: Load, form: Form) -> None:
 
 
 def bad_hosts(stage: Stage, load: Load, form: Form) -> None:
-    """One byte a second, no answer, RST, lengths that lie, 503 three times, 404: the runner looks at every reason."""
+    """One byte a second, no answer, RST, lengths that lie, 503 twice, 404: the runner looks at every reason."""
 
 
 def poison(stage: Stage, load: Load, form: Form) -> None:

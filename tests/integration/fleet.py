@@ -117,6 +117,11 @@ class WorkerProcess:
             return 0.0
         return float(found.group(1)) if found else 0.0
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def running(self) -> bool:
         """Whether its process lives."""
         return self._process.poll() is None

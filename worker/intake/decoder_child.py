@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from worker.errors import PictureError
 from worker.intake.decode import MOST_BYTES, decode
@@ -30,7 +32,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     _limit_memory(memory)
-    room = mmap.mmap(pixels, MOST_BYTES)
+    room = np.frombuffer(mmap.mmap(pixels, MOST_BYTES), np.uint8)
     with socket.socket(fileno=wire) as connection, connection.makefile("rb") as stream:
         _send(connection, {"ready": True})
         while len(head := stream.read(REQUEST.size)) == REQUEST.size:
@@ -38,7 +40,7 @@ def main(arguments: list[str]) -> None:
             _send(connection, _answer(stream.read(length), max_pixels, room, turns))
 
 
-def _answer(data: bytes, max_pixels: int, room: mmap.mmap, turns: int) -> dict[str, Any]:
+def _answer(data: bytes, max_pixels: int, room: NDArray[np.uint8], turns: int) -> dict[str, Any]:
     try:
         picture = decode(data, max_pixels, large=_turn(turns))
     except PictureError as error:
@@ -46,7 +48,7 @@ def _answer(data: bytes, max_pixels: int, room: mmap.mmap, turns: int) -> dict[s
     except MemoryError:
         return {"code": "decoder_failed", "detail": "decoding it needs more memory than is allowed"}
     height, width = picture.pixels.shape[:2]
-    room[: picture.pixels.nbytes] = picture.pixels.tobytes()
+    room[: picture.pixels.size] = picture.pixels.ravel()
     return {"shape": [height, width], "width": picture.width, "height": picture.height, "format": picture.format}
 
 
