@@ -20,6 +20,7 @@ from worker.calibrate_cli import app as calibrate_app
 from worker.contracts.verdicts import QualityVerdict
 from worker.dlq_cli import app as dlq_app
 from worker.errors import BrokerError, CacheError, IqaError
+from worker.memory import return_large_blocks
 from worker.projection_cli import app as projection_app
 from worker.settings import load_settings
 from worker.store import VerdictReader, connect
@@ -53,6 +54,7 @@ def run_worker() -> None:
 
     settings = load_settings()
     configure_logs(settings.log_level)
+    return_large_blocks()
     Worker(settings).run()
     # Threads that outlasted the drain hang in somebody's web server; Python would wait for them before it ends.
     logging.shutdown()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from worker.errors import PictureError
 from worker.intake.decode import MOST_BYTES, decode
 from worker.intake.isolation import ANSWER, REQUEST
+from worker.memory import return_large_blocks
 
 __all__ = ["main"]
 
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> None:
     # Ctrl-C reaches every process of a terminal: the worker drains, and needs its decoders for that.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
+    return_large_blocks()
     _limit_memory(memory)
     room = np.frombuffer(mmap.mmap(pixels, MOST_BYTES), np.uint8)
     with socket.socket(fileno=wire) as connection, connection.makefile("rb") as stream:
