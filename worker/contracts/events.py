@@ -21,7 +21,7 @@ class ImageUploaded(BaseModel):
     event_id: Identifier = Field(description="Unique per upload event; the same event sent twice has the same id.")
     image_id: Identifier = Field(description="The picture's identity; key of the event and of the verdict.")
     url: Annotated[str, StringConstraints(min_length=1, max_length=8192)] = Field(
-        description="Where the bytes are: http, https, or file where the worker allows it."
+        description="Where the bytes are: http, https; s3 and file where the worker allows them."
     )
     uploaded_at: AwareDatetime = Field(description="When the picture was uploaded (RFC 3339, with an offset).")
     service: str | None = Field(default=None, description="Which service uploaded it; chooses the profile.")
