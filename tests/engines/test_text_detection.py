@@ -5,6 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from engines.catalog import DetectionInput
 from engines.errors import ManifestError
@@ -141,3 +144,23 @@ def test_small_pictures_are_enlarged_and_both_sides_bounded(size: tuple[int, int
     manifest = DETECTION.model_copy(update={"input": CONTOUR})
     TextDetector(manifest, network).detect(pixels(photo(*size)))
     assert network.shapes[0][2:] == seen
+
+
+@pytest.mark.parametrize("region", ["rectangle", "contour"])
+@settings(max_examples=150, deadline=None)
+@given(
+    scores=arrays(
+        np.float32,
+        array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40),
+        elements=st.sampled_from([0.0, 0.29, 0.31, 0.5, 0.99, 1.0]).map(np.float32),
+    )
+)
+def test_any_map_gives_boxes_whose_area_is_a_share(region: str, scores: Array) -> None:
+    """Specks, lines, holes, combs: quads of finite corners, and nothing raises."""
+    regions = regions_from_map(scores, LIMITS.model_copy(update={"region": region}))
+    height, width = scores.shape
+    for found in regions:
+        assert found.reading.shape == found.extent.shape == (4, 2)
+        assert np.isfinite(found.reading).all()
+        assert np.isfinite(found.extent).all()
+    assert 0 <= text_area([found.extent for found in regions], width, height) <= 1

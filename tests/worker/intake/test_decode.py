@@ -192,6 +192,22 @@ def test_flipped_bytes_give_a_picture_or_a_reason(seed: bytes, flips: list[tuple
         assert picture.pixels.ndim == 3
 
 
+STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"RIFF\xff\x00\x00\x00WEBPVP8 ", b"")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(STARTS), st.binary(max_size=300))
+def test_any_header_gives_a_size_or_a_reason(start: bytes, rest: bytes) -> None:
+    """Behind the first bytes of every format."""
+    jpeg_is_whole(start + rest)
+    try:
+        header = probe(start + rest, 1_000_000)
+    except PictureError as error:
+        assert error.code in {"not_an_image", "too_many_pixels"}
+    else:
+        assert header.width * header.height <= 1_000_000
+
+
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGBA"), ("WEBP", "RGB"), ("GIF", "P"), ("JPEG", "CMYK"), ("JPEG", "RGB")])
 def test_large_pictures_are_shrunk_the_same_in_every_format(kind: str, mode: str) -> None:
     """By a whole factor, strip by strip, without a seam: close to shrinking the whole at once, and never below 1,600."""
