@@ -4,6 +4,7 @@ IqaError                        everything the worker raises on purpose
 +-- SettingsError               correct the setting that the message names; the worker does not start (exit code 2)
 +-- BrokerError                 check IQA_KAFKA__*; the broker is away or refuses
 +-- CacheError                  check IQA_REDIS__URL; Redis is away. Judging goes on without it
++-- DecodingError               decoding processes do not start: check the machine's memory; the event is tried again later
 +-- EventError                  the event goes to the dead-letter topic; its sender corrects it (has a reason code)
 +-- UnscorableError             the picture gets a verdict that says so (has a reason code)
     +-- FetchFailedError        ... because its bytes cannot be had
@@ -17,6 +18,7 @@ from __future__ import annotations
 __all__ = [
     "BrokerError",
     "CacheError",
+    "DecodingError",
     "EventError",
     "FetchFailedError",
     "IqaError",
@@ -40,6 +42,10 @@ class BrokerError(IqaError):
 
 class CacheError(IqaError):
     """Redis is away or refuses. Check ``IQA_REDIS__URL``; verdicts still reach the topic."""
+
+
+class DecodingError(IqaError):
+    """Decoding processes do not start. Check the machine's memory; the log says how they end."""
 
 
 class _CodedError(IqaError):

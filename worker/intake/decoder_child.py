@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import cv2
@@ -39,12 +39,12 @@ def main(arguments: list[str]) -> None:
         _send(connection, {"ready": True})
         while len(head := stream.read(REQUEST.size)) == REQUEST.size:
             length, max_pixels = REQUEST.unpack(head)
-            _send(connection, _answer(stream.read(length), max_pixels, room, turns))
+            _send(connection, _answer(stream.read(length), max_pixels, room, _turn(turns, connection)))
 
 
-def _answer(data: bytes, max_pixels: int, room: NDArray[np.uint8], turns: int) -> dict[str, Any]:
+def _answer(data: bytes, max_pixels: int, room: NDArray[np.uint8], turn: AbstractContextManager[None]) -> dict[str, Any]:
     try:
-        picture = decode(data, max_pixels, large=_turn(turns))
+        picture = decode(data, max_pixels, large=turn)
     except PictureError as error:
         return {"code": error.code, "detail": error.detail}
     except MemoryError:
@@ -69,9 +69,12 @@ def _limit_memory(more: int) -> None:
 
 
 @contextmanager
-def _turn(descriptor: int) -> Iterator[None]:
+def _turn(descriptor: int, connection: socket.socket) -> Iterator[None]:
+    """Hold the lock that large pictures take turns by; tell the worker when waiting begins, and when it is over."""
+    _send(connection, {"until": "turn"})
     fcntl.lockf(descriptor, fcntl.LOCK_EX)
     try:
+        _send(connection, {"until": "done"})
         yield
     finally:
         fcntl.lockf(descriptor, fcntl.LOCK_UN)

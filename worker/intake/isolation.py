@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import structlog
 
-from worker.errors import PictureError
+from worker.errors import DecodingError, PictureError
 from worker.intake.decode import MOST_BYTES, Picture
 
 __all__ = ["DecoderPool"]
@@ -35,10 +35,16 @@ REQUEST = struct.Struct("!QQ")
 ANSWER = struct.Struct("!Q")
 START_S = 60.0
 """For a child to start and to say so."""
+WAITS = 100
+"""Times the time for one picture, for a large picture's turn to come."""
 
 
 class _DiedError(Exception):
-    """A child gave no answer: it died, or took too long and was killed."""
+    """A child gave no answer: it died, or took too long and was killed. ``started``: it had once been ready."""
+
+    def __init__(self, why: str, *, started: bool) -> None:
+        super().__init__(why)
+        self.started = started
 
 
 class DecoderPool:
@@ -79,6 +85,7 @@ class DecoderPool:
 
         Raises:
             PictureError: as there; and ``decoder_failed`` where the decoder died, took too long or needed too much memory.
+            DecodingError: there is no decoder; says nothing about the picture.
 
         """
         for attempt in (1, 2):
@@ -89,9 +96,11 @@ class DecoderPool:
                 log.warning("decoder_died", attempt=attempt, bytes=len(data), why=str(error))
                 self._on_death()
                 child = self._replace(child)
-                why = str(error)
+                why, started = str(error), error.started
             finally:
                 self._idle.put(child)
+        if not started:
+            raise DecodingError(f"no decoding process starts: {why}")
         raise PictureError("decoder_failed", f"no decoder survives it: {why}")
 
     def close(self) -> None:
@@ -160,10 +169,14 @@ class _Child:
             self._socket.sendall(REQUEST.pack(len(data), max_pixels))
             self._socket.sendall(data)
             answer = self._receive()
+            while "until" in answer:
+                # Large pictures take turns: waiting for one's turn is no fault of the picture's.
+                self._socket.settimeout(timeout_s * (WAITS if answer["until"] == "turn" else 1))
+                answer = self._receive()
         except TimeoutError as error:
-            raise _DiedError(f"it took more than {timeout_s:g} s") from error
+            raise _DiedError(f"it took more than {timeout_s:g} s", started=self._ready) from error
         except (OSError, ValueError, EOFError) as error:
-            raise _DiedError(self._how_it_ended()) from error
+            raise _DiedError(self._how_it_ended(), started=self._ready) from error
         if "code" in answer:
             raise PictureError(answer["code"], answer["detail"])
         height, width = answer["shape"]

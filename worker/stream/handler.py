@@ -8,7 +8,7 @@ from confluent_kafka import Message
 from engines.errors import EngineError
 from worker.contracts.cloudevents import header_map, parse_event
 from worker.contracts.verdicts import QualityVerdict
-from worker.errors import EventError, FetchFailedError
+from worker.errors import DecodingError, EventError, FetchFailedError
 from worker.pipeline import Pipeline
 from worker.settings import Settings
 from worker.stream.breaker import CircuitBreaker
@@ -54,7 +54,7 @@ class EventHandler:
             return [self._retry(message, error.code, error.detail)], False
         except Exception as error:  # whatever went wrong, the event is kept with its reason
             log.exception("event_failed")
-            if isinstance(error, EngineError) and not final:
+            if isinstance(error, EngineError | DecodingError) and not final:
                 return [self._retry(message, "internal_error", str(error))], True
             return [self._dead(message, "internal_error", str(error), error)], True
 

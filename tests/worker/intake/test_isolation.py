@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from tests.hostile.corpus import hostile_files, seeds
 from tests.pictures import encode, photo
-from worker.errors import PictureError
+from worker.errors import DecodingError, PictureError
 from worker.intake.decode import decode
 from worker.intake.isolation import DecoderPool
 
@@ -80,6 +81,31 @@ def test_a_child_killed_from_outside_costs_nobody_a_verdict(pool: DecoderPool) -
     with ThreadPoolExecutor(8) as threads:
         assert {picture.width for picture in threads.map(lambda _: pool.decode(GOOD, MOST), range(30))} == {80}
     assert len(pool._all) == 2
+
+
+def test_large_pictures_wait_for_their_turn() -> None:
+    """Longer than one picture may take: waiting is not decoding."""
+    large = encode(photo(100, 80).resize((4200, 3000)), "WEBP", quality=50, method=0)
+    pool = DecoderPool(4, 4.0, 1_500_000_000)
+    fcntl.lockf(pool._turns, fcntl.LOCK_EX)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            waiting = [threads.submit(pool.decode, large, MOST) for _ in range(3)]
+            assert threads.submit(pool.decode, GOOD, MOST).result().width == 80
+            with pytest.raises(TimeoutError):
+                waiting[0].result(4.5)
+            fcntl.lockf(pool._turns, fcntl.LOCK_UN)
+            assert {each.result().width for each in waiting} == {4200}
+    finally:
+        pool.close()
+
+
+def test_decoders_that_do_not_start() -> None:
+    """Nobody's picture is blamed for that."""
+    pool = DecoderPool(1, 1.0, 1_500_000_000, module="tests.hostile.no_such_module")
+    with pytest.raises(DecodingError, match="exit code 1"):
+        pool.decode(GOOD, MOST)
+    pool.close()
 
 
 def test_the_hostile_corpus(pool: DecoderPool) -> None:
