@@ -46,9 +46,10 @@ def projection_group(group_id: str) -> str:
 
 
 def make_projection(settings: Settings, client: redis.Redis, metrics: Metrics) -> Projection:
-    """A projection, not started. Its assignor is an eager one, see ``Projection``."""
+    """A projection, not started. Its assignor is an eager one, see ``Projection``, whatever the workers' groups are."""
     eager = {"partition.assignment.strategy": "roundrobin", "error_cb": broker_error}
-    consumer = make_consumer(settings.kafka, projection_group(settings.kafka.group_id), **eager)
+    kafka = settings.kafka.model_copy(update={"protocol": "classic"})
+    consumer = make_consumer(kafka, projection_group(kafka.group_id), **eager)
     writer = VerdictWriter(client, settings.redis)
     return Projection(consumer, settings.topics.verdicts, writer, settings.projection.batch, metrics)
 

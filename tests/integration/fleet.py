@@ -62,10 +62,10 @@ class Fleet:
     def create_topics(self) -> None:
         create_topics(self.settings, PARTITIONS, self._replication)
 
-    def start(self, **environment: str) -> WorkerProcess:
-        """One more worker process."""
+    def start(self, what: str = "worker", **environment: str) -> WorkerProcess:
+        """One more process: a worker, or a projection."""
         log = self._folder / f"worker-{len(self._workers)}.log"
-        worker = WorkerProcess({**self.environment, **environment}, log)
+        worker = WorkerProcess({**self.environment, **environment}, log, what)
         self._workers.append(worker)
         return worker
 
@@ -97,12 +97,12 @@ class Fleet:
 
 
 class WorkerProcess:
-    """``iqa worker run`` as a process."""
+    """``iqa worker run`` (or ``iqa projection run``) as a process."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, environment: dict[str, str], log: Path, what: str = "worker") -> None:
         self.port = free_port()
         self.log = log
-        command = [sys.executable, "-m", "worker.cli", "worker", "run"]
+        command = [sys.executable, "-m", "worker.cli", what, "run"]
         with log.open("wb") as file:
             self._process = subprocess.Popen(
                 command, env={**os.environ, **environment, "IQA_HTTP__PORT": str(self.port)}, stderr=file

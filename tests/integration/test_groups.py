@@ -6,24 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
 from tests.integration.broker import Broker
 from tests.integration.fleet import PARTITIONS, Fleet
 from tests.integration.test_delivery import pictures, send
 from tests.integration.test_exactly_once import ONCE
 from worker.embedded.picture_server import PictureServer
+from worker.store import VerdictReader
 
 pytestmark = pytest.mark.kafka
 
 Wait = Callable[..., Any]
 
 
-def test_the_broker_assigns(fleet: Fleet, broker: Broker, wait_until: Wait) -> None:
-    """KIP-848: two workers share, one is killed, the other one goes on; a verdict on each, none twice."""
+@pytest.mark.redis
+def test_the_broker_assigns(fleet: Fleet, broker: Broker, redis_url: str, wait_until: Wait) -> None:
+    """KIP-848: two workers share, one is killed, the other one goes on; a verdict on each, none twice, all in Redis."""
     if not broker.own:
         pytest.skip("a broker of somebody else's may not know this protocol")
     fleet.create_topics()
-    fleet.environment |= {**ONCE, "IQA_KAFKA__PROTOCOL": "consumer"}
+    fleet.environment |= {**ONCE, "IQA_KAFKA__PROTOCOL": "consumer", "IQA_REDIS__URL": redis_url}
     with PictureServer(pictures(20)) as server:
         pair = [fleet.start(), fleet.start()]
         wait_until(lambda: sum(w.metric("iqa_assigned_partitions") for w in pair) == PARTITIONS, 60, "the assignment")
@@ -32,6 +35,8 @@ def test_the_broker_assigns(fleet: Fleet, broker: Broker, wait_until: Wait) -> N
         wait_until(lambda: fleet.read() >= 60, 60, "60 verdicts")
         pair[0].kill()
         wait_until(lambda: fleet.read() >= 300, 120, "a verdict on every image")
+        reader = VerdictReader(redis.Redis.from_url(redis_url))
+        wait_until(lambda: reader.get_many(sorted(wanted)) == fleet.latest, 30, "all verdicts in Redis")
         assert pair[1].terminate() == 0
         fleet.read()
     assert set(fleet.seen) == wanted

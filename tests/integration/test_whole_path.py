@@ -87,6 +87,29 @@ def test_redis_away_at_first(fleet: Fleet, own_redis: LocalRedis, wait_until: Wa
     assert found == {name: fleet.latest[name] for name in FILES}
 
 
+def test_a_projection_of_its_own_and_a_rebuild_by_command(fleet: Fleet, own_redis: LocalRedis, wait_until: Wait) -> None:
+    """What was evicted comes back by the command, what was lost altogether by itself; nothing is restarted."""
+    fleet.create_topics()
+    client = connect(RedisSettings(url=own_redis.url))
+    assert client is not None
+    with PictureServer(FILES) as server:
+        worker = fleet.start(IQA_REDIS__URL=own_redis.url, IQA_PROJECTION__ENABLED="false")
+        projection = fleet.start("projection", IQA_REDIS__URL=own_redis.url)
+        send_events(fleet.settings, [make_event(server.url(name), name) for name in FILES])
+        wait_until(lambda: fleet.read() == len(FILES), 60, "all verdicts on the topic")
+        stored = reader(own_redis.url)
+        wait_until(lambda: stored.get_many(list(FILES)) == fleet.latest, 30, "all verdicts in Redis")
+        assert worker.metric("iqa_projected_verdicts_total") == 0
+        assert client.delete("iqa:verdict:photo.jpg") == 1
+        done = iqa("projection", "rebuild", **fleet.environment, IQA_REDIS__URL=own_redis.url)
+        assert (done.returncode, done.stdout[:11]) == (0, "generation ")
+        wait_until(lambda: stored.get("photo.jpg") is not None, 30, "the evicted verdict")
+        own_redis.stop()
+        own_redis.start()
+        wait_until(lambda: stored.get_many(list(FILES)) == fleet.latest, 30, "all verdicts in the new Redis")
+        assert [projection.terminate(), worker.terminate()] == [0, 0]
+
+
 def test_topics_create(fleet: Fleet) -> None:
     """Twice does no harm; verdicts are compacted, so that the topic keeps the latest of each image."""
     topics = fleet.settings.topics
