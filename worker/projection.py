@@ -6,8 +6,8 @@ keeps its place in the group and tries again.
 A Redis that has lost everything is filled again from the beginning of the topic, without anybody's help. How that is noticed:
 Redis holds the name of its generation, and every committed offset carries the one that it was committed under. A partition
 whose committed name is another one than Redis holds begins anew; so does every partition after ``iqa projection rebuild``,
-which does no more than put a new name into Redis. All writing stays with the partition's one consumer, in the topic's order: a
-rebuild cannot put an older verdict over a newer one.
+which does no more than put a new name into Redis. All writing stays with the partition's one consumer, in the topic's order: in
+the end the latest verdict stands, though an image that was judged twice shows its older one for a while.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def run() -> None:
 
 @app.command()
 def rebuild() -> None:
-    """Have every running projection write the whole topic once more; an image judged twice may show its older verdict meanwhile."""
+    """Have every running projection write the whole topic again; an image judged twice may show its older verdict meanwhile."""
     settings = load_settings()
     generation = VerdictWriter(_client(settings), settings.redis).renew()
     typer.echo(
