@@ -37,6 +37,8 @@ def test_kill_9_again_and_again(fleet: Fleet, wait_until: Wait) -> None:
             victim = pair.pop(rng.randrange(2))
             victim.kill()
             pair.append(fleet.start(**ONCE))
+        # One that has not begun yet would end by the signal itself.
+        wait_until(lambda: all(w.metric("iqa_assigned_partitions") > 0 for w in pair), 60, "a share for both")
         assert [worker.terminate() for worker in pair] == [0, 0]
         fleet.read()
     print(f"600 events, {kill - 1} kills, {len(fleet.seen)} verdicts, lost 0, duplicates {fleet.duplicates}")
