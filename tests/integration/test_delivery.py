@@ -61,14 +61,17 @@ def test_sigterm_loses_nothing_and_repeats_nothing(fleet: Fleet, wait_until: Wai
     """A deploy: one worker goes in the middle of the work, another comes. It drains and commits before it leaves."""
     fleet.create_topics()
     with PictureServer(pictures(20)) as server:
-        first = fleet.start()
+        bound = {"IQA_WORKER__MAX_IN_FLIGHT": str(IN_FLIGHT)}
+        first = fleet.start(**bound)
         wait_until(lambda: first.metric("iqa_assigned_partitions") == PARTITIONS, 60, "the assignment")
-        wanted = send(fleet, server, 200, 20)
+        wanted = send(fleet, server, 600, 20)
         wait_until(lambda: fleet.read() >= 20, 60, "20 verdicts")
-        second = fleet.start()
+        second = fleet.start(**bound)
         assert first.terminate() == 0
-        assert len(fleet.seen) < 200
-        wait_until(lambda: fleet.read() >= 200, 120, "a verdict on every image")
+        assert len(fleet.seen) < 600
+        wait_until(lambda: fleet.read() >= 600, 120, "a verdict on every image")
+        # One that has not begun yet would end by the signal itself.
+        wait_until(lambda: second.metric("iqa_assigned_partitions") == PARTITIONS, 60, "all partitions for the second")
         assert second.terminate() == 0
         fleet.read()
     assert set(fleet.seen) == wanted
