@@ -76,6 +76,7 @@ def test_a_transactional_id_of_ones_own_ends_what_its_predecessor_left_open(flee
         first.kill()
         second = fleet.start(**named)
         wait_until(lambda: fleet.read() >= 120, 120, "a verdict on every image")
+        wait_until(lambda: second.metric("iqa_assigned_partitions") == PARTITIONS, 60, "all partitions for the second")
         assert second.terminate() == 0
     assert set(fleet.seen) == wanted
     assert fleet.duplicates == 0
