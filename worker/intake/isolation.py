@@ -33,6 +33,7 @@ log = structlog.get_logger()
 REQUEST = struct.Struct("!QQ")
 """Length of the bytes that follow, and the most pixels; the answer is a length (8 bytes) and JSON."""
 ANSWER = struct.Struct("!Q")
+ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 START_S = 60.0
 """For a child to start and to say so."""
 WAITS = 100
@@ -129,6 +130,12 @@ class DecoderPool:
         return self._start()
 
 
+def _environment() -> dict[str, str]:
+    """What a child needs of this process's environment, and nothing that is secret."""
+    needed = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    return {**needed, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
 class _Child:
     """One process, used by one thread at a time."""
 
@@ -146,7 +153,7 @@ class _Child:
             stdout=subprocess.DEVNULL,
             # Decoders print warnings about damaged files; ours are JSON.
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env=_environment(),
         )
         theirs.close()
         os.close(descriptor)

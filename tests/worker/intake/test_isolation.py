@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,6 +73,19 @@ def test_a_decoder_that_dies(dying: tuple[DecoderPool, list[int]], data: bytes, 
     assert caught.value.code == "decoder_failed"
     assert len(deaths) == (0 if data == b"EAT" else 2)
     assert pool.decode(GOOD, MOST).width == 80
+
+
+def test_children_know_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that is taken over finds no passwords in its environment."""
+    monkeypatch.setenv("IQA_REDIS__URL", "redis://:secret-word@host")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-word")
+    pool = DecoderPool(1, 60.0, 1_500_000_000)
+    assert pool.decode(GOOD, MOST).width == 80
+    (child,) = pool._all
+    environment = Path(f"/proc/{child._process.pid}/environ").read_bytes()
+    pool.close()
+    assert b"PATH=" in environment
+    assert b"secret-word" not in environment
 
 
 def test_a_child_killed_from_outside_costs_nobody_a_verdict(pool: DecoderPool) -> None:
