@@ -56,6 +56,9 @@ class Stage:
         self.cluster = Cluster(folder, nodes)
         self.fleet = Fleet(self.cluster.direct, f"chaos-{uuid.uuid4().hex[:6]}", folder, replication=nodes)
         self.fleet.create_topics()
+        # As workers are by default, so that pauses are theirs.
+        for name in ("SESSION_TIMEOUT_MS", "HEARTBEAT_INTERVAL_MS"):
+            del self.fleet.environment[f"IQA_KAFKA__PROPERTIES__{name}"]
         self.fleet.environment |= EXACTLY_ONCE
         self.fleet.environment |= {
             "IQA_KAFKA__BOOTSTRAP_SERVERS": self.cluster.through_links,

@@ -50,6 +50,9 @@ def make_consumer(settings: KafkaSettings, group_id: str, **extra: Any) -> Consu
         # librdkafka prefetches 64 MiB per partition by default: events are small, and memory is bounded.
         "queued.max.messages.kbytes": 8192,
         "fetch.wait.max.ms": 100,
+        # A killed worker's events wait that long; librdkafka's 45 s are for consumers whose work keeps them from the broker.
+        "session.timeout.ms": 8_000,
+        "heartbeat.interval.ms": 2_000,
         "isolation.level": "read_committed",
         **_without(settings.librdkafka(), _PRODUCER_ONLY),
         **extra,
