@@ -39,11 +39,9 @@ def play(stage: Stage, scenario: Scenario, form: Form) -> list[str]:
         return [f"not run: it takes {error}"] if os.environ.get("CI") else []
     except (TimeoutError, AssertionError) as error:
         broken.append(str(error))
-    if scenario.kind(1) == "ok" and form.times and scenario.name not in {"kill_workers", "sigterm_storm", "poison"}:
-        load.finish()
-    else:
+    if scenario.whole:
         load.wait(ANSWER_S, load.all_sent)
-        load.finish()
+    load.finish()
     load.wait(ANSWER_S)
     try:
         # What comes twice comes late: everything that workers hold is published before it is counted.

@@ -50,11 +50,6 @@ class Cluster:
         wait_for(self.direct, brokers=count)
         self._admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 0})
 
-    def leader(self, topic: str, partition: int) -> int:
-        """Number of the node that leads a partition, -1 if none does."""
-        found = self._admin.list_topics(topic, timeout=10).topics[topic].partitions[partition].leader
-        return int(found) - 1
-
     def leads(self, topic: str) -> list[int]:
         """The nodes that lead its partitions, in the partitions' order."""
         found = self._admin.list_topics(topic, timeout=10).topics[topic].partitions

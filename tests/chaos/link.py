@@ -48,11 +48,6 @@ class FaultyLink:
         """No delay, no cut. What is silent stays silent."""
         self._cut, self._delay_s = False, 0.0
 
-    @property
-    def connections(self) -> int:
-        """Open now, silent ones included."""
-        return len(self._connections)
-
     def close(self) -> None:
         """Close everything."""
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tests.chaos.load import Load
 from tests.chaos.stage import NotHereError, Stage
 from tests.integration.fleet import WorkerProcess
+from tests.integration.kafka_node import KafkaNode
 
 __all__ = ["SCENARIOS", "Form", "Scenario"]
 
@@ -33,6 +34,7 @@ class Scenario:
         short: the form for every change.
         long: the form by command.
         kind: how the picture of each number is served.
+        whole: all events are sent, however soon ``act`` is over; else sending ends with it.
         most_pause_s: the longest time without any verdict that is tolerated, or ``None`` where none is promised.
 
     """
@@ -42,6 +44,7 @@ class Scenario:
     short: Form
     long: Form
     kind: Callable[[int], str] = lambda _: "ok"
+    whole: bool = False
     most_pause_s: float | None = None
 
 
@@ -86,23 +89,19 @@ def require_polite_ends(leaving: Sequence[WorkerProcess]) -> None:
 
 def stop_brokers(stage: Stage, load: Load, form: Form) -> None:
     """The broker that leads the most partitions is stopped (its leaders move), and comes back; then the next one."""
-    topic = stage.fleet.settings.topics.uploads
-    for _ in range(form.times):
-        leads = stage.cluster.leads(topic)
-        node = stage.cluster.nodes[max(set(leads), key=leads.count)]
-        node.stop()
-        stage.sleep(form.seconds)
-        node.start()
-        stage.cluster.wait_in_sync(topic)
+    _without_brokers(stage, stage.fleet.settings.topics.uploads, form, KafkaNode.stop)
 
 
 def kill_brokers(stage: Stage, load: Load, form: Form) -> None:
     """The same with SIGKILL: the controller has to find out."""
-    topic = stage.fleet.settings.topics.verdicts
+    _without_brokers(stage, stage.fleet.settings.topics.verdicts, form, KafkaNode.kill)
+
+
+def _without_brokers(stage: Stage, topic: str, form: Form, end: Callable[[KafkaNode], None]) -> None:
     for _ in range(form.times):
         leads = stage.cluster.leads(topic)
         node = stage.cluster.nodes[max(set(leads), key=leads.count)]
-        node.kill()
+        end(node)
         stage.sleep(form.seconds)
         node.start()
         stage.cluster.wait_in_sync(topic)
@@ -201,8 +200,8 @@ def every_kind(number: int) -> str:
 
 
 SCENARIOS = (
-    Scenario("kill_workers", kill_workers, Form(600, 4, 0), Form(10_000, 50, 0), most_pause_s=15),
-    Scenario("sigterm_storm", sigterm_storm, Form(500, 4, 0), Form(3000, 25, 0)),
+    Scenario("kill_workers", kill_workers, Form(600, 4, 0), Form(10_000, 50, 0), whole=True, most_pause_s=15),
+    Scenario("sigterm_storm", sigterm_storm, Form(500, 4, 0), Form(3000, 25, 0), whole=True),
     Scenario("coming_and_going", coming_and_going, Form(2000, 5, 0), Form(10_000, 30, 0)),
     Scenario("stop_brokers", stop_brokers, Form(4000, 1, 2), Form(20_000, 6, 10)),
     Scenario("kill_brokers", kill_brokers, Form(4000, 1, 2), Form(20_000, 6, 10)),
@@ -213,7 +212,7 @@ SCENARIOS = (
     Scenario("redis_frozen", redis_frozen, Form(2000, 1, 4), Form(10_000, 1, 120)),
     Scenario("redis_full", redis_full, Form(2000, 1, 4), Form(10_000, 1, 60)),
     Scenario("disk_full", disk_full, Form(6000, 1, 1), Form(20_000, 1, 20)),
-    Scenario("bad_hosts", bad_hosts, Form(96, 1, 0), Form(800, 1, 0), kind=every_kind),
-    Scenario("poison", poison, Form(300, 300, 0), Form(3000, 5000, 0)),
+    Scenario("bad_hosts", bad_hosts, Form(96, 1, 0), Form(800, 1, 0), kind=every_kind, whole=True),
+    Scenario("poison", poison, Form(300, 300, 0), Form(3000, 5000, 0), whole=True),
     Scenario("clock_jumps", clock_jumps, Form(1500, 1, 3), Form(6000, 1, 20)),
 )

@@ -70,13 +70,13 @@ class Stage:
         self._clock = folder / "clock"
         self.witness = Witness(self.fleet.settings)
 
-    def have(self, count: int, **environment: str) -> None:
+    def have(self, count: int) -> None:
         """Bring the number of living workers to ``count``, and wait until they share the partitions."""
         self.workers = [worker for worker in self.workers if worker.running()]
         while len(self.workers) > count:
             self.workers.pop().terminate()
         while len(self.workers) < count:
-            self.workers.append(self.fleet.start(**environment))
+            self.workers.append(self.fleet.start())
         self.wait(lambda: all(w.metric("iqa_assigned_partitions") > 0 for w in self.workers), 90, "an assignment for all")
 
     def replace(self, index: int, **environment: str) -> None:

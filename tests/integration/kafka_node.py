@@ -86,11 +86,6 @@ class KafkaNode:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([*self._java, "kafka.Kafka", str(self._properties)], stdout=log, stderr=log)
 
-    @property
-    def process(self) -> subprocess.Popen[bytes] | None:
-        """While it runs, or after it ended by itself."""
-        return self._process
-
     def running(self) -> bool:
         """Whether its process lives."""
         return self._process is not None and self._process.poll() is None
@@ -102,16 +97,6 @@ class KafkaNode:
     def kill(self) -> None:
         """SIGKILL."""
         self._end(signal.SIGKILL, 60)
-
-    def freeze(self) -> None:
-        """SIGSTOP: connections stay, answers do not come."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """SIGCONT."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
 
     def _end(self, number: int, timeout_s: float) -> None:
         if self._process is None:
