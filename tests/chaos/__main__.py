@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, play the scenarios, say what was broken."""
     names = [scenario.name for scenario in SCENARIOS]
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="the form for every change: some minutes, not an hour")
+    parser.add_argument("--short", action="store_true", help="the form for every change: four minutes")
     parser.add_argument("--only", action="append", choices=names, help="this scenario; may be repeated")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nodes", type=int, choices=(1, 3), default=nodes_that_fit(), help="Kafka brokers")
