@@ -15,12 +15,14 @@ Where the head departs from the paper, and why:
   learnt base plus a generated offset that starts at zero trains stably: the network begins as an ordinary head.
 - **Tones are counted.** A trunk that learnt to recognise things is blind to exposure: that is what made it good. Histograms
   of the input's channels and of its opponent colours (red against green, blue against yellow) join the distortion features,
-  so that darkness, clipping and colour casts are seen as such.
+  and so do the shares that are clipped: darkness, lost highlights and colour casts are seen as such. A dark photo that was
+  exposed for too long has the histogram of a good one; what it lost in its lamps and windows gives it away.
 - **Bounded output.** A sigmoid keeps scores within 0-100; the paper's output is unbounded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -40,6 +42,9 @@ TONE_FEATURES = 32
 TARGET_WIDTHS = (4 * STAGE_FEATURES + TONE_FEATURES, 112, 56, 28, 14, 1)
 BINS = 10
 TONES = 5
+CLIPPED = 6
+CLIPPING = 0.02
+"""How far from white or black a tone counts as clipped, of 1; to twice as far it counts in part (JPEG moves it a little)."""
 
 
 def mean_and_deviation(x: Tensor) -> Tensor:
@@ -50,7 +55,7 @@ def mean_and_deviation(x: Tensor) -> Tensor:
 
 
 class LocalDistortion(nn.Module):
-    """The paper's local distortion aware module, pooled over the whole map: N x C x H x W to N x outputs."""
+    """The paper's local distortion aware module: ``pool`` a map, N x C x H x W, over all of it; then N x outputs of that."""
 
     def __init__(self, channels: int, outputs: int, width: int = 32) -> None:
         super().__init__()
@@ -58,39 +63,52 @@ class LocalDistortion(nn.Module):
         self.conv = nn.Conv2d(channels, width, 1)
         self.fc = nn.Linear(2 * (channels + width), outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        pooled = torch.cat([mean_and_deviation(x), mean_and_deviation(F.relu(self.conv(x)))], dim=1)
+    def pool(self, x: Tensor) -> Tensor:
+        """N x 2(C + width): the map's own mean and deviation first, then those of a learnt mixture of its channels."""
+        return torch.cat([mean_and_deviation(x), mean_and_deviation(F.relu(self.conv(x)))], dim=1)
+
+    def forward(self, pooled: Tensor) -> Tensor:
         return self.fc(self.norm(pooled))
 
 
 class ToneHistogram(nn.Module):
-    """How bright and how coloured: soft histograms of normalised RGB, N x 3 x H x W, to N x outputs."""
+    """How bright, how coloured and how clipped: ``pool`` counts tones of normalised RGB, N x 3 x H x W; then N x outputs."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.fc = nn.Linear(TONES * BINS, outputs)
+        self.fc = nn.Linear(TONES * BINS + CLIPPED, outputs)
         # As loud as the trunk's features from the start: at torch's own scale they are drowned, and darkness is learnt last.
         nn.init.normal_(self.fc.weight, std=0.7)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
-    def shares(self, x: Tensor) -> Tensor:
-        """N x TONES x BINS: share of each tone, neighbouring bins sharing what lies between them.
+    def shares(self, rgb: Tensor) -> Tensor:
+        """N x TONES BINS: share of each tone of RGB (N x 3 x H x W, 0-1), neighbouring bins sharing what lies between them.
 
         Red, green and blue from black to white; red minus green and blue minus yellow from -1/4 to 1/4, beyond which a colour
         is strong however strong it is.
         """
-        rgb = F.avg_pool2d(x.float(), 2) * self.std + self.mean
         red, green, blue = rgb[:, 0:1], rgb[:, 1:2], rgb[:, 2:3]
         tones = torch.cat([rgb, 2 * (red - green) + 0.5, 2 * (blue - 0.5 * (red + green)) + 0.5], dim=1)
         # The share above each bin; clamping and averaging is all it takes, and exports as plain operators.
         above = [((BINS - 1) * tones - k).clamp(0, 1).mean(dim=(2, 3)) for k in range(BINS - 1)]
         cumulative = torch.stack([torch.ones_like(above[0]), *above, torch.zeros_like(above[0])], dim=2)
-        return cumulative[:, :, :-1] - cumulative[:, :, 1:]
+        return (cumulative[:, :, :-1] - cumulative[:, :, 1:]).flatten(1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def clipped(self, rgb: Tensor) -> Tensor:
+        """N x CLIPPED: shares where red, green, blue, all of them and any of them are white, and where all are black."""
+        least, most = rgb.amin(dim=1, keepdim=True), rgb.amax(dim=1, keepdim=True)
+        beyond = torch.cat([rgb, least, most, 1 - most], dim=1) - (1 - 2 * CLIPPING)
+        return (beyond / CLIPPING).clamp(0, 1).mean(dim=(2, 3))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """N x (TONES BINS + CLIPPED): roots of the shares."""
+        rgb = F.avg_pool2d(x.float(), 2) * self.std + self.mean
         # Roots spread out small shares (Hellinger), which is where a clipped sky differs from a lamp.
-        return F.relu(self.fc(torch.sqrt(self.shares(x).clamp(min=0).flatten(1) + 1e-4)))
+        return torch.sqrt(torch.cat([self.shares(rgb), self.clipped(rgb)], dim=1).clamp(min=0) + 1e-4)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return F.relu(self.fc(pooled))
 
 
 class GeneratedLinear(nn.Module):
@@ -128,15 +146,31 @@ class HyperIQA(nn.Module):
         pairs = pairwise(TARGET_WIDTHS)
         self.target = nn.ModuleList(GeneratedLinear(inputs, outputs, content) for inputs, outputs in pairs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Opinion scores, N, for N pictures of one size."""
+    def pool(self, x: Tensor) -> list[Tensor]:
+        """All that the head sees of N pictures of one size: a tensor N x width for every map of the trunk, and one of tones."""
         maps = self.backbone(x)
-        content = self.content(mean_and_deviation(maps[-1]))
-        features = [module(stage) for module, stage in zip(self.local, maps, strict=True)]
-        y = self.dropout(torch.cat([*features, self.tones(x)], dim=1))[:, :, None]
+        pooled = [module.pool(stage) for module, stage in zip(self.local, maps, strict=True)]
+        return [*pooled, self.tones.pool(x)]
+
+    @property
+    def widths(self) -> list[int]:
+        """Widths of what ``pool`` returns."""
+        return [module.fc.in_features for module in self.local] + [self.tones.fc.in_features]
+
+    def judge(self, pooled: Sequence[Tensor]) -> Tensor:
+        """Opinion scores, N, of what ``pool`` saw; pictures of any sizes may stand side by side here."""
+        *stages, tones = pooled
+        # The last map's own mean and deviation say what is in the picture.
+        content = self.content(stages[-1][:, : 2 * self.backbone.channels[-1]])
+        features = [module(stage) for module, stage in zip(self.local, stages, strict=True)]
+        y = self.dropout(torch.cat([*features, self.tones(tones)], dim=1))[:, :, None]
         for index, layer in enumerate(self.target):
             y = layer(y, content)
             if index + 1 < len(self.target):
                 # The paper's sigmoid saturates with a base of unit gain; the leaky form keeps gradients alive.
                 y = F.leaky_relu(y, 0.1)
         return 100.0 * torch.sigmoid(y[:, 0, 0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Opinion scores, N, for N pictures of one size."""
+        return self.judge(self.pool(x))

@@ -13,7 +13,7 @@ from engines.preprocess import LONGEST_SIDE, fit_longest, normalise
 from engines.training.datasets import DataSetError, read_rgb
 from engines.training.distortions import DISTORTIONS, coded
 
-__all__ = ["Ladder", "held_out", "ladder", "load_folder", "random_crop"]
+__all__ = ["Ladder", "held_out", "ladder", "load_folder", "random_crop", "uploads"]
 
 Pixels = NDArray[np.uint8]
 # Between which bounds the steps of a ladder are drawn; the first is the clean photo.
@@ -65,23 +65,29 @@ def window(pixels: Pixels, side: int, top: int, left: int) -> Pixels:
     return np.pad(crop, pad, mode="symmetric")
 
 
-def ladder(photos: Sequence[Pixels], side: int, rng: np.random.Generator, longest: int = LONGEST_SIDE) -> Ladder:
-    """A ladder of one random photo and distortion, made the way uploads are.
+def uploads(photo: Pixels, kind: str, severities: Sequence[float], rng: np.random.Generator, longest: int) -> list[Pixels]:
+    """``photo`` under ``kind`` at every severity, made the way uploads are, at serving size.
 
-    The photo is distorted at some upload size, coded as a JPEG, and only then shrunk to serving size: noise that is averaged
-    by shrinking looks different from noise that is not, and both must score low. The same crop is taken of every step, and
-    every step makes the same random choices (the angle of a blur, the hue of a cast). Crops far smaller than what is served
-    teach nothing about exposure and colour: a network learns to be strict with crops and stays lenient with whole pictures.
+    It is distorted at some upload size, coded as a JPEG, and only then shrunk: noise that is averaged by shrinking looks
+    different from noise that is not, and both must score low. Every severity makes the same random choices (the angle of a
+    blur, the hue of a cast).
+    """
+    upload = fit_longest(photo, int(rng.integers(min(longest, max(photo.shape[:2])), max(photo.shape[:2]) + 1)))
+    quality, choices = int(rng.integers(80, 97)), int(rng.integers(2**32))
+    made = (DISTORTIONS[kind](upload, s, np.random.default_rng(choices)) if s else upload for s in severities)
+    return [fit_longest(coded(pixels, quality), longest) for pixels in made]
+
+
+def ladder(photos: Sequence[Pixels], side: int, rng: np.random.Generator, longest: int = LONGEST_SIDE) -> Ladder:
+    """A ladder of one random photo and distortion, as ``uploads``; the same crop is taken of every step.
+
+    Crops far smaller than what is served teach nothing about exposure and colour: a network learns to be strict with crops and
+    stays lenient with whole pictures.
     """
     photo = photos[int(rng.integers(len(photos)))]
-    upload = fit_longest(photo, int(rng.integers(min(longest, max(photo.shape[:2])), max(photo.shape[:2]) + 1)))
     kinds = [kind for kind in DISTORTIONS for _ in range(WEIGHTS.get(kind, 1))]
     kind = kinds[int(rng.integers(len(kinds)))]
     severities = tuple(float(rng.uniform(*bounds)) for bounds in SEVERITIES)
-    quality, choices = int(rng.integers(80, 97)), int(rng.integers(2**32))
-    steps = []
-    for severity in severities:
-        made = DISTORTIONS[kind](upload, severity, np.random.default_rng(choices)) if severity else upload
-        steps.append(fit_longest(coded(made, quality), longest))
+    steps = uploads(photo, kind, severities, rng, longest)
     top, left = (int(rng.integers(0, max(1, size - side + 1))) for size in steps[0].shape[:2])
     return Ladder(kind, np.concatenate([normalise(window(step, side, top, left)) for step in steps]), severities)

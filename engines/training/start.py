@@ -76,7 +76,7 @@ def _exported(path: Path, model: HyperIQA) -> dict[str, Tensor]:
     # Tensors of equal values are stored once; the others are named by an Identity.
     found |= {n.output[0]: found[n.input[0]] for n in graph.node if n.op_type == "Identity" and n.input[0] in found}
     state = {name: found[name] for name in model.state_dict()}
-    # Engines of before the opponent colours were counted count three tones; the new ones begin without a say.
+    # Older engines count fewer tones, the same ones first; what is new begins without a say.
     tones = state["tones.fc.weight"]
     missing = model.tones.fc.in_features - tones.shape[1]
     state["tones.fc.weight"] = nn.functional.pad(tones, (0, missing))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from engines.models.hyperiqa import BINS, HyperIQA, ToneHistogram  # noqa: E402
+from engines.models.hyperiqa import BINS, TONES, HyperIQA, ToneHistogram  # noqa: E402
 from engines.models.resnet import ResNetTrunk, fold_batch_norm  # noqa: E402
 from engines.preprocess import normalise  # noqa: E402
 
@@ -81,12 +81,23 @@ def test_tones_are_counted() -> None:
     tones = ToneHistogram(4)
     picture = np.zeros((40, 60, 3), np.uint8)
     picture[..., 1], picture[..., 2] = 255, 128
-    (shares,) = tones.shares(torch.from_numpy(normalise(picture)))
+    shares = tones.shares(torch.from_numpy(picture / np.float32(255)).permute(2, 0, 1)[None]).reshape(TONES, BINS)
     assert shares.sum(dim=1).numpy() == pytest.approx(1, abs=1e-4)
     assert shares[0, 0] == pytest.approx(1, abs=1e-4)
     assert shares[1, BINS - 1] == pytest.approx(1, abs=1e-4)
     position = 128 / 255 * (BINS - 1)
     assert shares[2, int(position)] == pytest.approx(1 - position % 1, abs=1e-3)
+
+
+@torch.no_grad()
+def test_what_is_clipped_is_counted() -> None:
+    """A quarter white, a quarter black, a quarter of pure red, a quarter nearly white: not yet clipped."""
+    picture = np.zeros((40, 80, 3), np.uint8)
+    picture[:, :20], picture[:, 40:60, 0], picture[:, 60:] = 255, 255, 244
+    red, green, blue, everything, anything, black = ToneHistogram(4).pool(torch.from_numpy(normalise(picture)))[0, -6:].numpy()
+    assert np.square([red, green, blue, everything, anything, black]) == pytest.approx(
+        [0.5, 0.25, 0.25, 0.25, 0.5, 0.25], abs=1e-3
+    )
 
 
 @torch.no_grad()

@@ -1,0 +1,182 @@
+"""What the head of a trained quality engine sees of many pictures, computed once and kept.
+
+The trunk is most of an engine's cost, and a head can be taught without it: what the head sees of a picture (``HyperIQA.pool``)
+is three thousand numbers. Computed once per picture through ONNX Runtime, whole and at serving size, they let a head see
+hundreds of thousands of ladders in minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from engines.errors import CheckpointError
+from engines.models.hyperiqa import HyperIQA
+from engines.models.tracing import trace
+from engines.preprocess import fit_longest, quality_input
+from engines.runtime.onnx import OnnxNetwork, OnnxRuntime
+from engines.training.data import uploads
+from engines.training.datasets import Rated
+from engines.training.distortions import DISTORTIONS, coded
+
+__all__ = ["Ladders", "Pooler", "Views", "cached", "even_ladders", "ladders", "views"]
+
+Pixels = NDArray[np.uint8]
+Pooled = NDArray[np.float16]
+# Bounds of the severities of a ladder's steps, and of those of what a head learns last; the clean photo stands before them.
+SEVERITIES = ((0.12, 0.45), (0.45, 0.8), (0.8, 1.0))
+CLOSE_SEVERITIES = ((0.1, 0.35), (0.35, 0.6), (0.6, 0.85), (0.85, 1.0))
+CLOSE = {"colour_cast": 3, "overexpose": 3, "flatten_contrast": 2, "banding": 2, "pixelate": 1}
+"""Kinds with close ladders, and how many of them every photo gets; of the others it gets one."""
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+EVEN = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+A = TypeVar("A")
+B = TypeVar("B")
+Kept = TypeVar("Kept", "Views", "Ladders")
+
+
+class _Pooling(nn.Module):
+    def __init__(self, model: HyperIQA) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat(self.model.pool(x), dim=1)
+
+
+class Pooler:
+    """Pictures at serving size to rows of what the head sees of them, through ONNX Runtime, a picture a core."""
+
+    def __init__(self, model: HyperIQA, side: int) -> None:
+        self.side = side
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pool.onnx"
+            axes = {"picture": {0: "n", 2: "h", 3: "w"}, "pooled": {0: "n"}}
+            onnx.save(trace(_Pooling(model), torch.zeros(1, 3, 96, 128), ("picture", "pooled"), axes), path)
+            self._network: OnnxNetwork = OnnxRuntime().load(path)
+
+    def row(self, pixels: Pixels) -> Pooled:
+        """One row, for one RGB picture (H x W x 3)."""
+        return self._network.run(quality_input(pixels, self.side))[0].astype(np.float16)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Rated pictures: rows (N x V x width), their opinions (N). The first view is the picture as it is served."""
+
+    rows: Pooled
+    opinions: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ladders:
+    """Steps of ladders that stand one after the other.
+
+    ``rows`` (N x width), ``severities`` (N, the clean photo 0), ``kinds`` (N, index into ``DISTORTIONS``), ``photos`` (N) and
+    ``ladder`` (N), which numbers the ladders from 0.
+    """
+
+    rows: Pooled
+    severities: NDArray[np.float64]
+    kinds: NDArray[np.int64]
+    photos: NDArray[np.int64]
+    ladder: NDArray[np.int64]
+
+
+def cached(path: Path, kind: type[Kept], make: Callable[[], Kept]) -> Kept:
+    """What ``path`` holds, else what ``make`` gives, which is then kept there.
+
+    Raises:
+        CheckpointError: the file is there and holds something else.
+
+    """
+    if not path.exists():
+        fresh = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".tmp.npz")
+        np.savez(partial, **vars(fresh))
+        partial.replace(path)
+        return fresh
+    try:
+        with np.load(path) as file:
+            return kind(**{field.name: file[field.name] for field in fields(kind)})
+    except (KeyError, ValueError, OSError) as error:
+        raise CheckpointError(f"{path} does not hold what it should ({error}): remove it, it is made again") from error
+
+
+def _mapped(function: Callable[[A], B], items: Sequence[A], what: str) -> Iterator[B]:
+    """``map`` over the cores, in order, with a progress bar; never far ahead of who reads, since decoded pictures are large."""
+    workers = os.cpu_count() or 1
+    waiting = iter(items)
+    with ThreadPoolExecutor(workers) as pool, Progress(*COLUMNS) as progress:
+        bar = progress.add_task(what, total=len(items))
+        while batch := list(islice(waiting, 16 * workers)):
+            for made in pool.map(function, batch):
+                yield made
+                progress.advance(bar)
+
+
+def views(pooler: Pooler, rated: Sequence[Rated], augment: bool) -> Views:
+    """Rows of rated pictures: as served and, with ``augment``, mirrored, and both 8 % smaller."""
+
+    def one(picture: Rated) -> list[Pooled]:
+        served = fit_longest(picture.pixels(), pooler.side)
+        smaller = fit_longest(served, round(0.92 * max(served.shape[:2])))
+        seen = [served, served[:, ::-1], smaller, smaller[:, ::-1]] if augment else [served]
+        return [pooler.row(np.ascontiguousarray(pixels)) for pixels in seen]
+
+    rows = np.array(list(_mapped(one, rated, "rated pictures")))
+    return Views(rows, np.array([r.opinion for r in rated]))
+
+
+def _gathered(parts: Iterable[tuple[int, str, Sequence[float], list[Pooled]]]) -> Ladders:
+    names = list(DISTORTIONS)
+    rows: list[Pooled] = []
+    columns: list[tuple[float, int, int, int]] = []
+    for number, (photo, kind, severities, made) in enumerate(parts):
+        rows.extend(made)
+        columns.extend((severity, names.index(kind), photo, number) for severity in severities)
+    severity, kinds, photos, ladder = (np.array(column) for column in zip(*columns, strict=True))
+    return Ladders(np.array(rows), severity, kinds, photos, ladder)
+
+
+def ladders(pooler: Pooler, photos: Sequence[Pixels], seed: int) -> Ladders:
+    """Ladders of every kind of every photo, made as ``uploads``; kinds of ``CLOSE`` have more, in closer steps."""
+    plan = [(index, kind, n) for index in range(len(photos)) for kind in DISTORTIONS for n in range(CLOSE.get(kind, 1))]
+
+    def one(entry: tuple[int, str, int]) -> tuple[int, str, Sequence[float], list[Pooled]]:
+        index, kind, number = entry
+        rng = np.random.default_rng([seed, index, list(DISTORTIONS).index(kind), number])
+        bounds = CLOSE_SEVERITIES if kind in CLOSE else SEVERITIES
+        severities = (0.0, *(float(rng.uniform(*pair)) for pair in bounds))
+        made = uploads(photos[index], kind, severities, rng, pooler.side)
+        return index, kind, severities, [pooler.row(pixels) for pixels in made]
+
+    return _gathered(_mapped(one, plan, "ladders"))
+
+
+def even_ladders(pooler: Pooler, photos: Sequence[Pixels]) -> Ladders:
+    """The ladders that the model card reports: every kind of every photo at five even severities, JPEG of quality 90."""
+    plan = [(index, kind) for kind in DISTORTIONS for index in range(len(photos))]
+
+    def one(entry: tuple[int, str]) -> tuple[int, str, Sequence[float], list[Pooled]]:
+        index, kind = entry
+        made = (DISTORTIONS[kind](photos[index], s, np.random.default_rng(index)) if s else photos[index] for s in EVEN)
+        return index, kind, EVEN, [pooler.row(coded(pixels, 90)) for pixels in made]
+
+    return _gathered(_mapped(one, plan, "even ladders"))

@@ -1,0 +1,145 @@
+"""Refining a head: what it sees is what it serves, ladders get their order, opinions stay, the trunk does not move."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from engines.errors import CheckpointError  # noqa: E402
+from engines.models.hyperiqa import HyperIQA  # noqa: E402
+from engines.preprocess import quality_input  # noqa: E402
+from engines.training import pools, refine  # noqa: E402
+from engines.training.data import held_out, load_folder  # noqa: E402
+from engines.training.datasets import DataSetError, load_rated  # noqa: E402
+from engines.training.distortions import DISTORTIONS  # noqa: E402
+from engines.training.losses import ladder_loss  # noqa: E402
+from engines.training.start import load_start  # noqa: E402
+from tests.pictures import photo, pixels  # noqa: E402
+
+pytestmark = pytest.mark.torch
+SIDE = 96
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made-up copy of CLIVE, a folder of photos, and an engine to start from."""
+    root = tmp_path_factory.mktemp("refine")
+    (root / "clive" / "images").mkdir(parents=True)
+    (root / "photos").mkdir()
+    rows = [["file", "mos", "split"]]
+    for number in range(12):
+        photo(150, 140, number).save(root / "clive" / "images" / f"{number}.png")
+        rows.append([f"{number}.png", str(10 + 7 * number), "train" if number < 8 else "val"])
+        photo(120, 100, 30 + number).save(root / "photos" / f"{number:02}.png")
+    with (root / "clive" / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    torch.manual_seed(0)
+    torch.save({"average": HyperIQA("efficientnet-lite0").state_dict(), "backbone": "efficientnet-lite0"}, root / "start.pt")
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(data: Path) -> HyperIQA:
+    network = HyperIQA("efficientnet-lite0")
+    load_start(network, data / "start.pt")
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def pooler(model: HyperIQA) -> pools.Pooler:
+    return pools.Pooler(model, SIDE)
+
+
+def test_a_row_judged_is_a_picture_judged(model: HyperIQA, pooler: pools.Pooler) -> None:
+    """Pooling through ONNX Runtime, half precision and the head alone give what the whole network gives."""
+    picture = pixels(photo(150, 110, 5))
+    row = torch.from_numpy(pooler.row(picture).astype(np.float32))[None]
+    with torch.no_grad():
+        whole = float(model(torch.from_numpy(quality_input(picture, SIDE)))[0])
+        alone = float(model.judge(row.split(model.widths, dim=1))[0])
+    assert alone == pytest.approx(whole, abs=0.05)
+
+
+def test_splits_share_no_photo(data: Path) -> None:
+    """Neither what the model card is measured on nor what chooses is learnt from."""
+    photos = load_folder(data / "photos")
+    learn, choose = refine.splits(photos)
+    parts = [{id(p) for p in part} for part in (learn, choose, held_out(photos))]
+    assert [len(part) for part in parts] == [8, 2, 2]
+    assert len(set().union(*parts)) == len(photos)
+
+
+def test_ladders_are_whole_and_in_order(data: Path, pooler: pools.Pooler) -> None:
+    """Every photo has every kind, from its clean self upwards; the same seed gives the same."""
+    photos = load_folder(data / "photos")[:1]
+    made, again = (pools.ladders(pooler, photos, seed=3) for _ in range(2))
+    assert np.array_equal(made.rows, again.rows)
+    assert set(made.kinds) == set(range(len(DISTORTIONS)))
+    for number in range(made.ladder[-1] + 1):
+        steps = made.severities[made.ladder == number]
+        assert steps[0] == 0
+        assert (np.diff(steps) > 0).all()
+    casts = made.ladder[made.kinds == list(DISTORTIONS).index("colour_cast")]
+    assert len(set(casts)) == pools.CLOSE["colour_cast"]
+
+
+def test_a_kept_file_is_read_again_and_a_wrong_one_is_named(data: Path, pooler: pools.Pooler, tmp_path: Path) -> None:
+    """What was computed once is not computed twice."""
+    rated = load_rated("clive", data / "clive")[:3]
+    path = tmp_path / "kept" / "rated.npz"
+    first = pools.cached(path, pools.Views, lambda: pools.views(pooler, rated, augment=True))
+    second = pools.cached(path, pools.Views, lambda: pytest.fail("made twice"))
+    assert np.array_equal(first.rows, second.rows)
+    assert first.rows.shape[:2] == (3, 4)
+    with pytest.raises(CheckpointError, match=r"rated\.npz does not hold"):
+        pools.cached(path, pools.Ladders, lambda: pytest.fail("made"))
+
+
+def test_ladders_loss_is_the_mean_of_ladder_loss() -> None:
+    """The batched form says what training's own says of one ladder after the other."""
+    severities = torch.tensor([[0.0, 0.3, 0.6, 1.0], [0.0, 0.2, 0.5, 0.9]])
+    scores = torch.tensor([[70.0, 75.0, 30.0, 20.0], [50.0, 45.0, 40.0, 60.0]])
+    one_by_one = [float(ladder_loss(s, v.tolist())) for s, v in zip(scores, severities, strict=True)]
+    assert float(refine.ladders_loss(scores, severities, apart=1.0)) == pytest.approx(np.mean(one_by_one), abs=1e-6)
+
+
+def test_shares_count() -> None:
+    """A step that stays equal does not fall; severe is under 40, not at it."""
+    table = np.array([[70.0, 60.0, 60.0, 39.9], [70.0, 71.0, 50.0, 40.0]])
+    assert refine.falls(table) == pytest.approx(4 / 6)
+    assert refine.severe(table) == 0.5
+
+
+def test_the_command_teaches_the_head_alone(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Severe pictures sink, the order of opinions is kept by its teacher, and the trunk stays bit for bit."""
+    arguments = ["--start", str(data / "start.pt"), "--clive", str(data / "clive"), "--photos", str(data / "photos")]
+    arguments += ["--side", str(SIDE), "--out", str(tmp_path), "--steps", "120", "--rated", "6", "--rate", "2e-3"]
+    refine.main(arguments)
+    assert "| colour_cast |" in capsys.readouterr().out
+    before, after = HyperIQA("efficientnet-lite0"), HyperIQA("efficientnet-lite0")
+    load_start(before, data / "start.pt")
+    load_start(after, tmp_path / "refined.pt")
+    for name, value in before.backbone.state_dict().items():
+        assert torch.equal(value, after.backbone.state_dict()[name])
+    photos = load_folder(data / "photos")
+    pooler = pools.Pooler(after, SIDE)
+    made = pools.even_ladders(pooler, photos[1:5])
+    worst, clean = made.severities == 1.0, made.severities == 0.0
+
+    def gap(network: HyperIQA) -> float:
+        refiner_scores = refine.scores(network, made.rows)
+        return float(refiner_scores[clean].mean() - refiner_scores[worst].mean())
+
+    assert gap(after) > gap(before) + 10
+
+
+def test_too_few_rated_pictures_stop_it(data: Path, tmp_path: Path) -> None:
+    """With the default batch twelve pictures are too few, and the message says so."""
+    arguments = ["--start", str(data / "start.pt"), "--clive", str(data / "clive"), "--photos", str(data / "photos")]
+    with pytest.raises(DataSetError, match="8 pictures to train on"):
+        refine.main([*arguments, "--side", str(SIDE), "--out", str(tmp_path)])
