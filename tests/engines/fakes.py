@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.catalog import Manifest, load_manifest
+from engines.catalog import Manifest, QualityInput, load_manifest
 
 Array = NDArray[np.float32]
 
@@ -31,4 +31,12 @@ class FakeNetwork:
 
 DETECTION: Manifest = load_manifest("ppocrv6-small-det")
 RECOGNITION: Manifest = load_manifest("ppocrv6-small-rec")
-QUALITY: Manifest = load_manifest("hyperiqa-lite0")
+
+
+def _without_scale(manifest: Manifest) -> Manifest:
+    """What the network answers is the score: doubles answer with scores."""
+    assert isinstance(manifest.input, QualityInput)
+    return manifest.model_copy(update={"input": manifest.input.model_copy(update={"scale": ()})})
+
+
+QUALITY: Manifest = _without_scale(load_manifest("hyperiqa-lite0"))
