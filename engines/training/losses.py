@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["ladder_loss", "opinion_loss", "order_loss"]
+__all__ = ["ladder_loss", "ladders_loss", "opinion_loss", "order_loss"]
 
 
 def order_loss(scores: Tensor, opinions: Tensor) -> Tensor:
@@ -23,18 +23,20 @@ def opinion_loss(scores: Tensor, opinions: Tensor) -> Tensor:
 
 
 def ladder_loss(scores: Tensor, severities: Sequence[float]) -> Tensor:
-    """Hinge over all pairs with a margin of 0.2 x gap in severity + 0.02 (of 1), and loose anchors.
+    """``ladders_loss`` of one ladder: S scores and S severities, every pair of steps alike."""
+    return ladders_loss(scores[None], torch.tensor([severities], device=scores.device), apart=1.0)
+
+
+def ladders_loss(scores: Tensor, severities: Tensor, apart: float) -> Tensor:
+    """Hinge over all pairs of steps with a margin of 0.2 x gap in severity + 0.02 (of 1), and loose anchors; N x S both.
 
     After RankIQA (Liu, van de Weijer, Bagdanov, ICCV 2017). Clean photos are pulled into 60-90, every other step under
     ``90 - 65 x severity``, whatever the clean photo scores: a ruined photo of a beautiful flower is as useless as any other.
+    Pairs that are further apart than one step count ``apart`` of a close pair.
     """
     s = scores / 100
-    loss = s.new_zeros(())
-    pairs = 0
-    for i in range(len(severities)):
-        for j in range(i + 1, len(severities)):
-            margin = 0.2 * (severities[j] - severities[i]) + 0.02
-            loss = loss + F.relu(s[j] - s[i] + margin)
-            pairs += 1
-    ceilings = torch.tensor([0.9 - 0.65 * severity for severity in severities], device=s.device)
-    return loss / pairs + 0.5 * (F.relu(0.6 - s[0]) + F.relu(s - ceilings).sum())
+    i, j = torch.triu_indices(s.shape[1], s.shape[1], 1, device=s.device)
+    weights = torch.where(j - i == 1, 1.0, apart)
+    pairs = weights * F.relu(s[:, j] - s[:, i] + 0.2 * (severities[:, j] - severities[:, i]) + 0.02)
+    ceilings = F.relu(s - (0.9 - 0.65 * severities)).sum(dim=1)
+    return (pairs.sum(dim=1) / weights.sum() + 0.5 * (F.relu(0.6 - s[:, 0]) + ceilings)).mean()

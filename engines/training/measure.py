@@ -27,8 +27,9 @@ from engines.runtime.onnx import OnnxRuntime
 from engines.training.data import held_out, load_folder
 from engines.training.datasets import load_rated
 from engines.training.distortions import DISTORTIONS, coded
+from engines.training.scale import fit_scale
 
-__all__ = ["bootstrap", "ladder_table", "main", "opinions_line", "shipped_panel"]
+__all__ = ["bootstrap", "ladder_table", "main", "opinions_line", "scale_line", "shipped_panel"]
 
 SEVERITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 RESAMPLES = 2000
@@ -85,6 +86,11 @@ def opinions_line(scores: Sequence[float], opinions: Sequence[float]) -> str:
     return f"SRCC {srcc:.3f} [{low:.3f}, {high:.3f}], PLCC {stats.pearsonr(scores, opinions)[0]:.3f}, RMSE {error:.2f}"
 
 
+def scale_line(outputs: Sequence[float], opinions: Sequence[float]) -> str:
+    """The mapping from outputs to opinions as a line of a manifest's ``input``."""
+    return f"scale: [{', '.join(f'[{output:g}, {score:g}]' for output, score in fit_scale(outputs, opinions))}]"
+
+
 def rows(score: Score, photos: Sequence[Pixels]) -> Iterator[str]:
     """A row of the model card's table for every distortion."""
     yield "| distortion | mean score by severity | falls in | severe under 40 |\n| --- | --- | --- | --- |"
@@ -109,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rated = [r for r in load_rated("clive", options.clive) if r.split == "val"]
     scores = scores_of(score, (r.pixels() for r in rated))
     print(f"CLIVE's validation split, {len(rated)} photos: {opinions_line(scores, [r.opinion for r in rated])}", flush=True)
+    if options.weights:
+        print(f"for its manifest:\n  {scale_line(scores, [r.opinion for r in rated])}", flush=True)
     unseen = held_out([photo for folder in options.photos for photo in load_folder(folder)])
     clean = np.array(scores_of(score, unseen))
     print(f"{len(unseen)} held-out photos: mean {clean.mean():.1f}, at least 60: {(clean >= 60).mean():.0%}", flush=True)

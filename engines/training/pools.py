@@ -2,7 +2,7 @@
 
 The trunk is most of an engine's cost, and a head can be taught without it: what the head sees of a picture (``HyperIQA.pool``)
 is three thousand numbers. Computed once per picture through ONNX Runtime, whole and at serving size, they let a head see
-hundreds of thousands of ladders in minutes.
+tens of thousands of ladders in minutes.
 """
 
 from __future__ import annotations

@@ -32,16 +32,15 @@ from engines.models.hyperiqa import HyperIQA
 from engines.training.data import HOLD_OUT, held_out, load_folder
 from engines.training.datasets import DataSetError, load_rated
 from engines.training.distortions import DISTORTIONS
-from engines.training.losses import opinion_loss
+from engines.training.losses import ladders_loss, opinion_loss
 from engines.training.pools import Ladders, Pooler, Views, cached, even_ladders, ladders, views
 from engines.training.start import load_start
 
-__all__ = ["Recipe", "Refiner", "falls", "ladders_loss", "main", "report", "scores", "severe", "splits"]
+__all__ = ["Recipe", "Refiner", "falls", "main", "report", "scores", "severe", "splits"]
 
 THRESHOLD = 40.0
 APART = 0.2
-
-
+"""What a pair of steps counts that are further apart than one: those are in order long before the close ones."""
 KINDS = {"overexpose": 30, "flatten_contrast": 20, "colour_cast": 16, "darken": 4, "banding": 3, "webp": 3, "pixelate": 2}
 """How often kinds are drawn against the others: what is learnt last, and what suffers when that is learnt."""
 PARTS = ("tones", "target", "content", "local")
@@ -96,7 +95,7 @@ class Refiner:
         self.model, self.recipe = model.eval(), recipe
         torch.manual_seed(recipe.seed)
         self.rated, self.made = rated, made
-        # Ladders of as many steps stand together, so that a batch of them is one tensor.
+        # One ladder after the other: where each ends, and how many steps it has.
         self.ends = np.flatnonzero(np.diff(made.ladder, append=made.ladder[-1] + 1)) + 1
         self.sizes = np.diff(self.ends, prepend=0)
         weights = np.array([KINDS.get(kind, 1.0) for kind in DISTORTIONS])
@@ -135,7 +134,7 @@ class Refiner:
         drawn = rng.choice(among, count, p=self.shares[among] / self.shares[among].sum())
         index = (self.ends[drawn] - size)[:, None] + np.arange(size)
         steps = judged(self.model, self.made.rows[index.ravel()]).reshape(index.shape)
-        return share * ladders_loss(steps, torch.from_numpy(self.made.severities[index]).float())
+        return share * ladders_loss(steps, torch.from_numpy(self.made.severities[index]).float(), APART)
 
     def run(self) -> Iterator[tuple[int, float]]:
         """Teach; yields step and loss after every step."""
@@ -154,19 +153,6 @@ class Refiner:
                 for kept, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
                     kept.lerp_(new, 1 - decay)
             yield step + 1, float(loss.detach())
-
-
-def ladders_loss(scores: Tensor, severities: Tensor, apart: float = APART) -> Tensor:
-    """``losses.ladder_loss`` of many ladders of as many steps (scores and severities N x S), with close pairs to the fore.
-
-    Pairs of steps that are further apart than one count ``apart`` of a close one: those are in order long before.
-    """
-    s = scores / 100
-    i, j = torch.triu_indices(s.shape[1], s.shape[1], 1)
-    weights = torch.where(j - i == 1, 1.0, apart)
-    pairs = weights * F.relu(s[:, j] - s[:, i] + 0.2 * (severities[:, j] - severities[:, i]) + 0.02)
-    ceilings = F.relu(s - (0.9 - 0.65 * severities)).sum(dim=1)
-    return (pairs.sum(dim=1) / weights.sum() + 0.5 * (F.relu(0.6 - s[:, 0]) + ceilings)).mean()
 
 
 def falls(table: NDArray[np.float64]) -> float:

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("torch")
-from engines.catalog import load_manifest, shipped_weights
+from engines.catalog import QualityInput, load_manifest, shipped_weights
 from engines.errors import ManifestError
 from engines.preprocess import quality_input
+from engines.quality import opinion_score
 from engines.runtime.onnx import OnnxRuntime
 from engines.training.frontier import Point, at_size, measure, plot, table
-from engines.training.measure import SEVERITIES, Pixels, bootstrap, ladder_table, opinions_line
+from engines.training.measure import SEVERITIES, Pixels, bootstrap, ladder_table, opinions_line, scale_line
 from engines.training.quantise import flips, quantise
+from engines.training.scale import POINTS
 from tests.engines.fakes import DETECTION, QUALITY
 from tests.pictures import photo, pixels
 
@@ -89,3 +92,12 @@ def test_opinions_are_told_in_a_line() -> None:
     opinions = [float(value) for value in range(10, 90, 2)]
     line = opinions_line([o + 2 for o in opinions], opinions)
     assert line == "SRCC 1.000 [1.000, 1.000], PLCC 1.000, RMSE 2.00"
+
+
+def test_a_mapping_is_told_as_a_manifest_has_it() -> None:
+    """The line is YAML that a manifest's input takes."""
+    opinions = [float(value) for value in range(10, 90, 2)]
+    line = scale_line([0.7 * o + 20 for o in opinions], opinions)
+    limits = QualityInput(kind="quality", policy="any", **yaml.safe_load(line))
+    assert len(limits.scale) == len(POINTS)
+    assert opinion_score(41.0, limits) < 38

@@ -1,4 +1,4 @@
-"""Refining a head: what it sees is what it serves, ladders get their order, opinions stay, the trunk does not move."""
+"""Refining a head: what it sees is what it serves, severe pictures sink, the trunk does not move."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engines.training import pools, refine  # noqa: E402
 from engines.training.data import held_out, load_folder  # noqa: E402
 from engines.training.datasets import DataSetError, load_rated  # noqa: E402
 from engines.training.distortions import DISTORTIONS  # noqa: E402
-from engines.training.losses import ladder_loss  # noqa: E402
+from engines.training.losses import ladder_loss, ladders_loss  # noqa: E402
 from engines.training.start import load_start  # noqa: E402
 from tests.pictures import photo, pixels  # noqa: E402
 
@@ -101,11 +101,13 @@ def test_a_kept_file_is_read_again_and_a_wrong_one_is_named(data: Path, pooler: 
 
 
 def test_ladders_loss_is_the_mean_of_ladder_loss() -> None:
-    """The batched form says what training's own says of one ladder after the other."""
+    """And with pairs of neighbours to the fore, a ladder that is wrong between neighbours only costs more."""
     severities = torch.tensor([[0.0, 0.3, 0.6, 1.0], [0.0, 0.2, 0.5, 0.9]])
     scores = torch.tensor([[70.0, 75.0, 30.0, 20.0], [50.0, 45.0, 40.0, 60.0]])
     one_by_one = [float(ladder_loss(s, v.tolist())) for s, v in zip(scores, severities, strict=True)]
-    assert float(refine.ladders_loss(scores, severities, apart=1.0)) == pytest.approx(np.mean(one_by_one), abs=1e-6)
+    assert float(ladders_loss(scores, severities, apart=1.0)) == pytest.approx(np.mean(one_by_one), abs=1e-6)
+    first = scores[:1], severities[:1]
+    assert float(ladders_loss(*first, apart=0.2)) > float(ladders_loss(*first, apart=1.0))
 
 
 def test_shares_count() -> None:
@@ -116,7 +118,7 @@ def test_shares_count() -> None:
 
 
 def test_the_command_teaches_the_head_alone(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Severe pictures sink, the order of opinions is kept by its teacher, and the trunk stays bit for bit."""
+    """Severe pictures sink, and the trunk stays bit for bit."""
     arguments = ["--start", str(data / "start.pt"), "--clive", str(data / "clive"), "--photos", str(data / "photos")]
     arguments += ["--side", str(SIDE), "--out", str(tmp_path), "--steps", "120", "--rated", "6", "--rate", "2e-3"]
     refine.main(arguments)
@@ -132,8 +134,8 @@ def test_the_command_teaches_the_head_alone(data: Path, tmp_path: Path, capsys: 
     worst, clean = made.severities == 1.0, made.severities == 0.0
 
     def gap(network: HyperIQA) -> float:
-        refiner_scores = refine.scores(network, made.rows)
-        return float(refiner_scores[clean].mean() - refiner_scores[worst].mean())
+        found = refine.scores(network, made.rows)
+        return float(found[clean].mean() - found[worst].mean())
 
     assert gap(after) > gap(before) + 10
 
