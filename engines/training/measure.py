@@ -29,7 +29,20 @@ from engines.training.datasets import load_rated
 from engines.training.distortions import DISTORTIONS, coded
 from engines.training.scale import fit_scale
 
-__all__ = ["bootstrap", "ladder_table", "main", "opinions_line", "scale_line", "shipped_panel"]
+__all__ = [
+    "SEVERITIES",
+    "bootstrap",
+    "clean_line",
+    "even_steps",
+    "falls",
+    "ladder_row",
+    "ladder_table",
+    "main",
+    "opinions_line",
+    "scale_line",
+    "severe",
+    "shipped_panel",
+]
 
 SEVERITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 RESAMPLES = 2000
@@ -67,13 +80,19 @@ def scores_of(score: Score, pictures: Iterable[Pixels]) -> list[float]:
         return list(pool.map(score, pictures))
 
 
+def even_steps(photo: Pixels, kind: str, seed: int) -> Iterator[Pixels]:
+    """``photo`` under ``kind`` at ``SEVERITIES``, each a JPEG of quality 90; ``seed`` makes the random choices of all."""
+    for severity in SEVERITIES:
+        made = DISTORTIONS[kind](photo, severity, np.random.default_rng(seed)) if severity else photo
+        yield coded(made, 90)
+
+
 def ladder_table(score: Score, photos: Sequence[Pixels], kind: str) -> NDArray[np.float64]:
     """Scores of photos (rows) under ``kind`` at ``SEVERITIES`` (columns); a photo's random choices stay the same."""
 
     def row(numbered: tuple[int, Pixels]) -> list[float]:
         index, photo = numbered
-        made = (DISTORTIONS[kind](photo, s, np.random.default_rng(index)) if s else photo for s in SEVERITIES)
-        return [score(coded(pixels, 90)) for pixels in made]
+        return [score(pixels) for pixels in even_steps(photo, kind, index)]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.array(list(pool.map(row, enumerate(photos))))
@@ -86,6 +105,27 @@ def opinions_line(scores: Sequence[float], opinions: Sequence[float]) -> str:
     return f"SRCC {srcc:.3f} [{low:.3f}, {high:.3f}], PLCC {stats.pearsonr(scores, opinions)[0]:.3f}, RMSE {error:.2f}"
 
 
+def falls(table: NDArray[np.float64]) -> float:
+    """Share of steps in which scores (photos x severities) fall."""
+    return float((np.diff(table, axis=1) < 0).mean())
+
+
+def severe(table: NDArray[np.float64]) -> float:
+    """Share of photos that score under ``THRESHOLD`` at the last severity."""
+    return float((table[:, -1] < THRESHOLD).mean())
+
+
+def ladder_row(kind: str, table: NDArray[np.float64]) -> str:
+    """What the model card says of one distortion, of scores (photos x severities)."""
+    means = " ".join(f"{value:.1f}" for value in table.mean(axis=0))
+    return f"| {kind} | {means} | {falls(table):.1%} | {severe(table):.1%} |"
+
+
+def clean_line(scores: NDArray[np.float64]) -> str:
+    """What good photos score."""
+    return f"mean {scores.mean():.1f}, at least 60: {(scores >= 60).mean():.0%}"
+
+
 def scale_line(outputs: Sequence[float], opinions: Sequence[float]) -> str:
     """The mapping from outputs to opinions as a line of a manifest's ``input``."""
     return f"scale: [{', '.join(f'[{output:g}, {score:g}]' for output, score in fit_scale(outputs, opinions))}]"
@@ -95,10 +135,7 @@ def rows(score: Score, photos: Sequence[Pixels]) -> Iterator[str]:
     """A row of the model card's table for every distortion."""
     yield "| distortion | mean score by severity | falls in | severe under 40 |\n| --- | --- | --- | --- |"
     for kind in DISTORTIONS:
-        table = ladder_table(score, photos, kind)
-        means = " ".join(f"{value:.1f}" for value in table.mean(axis=0))
-        falls, severe = (np.diff(table, axis=1) < 0).mean(), (table[:, -1] < THRESHOLD).mean()
-        yield f"| {kind} | {means} | {falls:.1%} | {severe:.1%} |"
+        yield ladder_row(kind, ladder_table(score, photos, kind))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -119,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"for its manifest:\n  {scale_line(scores, [r.opinion for r in rated])}", flush=True)
     unseen = held_out([photo for folder in options.photos for photo in load_folder(folder)])
     clean = np.array(scores_of(score, unseen))
-    print(f"{len(unseen)} held-out photos: mean {clean.mean():.1f}, at least 60: {(clean >= 60).mean():.0%}", flush=True)
+    print(f"{len(unseen)} held-out photos: {clean_line(clean)}", flush=True)
     unseen = unseen[:: max(1, -(-len(unseen) // options.limit))]
     print(f"ladders on {len(unseen)} of them:")
     for row in rows(score, unseen):

@@ -30,7 +30,9 @@ from engines.preprocess import fit_longest, quality_input
 from engines.runtime.onnx import OnnxNetwork, OnnxRuntime
 from engines.training.data import uploads
 from engines.training.datasets import Rated
-from engines.training.distortions import DISTORTIONS, coded
+from engines.training.distortions import DISTORTIONS
+from engines.training.measure import SEVERITIES as EVEN_SEVERITIES
+from engines.training.measure import even_steps
 
 __all__ = ["Ladders", "Pooler", "Views", "cached", "even_ladders", "ladders", "views"]
 
@@ -42,7 +44,6 @@ CLOSE_SEVERITIES = ((0.1, 0.35), (0.35, 0.6), (0.6, 0.85), (0.85, 1.0))
 CLOSE = {"colour_cast": 3, "overexpose": 3, "flatten_contrast": 2, "banding": 2, "pixelate": 1}
 """Kinds with close ladders, and how many of them every photo gets; of the others it gets one."""
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-EVEN = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 A = TypeVar("A")
@@ -171,12 +172,11 @@ def ladders(pooler: Pooler, photos: Sequence[Pixels], seed: int) -> Ladders:
 
 
 def even_ladders(pooler: Pooler, photos: Sequence[Pixels]) -> Ladders:
-    """The ladders that the model card reports: every kind of every photo at five even severities, JPEG of quality 90."""
+    """The ladders that the model card reports: every kind of every photo, as ``measure.even_steps``."""
     plan = [(index, kind) for kind in DISTORTIONS for index in range(len(photos))]
 
     def one(entry: tuple[int, str]) -> tuple[int, str, Sequence[float], list[Pooled]]:
         index, kind = entry
-        made = (DISTORTIONS[kind](photos[index], s, np.random.default_rng(index)) if s else photos[index] for s in EVEN)
-        return index, kind, EVEN, [pooler.row(coded(pixels, 90)) for pixels in made]
+        return index, kind, EVEN_SEVERITIES, [pooler.row(pixels) for pixels in even_steps(photos[index], kind, index)]
 
     return _gathered(_mapped(one, plan, "even ladders"))

@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clive", type=Path, required=True)
     parser.add_argument("--photos", type=Path, action="append", required=True)
     parser.add_argument("--calibrate", type=int, default=60, help="pictures to calibrate on")
-    parser.add_argument("--out", type=Path, default=Path("int8.onnx"))
+    parser.add_argument("--out", type=Path, help="keep the int8 network here (of the last method)")
     options = parser.parse_args(arguments)
     manifest = load_manifest(options.engine)
     source = shipped_weights() / manifest.file
@@ -96,17 +96,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     limits = limits_of(manifest)
     before, cost = _scores(source, pictures, limits)
     print(f"single precision: SRCC {stats.spearmanr(before[: len(opinions)], opinions)[0]:.4f}, {cost:.1f} core-ms", flush=True)
-    for method in METHODS:
-        quantise(source, options.out, [r.pixels() for r in train[::step]], method, limits.longest_side)
-        after, cost = _scores(options.out, pictures, limits)
-        srcc = stats.spearmanr(after[: len(opinions)], opinions)[0]
-        worst = max(abs(a - b) for a, b in zip(before, after, strict=True))
-        size = options.out.stat().st_size / 1e6
-        print(
-            f"int8, {method}: SRCC {srcc:.4f}, {cost:.1f} core-ms, {size:.1f} MB; of {len(pictures)} pictures "
-            f"{flips(before, after):.1%} change category, largest change {worst:.1f} points",
-            flush=True,
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        target = options.out or Path(folder) / "int8.onnx"
+        for method in METHODS:
+            quantise(source, target, [r.pixels() for r in train[::step]], method, limits.longest_side)
+            after, cost = _scores(target, pictures, limits)
+            srcc = stats.spearmanr(after[: len(opinions)], opinions)[0]
+            worst = max(abs(a - b) for a, b in zip(before, after, strict=True))
+            print(
+                f"int8, {method}: SRCC {srcc:.4f}, {cost:.1f} core-ms, {target.stat().st_size / 1e6:.1f} MB; "
+                f"of {len(pictures)} pictures {flips(before, after):.1%} change category, largest change {worst:.1f} points",
+                flush=True,
+            )
 
 
 def _scores(path: Path, pictures: Sequence[NDArray[np.uint8]], limits: QualityInput) -> tuple[list[float], float]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,12 +31,14 @@ from engines.training.data import HOLD_OUT, held_out, load_folder
 from engines.training.datasets import DataSetError, load_rated
 from engines.training.distortions import DISTORTIONS
 from engines.training.losses import ladders_loss, opinion_loss
+from engines.training.measure import clean_line, ladder_row, opinions_line
 from engines.training.pools import Ladders, Pooler, Views, cached, even_ladders, ladders, views
 from engines.training.start import load_start
+from engines.training.train import follow, schedule
 
-__all__ = ["Recipe", "Refiner", "falls", "main", "report", "scores", "severe", "splits"]
+__all__ = ["Recipe", "Refiner", "main", "report", "scores", "splits"]
 
-THRESHOLD = 40.0
+WARM_UP = 100
 APART = 0.2
 """What a pair of steps counts that are further apart than one: those are in order long before the close ones."""
 KINDS = {"overexpose": 30, "flatten_contrast": 20, "colour_cast": 16, "darken": 4, "banding": 3, "webp": 3, "pixelate": 2}
@@ -140,7 +140,7 @@ class Refiner:
         """Teach; yields step and loss after every step."""
         for step in range(self.recipe.steps):
             self.model.train()
-            rate = self.recipe.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / self.recipe.steps))
+            rate = self.recipe.rate * schedule(step, self.recipe.steps, WARM_UP, hold_trunk=0, trunk=False)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             self.optimiser.zero_grad(set_to_none=True)
@@ -148,36 +148,18 @@ class Refiner:
             loss.backward()
             nn.utils.clip_grad_norm_(self.parameters, 1.0)
             self.optimiser.step()
-            decay = min(self.recipe.average, (step + 1) / (step + 21))
-            with torch.no_grad():
-                for kept, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
-                    kept.lerp_(new, 1 - decay)
+            follow(self.average, self.model, self.recipe.average, step + 1)
             yield step + 1, float(loss.detach())
-
-
-def falls(table: NDArray[np.float64]) -> float:
-    """Share of steps in which scores (photos x severities) fall."""
-    return float((np.diff(table, axis=1) < 0).mean())
-
-
-def severe(table: NDArray[np.float64]) -> float:
-    """Share of photos that score under 40 at the last severity."""
-    return float((table[:, -1] < THRESHOLD).mean())
 
 
 def report(model: HyperIQA, rated: Views, even: Ladders) -> Iterator[str]:
     """Opinions, clean photos and ladders, in lines."""
-    found = scores(model, rated.rows[:, 0])
-    rmse = np.sqrt(np.mean((found - rated.opinions) ** 2))
-    srcc, plcc = stats.spearmanr(found, rated.opinions)[0], stats.pearsonr(found, rated.opinions)[0]
-    yield f"SRCC {srcc:.4f}, PLCC {plcc:.4f}, RMSE {rmse:.2f}"
+    yield opinions_line(list(scores(model, rated.rows[:, 0])), list(rated.opinions))
     made = scores(model, even.rows)
     clean = made[(even.kinds == 0) & (even.severities == 0)]
-    yield f"{len(clean)} photos: mean {clean.mean():.1f}, at least 60: {(clean >= 60).mean():.1%}"
+    yield f"{len(clean)} photos to choose by: {clean_line(clean)}"
     for index, kind in enumerate(DISTORTIONS):
-        table = made[even.kinds == index].reshape(len(clean), -1)
-        means = " ".join(f"{value:.1f}" for value in table.mean(axis=0))
-        yield f"| {kind} | {means} | {falls(table):.1%} | {severe(table):.1%} |"
+        yield ladder_row(kind, made[even.kinds == index].reshape(len(clean), -1))
 
 
 def save(refiner: Refiner, backbone: str, side: int, path: Path) -> None:

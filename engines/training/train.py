@@ -36,7 +36,7 @@ from engines.training.datasets import DataSetError, Rated, folds, load_rated
 from engines.training.losses import ladder_loss, opinion_loss, order_loss
 from engines.training.start import load_start
 
-__all__ = ["Options", "Trainer", "evaluate", "schedule"]
+__all__ = ["Options", "Trainer", "evaluate", "follow", "schedule"]
 
 # Of the head's rate: what the trunk knows was learnt from a million pictures.
 TRUNK_RATES = {"conv1": 0.1, "layer1": 0.1, "layer2": 0.1, "layer3": 0.2, "layer4": 0.4, "head": 0.4}
@@ -114,6 +114,14 @@ def schedule(step: int, steps: int, warm_up: int, hold_trunk: int, trunk: bool) 
         return 0.0
     ramp = min(1.0, (step - start + 1) / warm_up)
     return ramp * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Move ``average`` towards ``model`` after the ``step``-th step (from 1); the first count for more than ``decay`` says."""
+    share = 1 - min(decay, step / (step + 20))
+    for kept, new in zip(average.parameters(), model.parameters(), strict=True):
+        kept.lerp_(new, share)
 
 
 def _device(name: str) -> torch.device:
@@ -225,10 +233,7 @@ class Trainer:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.step += 1
-        decay = min(self.options.average, self.step / (self.step + 20))
-        with torch.no_grad():
-            for kept, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
-                kept.lerp_(new, 1 - decay)
+        follow(self.average, self.model, self.options.average, self.step)
         return float(loss.detach())
 
     def save(self, path: Path) -> None:

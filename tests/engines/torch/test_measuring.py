@@ -15,7 +15,16 @@ from engines.preprocess import quality_input
 from engines.quality import opinion_score
 from engines.runtime.onnx import OnnxRuntime
 from engines.training.frontier import Point, at_size, measure, plot, table
-from engines.training.measure import SEVERITIES, Pixels, bootstrap, ladder_table, opinions_line, scale_line
+from engines.training.measure import (
+    SEVERITIES,
+    Pixels,
+    bootstrap,
+    falls,
+    ladder_table,
+    opinions_line,
+    scale_line,
+    severe,
+)
 from engines.training.quantise import flips, quantise
 from engines.training.scale import POINTS
 from tests.engines.fakes import DETECTION, QUALITY
@@ -101,3 +110,10 @@ def test_a_mapping_is_told_as_a_manifest_has_it() -> None:
     limits = QualityInput(kind="quality", policy="any", **yaml.safe_load(line))
     assert len(limits.scale) == len(POINTS)
     assert opinion_score(41.0, limits) < 38
+
+
+def test_shares_count() -> None:
+    """A step that stays equal does not fall; severe is under 40, not at it."""
+    table = np.array([[70.0, 60.0, 60.0, 39.9], [70.0, 71.0, 50.0, 40.0]])
+    assert falls(table) == pytest.approx(4 / 6)
+    assert severe(table) == 0.5

@@ -110,13 +110,6 @@ def test_ladders_loss_is_the_mean_of_ladder_loss() -> None:
     assert float(ladders_loss(*first, apart=0.2)) > float(ladders_loss(*first, apart=1.0))
 
 
-def test_shares_count() -> None:
-    """A step that stays equal does not fall; severe is under 40, not at it."""
-    table = np.array([[70.0, 60.0, 60.0, 39.9], [70.0, 71.0, 50.0, 40.0]])
-    assert refine.falls(table) == pytest.approx(4 / 6)
-    assert refine.severe(table) == 0.5
-
-
 def test_the_command_teaches_the_head_alone(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Severe pictures sink, and the trunk stays bit for bit."""
     arguments = ["--start", str(data / "start.pt"), "--clive", str(data / "clive"), "--photos", str(data / "photos")]
