@@ -32,9 +32,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "clive" / "images").mkdir(parents=True)
     (root / "photos").mkdir()
     rows = [["file", "mos", "split"]]
-    for number in range(12):
+    for number in range(20):
         photo(150, 140, number).save(root / "clive" / "images" / f"{number}.png")
-        rows.append([f"{number}.png", str(10 + 7 * number), "train" if number < 8 else "val"])
+        rows.append([f"{number}.png", str(10 + 4 * number), "train" if number < 8 else "val"])
+    for number in range(12):
         photo(120, 100, 30 + number).save(root / "photos" / f"{number:02}.png")
     with (root / "clive" / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
