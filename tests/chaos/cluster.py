@@ -44,10 +44,14 @@ class Cluster:
             if number == count - 1:
                 self._disk = _small_disk(at_home / "data")
             self.nodes.append(KafkaNode(at_home, _properties(number, direct, inner, outer, controller, voters, count)))
-        for node in self.nodes:
-            node.format()
-            node.start()
-        wait_for(self.direct, brokers=count)
+        try:
+            for node in self.nodes:
+                node.format()
+                node.start()
+            wait_for(self.direct, brokers=count)
+        except BaseException:
+            self.close()
+            raise
         self._admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 0})
 
     def leads(self, topic: str) -> list[int]:

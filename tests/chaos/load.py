@@ -22,6 +22,7 @@ __all__ = ["Answer", "Load", "Tally", "Witness", "tally"]
 
 DEPTH = 120
 """Events on their way at once: enough that workers always have something to lose."""
+METADATA_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,8 @@ class Witness:
     def __init__(self, settings: Settings) -> None:
         self._topics = (settings.topics.verdicts, settings.topics.dead_letters)
         self._consumer: Consumer = make_consumer(settings.kafka, f"{settings.kafka.group_id}.witness")
-        metadata = self._consumer.list_topics(timeout=20).topics
         # From the beginning: 0, since the earliest offset of a topic without records would have to be asked for.
-        self._consumer.assign([TopicPartition(t, p, 0) for t in self._topics for p in metadata[t].partitions])
+        self._consumer.assign([TopicPartition(name, number, 0) for name in self._topics for number in self._partitions(name)])
         self._lock = threading.Lock()
         self._answers: list[Answer] = []
         self._dead: list[bytes] = []
@@ -95,6 +95,16 @@ class Witness:
         self._stop.set()
         self._thread.join()
         self._consumer.close()
+
+    def _partitions(self, topic: str) -> list[int]:
+        """Their numbers, once the broker that is asked has heard of the topic: others have it earlier."""
+        end, pause = time.monotonic() + METADATA_S, threading.Event()
+        while time.monotonic() < end:
+            found = self._consumer.list_topics(topic, timeout=METADATA_S).topics[topic].partitions
+            if found:
+                return sorted(found)
+            pause.wait(0.1)
+        raise TimeoutError(f"topic {topic} is not there after {METADATA_S:.0f} s")
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -51,24 +51,28 @@ class Stage:
 
     def __init__(self, folder: Path, nodes: int, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.host = PictureHost({f"{number}.jpg": encode(photo(300, 260, number)) for number in range(PICTURES)})
-        self.redis = LocalRedis(real=True)
-        self.cluster = Cluster(folder, nodes)
-        self.fleet = Fleet(self.cluster.direct, f"chaos-{uuid.uuid4().hex[:6]}", folder, replication=nodes)
-        self.fleet.create_topics()
-        # As workers are by default, so that pauses are theirs.
-        for name in ("SESSION_TIMEOUT_MS", "HEARTBEAT_INTERVAL_MS"):
-            del self.fleet.environment[f"IQA_KAFKA__PROPERTIES__{name}"]
-        self.fleet.environment |= EXACTLY_ONCE
-        self.fleet.environment |= {
-            "IQA_KAFKA__BOOTSTRAP_SERVERS": self.cluster.through_links,
-            "IQA_REDIS__URL": self.redis.url,
-        }
         self.workers: list[WorkerProcess] = []
         self.poison: list[bytes] = []
         """What was sent that is no event."""
         self._clock = folder / "clock"
-        self.witness = Witness(self.fleet.settings)
+        with ExitStack() as started:
+            pictures = {f"{number}.jpg": encode(photo(300, 260, number)) for number in range(PICTURES)}
+            self.host = started.enter_context(PictureHost(pictures))
+            self.redis = started.enter_context(closing(LocalRedis(real=True)))
+            self.cluster = started.enter_context(closing(Cluster(folder, nodes)))
+            name = f"chaos-{uuid.uuid4().hex[:6]}"
+            self.fleet = started.enter_context(Fleet(self.cluster.direct, name, folder, replication=nodes))
+            self.fleet.create_topics()
+            self.fleet.environment |= EXACTLY_ONCE
+            self.fleet.environment |= {
+                "IQA_KAFKA__BOOTSTRAP_SERVERS": self.cluster.through_links,
+                "IQA_REDIS__URL": self.redis.url,
+            }
+            # As workers are by default, so that pauses are theirs.
+            for setting in ("SESSION_TIMEOUT_MS", "HEARTBEAT_INTERVAL_MS"):
+                del self.fleet.environment[f"IQA_KAFKA__PROPERTIES__{setting}"]
+            self.witness = started.enter_context(closing(Witness(self.fleet.settings)))
+            self._started = started.pop_all()
 
     def have(self, count: int) -> None:
         """Bring the number of living workers to ``count``, and wait until they share the partitions."""
@@ -194,14 +198,8 @@ class Stage:
         threading.Event().wait(seconds)
 
     def close(self) -> None:
-        """End everything."""
-        for worker in self.workers:
-            worker.kill()
-        self.fleet.__exit__(None, None, None)
-        self.witness.close()
-        self.cluster.close()
-        self.redis.close()
-        self.host.close()
+        """End everything, last things first."""
+        self._started.close()
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -20,6 +22,8 @@ __all__ = ["create_topics", "ensure_topics", "require_topics"]
 log = structlog.get_logger()
 
 TIMEOUT_S = 20.0
+SPREAD_S = 3.0
+"""How long a new topic may be unknown to the broker that happens to be asked, while others have it."""
 
 
 def create_topics(settings: Settings, partitions: int, replication: int) -> dict[str, bool]:
@@ -46,6 +50,8 @@ def create_topics(settings: Settings, partitions: int, replication: int) -> dict
 def require_topics(settings: Settings, timeout_s: float = 10.0) -> None:
     """Check that the broker answers and has the topics that others share; brokers that create topics on first use do so now.
 
+    Brokers hear of a topic one after the other, so that one just created is waited for.
+
     Retry topics are the workers' own business: those that are missing, after an upgrade say, are made like the uploads topic.
 
     Raises:
@@ -53,9 +59,12 @@ def require_topics(settings: Settings, timeout_s: float = 10.0) -> None:
 
     """
     topics, admin = settings.topics, make_admin(settings.kafka)
+    end, pause = time.monotonic() + SPREAD_S, threading.Event()
     for name in (topics.uploads, topics.verdicts, topics.dead_letters):
-        if _look(admin, settings, name, timeout_s) is None:
-            raise BrokerError(f"topic {name} does not exist; run `iqa topics create`")
+        while _look(admin, settings, name, timeout_s) is None:
+            if time.monotonic() > end:
+                raise BrokerError(f"topic {name} does not exist; run `iqa topics create`")
+            pause.wait(0.1)
     ensure_topics(settings, settings.retry_topics, topics.uploads, timeout_s)
 
 
