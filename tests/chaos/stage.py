@@ -58,7 +58,7 @@ class Stage:
         with ExitStack() as started:
             pictures = {f"{number}.jpg": encode(photo(300, 260, number)) for number in range(PICTURES)}
             self.host = started.enter_context(PictureHost(pictures))
-            self.redis = started.enter_context(closing(LocalRedis(real=True)))
+            self.redis = started.enter_context(LocalRedis(real=True))
             self.cluster = started.enter_context(closing(Cluster(folder, nodes)))
             name = f"chaos-{uuid.uuid4().hex[:6]}"
             self.fleet = started.enter_context(Fleet(self.cluster.direct, name, folder, replication=nodes))
