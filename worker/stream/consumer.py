@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -35,6 +36,9 @@ BATCH = 100
 POLL_S = 0.1
 SUSTAINED_S = 2.0
 """Pressure must last this long before partitions are paused: pausing throws away what was prefetched."""
+
+SETTLE_S = 5.0
+"""For a changing group to take the last commits; members hear of a change with their next heartbeat, within three seconds."""
 
 # The group is changing. What stays here is committed again afterwards; what goes is read again by its new owner.
 _MOVED = {
@@ -117,6 +121,7 @@ class ConsumerLoop:
             self._drain(None)
             self._publisher.stop()
             self._commit(wait=True)
+            self._settle()
             self.unpublished = self._ledger.count
             self._consumer.close()
 
@@ -155,9 +160,20 @@ class ConsumerLoop:
             self.on_commit(error.args[0], places)
         self._ledger.confirm(prefix)
 
+    def _settle(self) -> None:
+        """Take part in a group that refuses the last commits because it is changing, until it takes them.
+
+        Whoever stops as others do would leave work behind that was done and published. Records that come meanwhile are dropped:
+        they are in no ledger, so nobody commits them.
+        """
+        end = time.monotonic() + SETTLE_S
+        while self._refused and time.monotonic() < end:
+            self._consumer.consume(BATCH, POLL_S)
+            self._commit(wait=True)
+
     def _turn(self) -> None:
         settings = self._settings
-        self.group_metadata = self._consumer.consumer_group_metadata()
+        self._note_group()
         room = self._ledger.wait_for_room(settings.max_in_flight, settings.max_in_flight_bytes, 0 if self._paused else POLL_S)
         self._metrics.breaker.set(int(self._breaker.open))
         self._metrics.in_flight.set(self._ledger.count)
@@ -243,9 +259,17 @@ class ConsumerLoop:
         self._metrics.assigned.set(len(self._assigned))
         log.info("partitions", change=event, partitions=[f"{p.topic}/{p.partition}" for p in partitions])
 
+    def _note_group(self) -> None:
+        """What the group was last still holds where it can no longer be asked: librdkafka refuses while a consumer closes.
+
+        An exception within a rebalance callback would come out of ``close`` as a ``SystemError``, with the rest undone.
+        """
+        with suppress(RuntimeError):
+            self.group_metadata = self._consumer.consumer_group_metadata()
+
     def _drain(self, partitions: list[Partition] | None) -> None:
         """Let what runs finish within the budget, publish the finished prefix, forget the rest."""
-        self.group_metadata = self._consumer.consumer_group_metadata()
+        self._note_group()
         self._ledger.cancel_queued(partitions)
         drained = self._ledger.wait_idle(self._settings.drain_timeout_s, partitions)
         published = self._publisher.publish_now(partitions)

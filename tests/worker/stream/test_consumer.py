@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,12 +80,17 @@ class Loop:
 
 
 @pytest.fixture
-def settings() -> Iterator[Settings]:
+def broker() -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker([TOPIC], 2) as broker:
-        yield make_settings(
-            kafka={"bootstrap_servers": broker.bootstrap_servers, "properties": PROPERTIES},
-            worker={"max_in_flight": 5, "drain_timeout_s": 10},
-        )
+        yield broker
+
+
+@pytest.fixture
+def settings(broker: EmbeddedBroker) -> Settings:
+    return make_settings(
+        kafka={"bootstrap_servers": broker.bootstrap_servers, "properties": PROPERTIES},
+        worker={"max_in_flight": 5, "drain_timeout_s": 10},
+    )
 
 
 def fill(settings: Settings, count: int) -> None:
@@ -138,6 +144,23 @@ def test_a_second_worker_takes_over_what_the_first_has_not_finished(settings: Se
     assert committed(settings) == 15
 
 
+def refuse_commits(broker: EmbeddedBroker, code: int, times: int) -> None:
+    """The broker answers the next commits with an error."""
+    commits = ctypes.c_int16(8)  # the key of OffsetCommit in Kafka's protocol
+    errors = [ctypes.c_int(code)] * times
+    broker._lib.rd_kafka_mock_push_request_errors(broker._cluster, commits, ctypes.c_size_t(times), *errors)
+
+
+def test_the_last_commit_outlasts_a_changing_group(broker: EmbeddedBroker, settings: Settings, wait_until: Wait) -> None:
+    """Who stops while others do is refused at first: what was done would be done again."""
+    fill(settings, 4)
+    loop = Loop(settings, held=True)
+    wait_until(lambda: loop.ledger.count == 4)
+    refuse_commits(broker, KafkaError.REBALANCE_IN_PROGRESS, 6)
+    loop.stop()
+    assert committed(settings) == 4
+
+
 class Committer:
     """Stands in for a consumer that never answers commits by itself."""
 
@@ -157,6 +180,9 @@ class Committer:
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition] | None:
         self.commits.append({place.partition: place.offset for place in offsets})
         return None if asynchronous else offsets
+
+    def consumer_group_metadata(self) -> object:
+        raise RuntimeError("Consumer group metadata not available")
 
 
 def prepared() -> tuple[ConsumerLoop, Committer]:
@@ -205,6 +231,14 @@ def test_commits_are_not_repeated_for_partitions_given_away() -> None:
     loop.on_commit(KafkaError(KafkaError.REQUEST_TIMED_OUT), PLACES)
     loop._commit()
     assert committer.commits[1:] == [{1: 9}]
+
+
+def test_a_closing_consumer_tells_nothing_of_its_group() -> None:
+    """It refuses to, now and then; raised from a rebalance callback, that would end ``close`` half way."""
+    loop, _ = prepared()
+    loop.group_metadata = "as it was"
+    loop._note_group()
+    assert loop.group_metadata == "as it was"
 
 
 def test_errors_in_the_stream() -> None:
