@@ -144,19 +144,14 @@ def test_a_second_worker_takes_over_what_the_first_has_not_finished(settings: Se
     assert committed(settings) == 15
 
 
-def refuse_commits(broker: EmbeddedBroker, code: int, times: int) -> None:
-    """The broker answers the next commits with an error."""
-    commits = ctypes.c_int16(8)  # the key of OffsetCommit in Kafka's protocol
-    errors = [ctypes.c_int(code)] * times
-    broker._lib.rd_kafka_mock_push_request_errors(broker._cluster, commits, ctypes.c_size_t(times), *errors)
-
-
 def test_the_last_commit_outlasts_a_changing_group(broker: EmbeddedBroker, settings: Settings, wait_until: Wait) -> None:
     """Who stops while others do is refused at first: what was done would be done again."""
     fill(settings, 4)
     loop = Loop(settings, held=True)
     wait_until(lambda: loop.ledger.count == 4)
-    refuse_commits(broker, KafkaError.REBALANCE_IN_PROGRESS, 6)
+    commits = ctypes.c_int16(8)  # the key of OffsetCommit in Kafka's protocol
+    refusals = [ctypes.c_int(KafkaError.REBALANCE_IN_PROGRESS)] * 6
+    broker._lib.rd_kafka_mock_push_request_errors(broker._cluster, commits, ctypes.c_size_t(len(refusals)), *refusals)
     loop.stop()
     assert committed(settings) == 4
 
