@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+import subprocess
 import threading
 import time
 import uuid
@@ -55,6 +57,7 @@ class Stage:
         self.poison: list[bytes] = []
         """What was sent that is no event."""
         self._clock = folder / "clock"
+        self._clock_waits = folder / "clock.so"
         with ExitStack() as started:
             pictures = {f"{number}.jpg": encode(photo(300, 260, number)) for number in range(PICTURES)}
             self.host = started.enter_context(PictureHost(pictures))
@@ -158,15 +161,16 @@ class Stage:
         """Environment of a worker whose clock ``jump`` can set.
 
         Raises:
-            NotHereError: there is no libfaketime.
+            NotHereError: there is no libfaketime, or no compiler for what it lacks.
 
         """
-        if not FAKETIME.exists():
-            raise NotHereError("libfaketime")
+        if not FAKETIME.exists() or shutil.which("gcc") is None:
+            raise NotHereError("libfaketime and gcc")
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", self._clock_waits, Path(__file__).with_name("clock.c")], check=True)
         self.jump(0)
         # Only the wall clock: the other one cannot jump.
         return {
-            "LD_PRELOAD": str(FAKETIME),
+            "LD_PRELOAD": f"{self._clock_waits}:{FAKETIME}",
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from worker.stream.ledger import Partition
 from worker.stream.retries import due_in_s
@@ -27,6 +28,8 @@ class WaitingRoom:
         self._delays_s = dict(delays_s)
         self._clock = clock
         self._due: dict[Partition, float] = {}
+        self._waited: dict[Partition, int] = {}
+        """What lies before this offset has waited its time, whatever the clocks say."""
 
     def keeps(self, message: Message) -> bool:
         """Whether ``message`` must wait. It is read again when it is due, and so is all that came after it."""
@@ -37,14 +40,25 @@ class WaitingRoom:
         if key in self._due:
             # Read ahead with the one that waits: order is kept, since reading begins again there.
             return True
-        wait = due_in_s(message, self._delays_s[topic])
-        if wait <= 0:
+        longest = self._delays_s[topic]
+        wait = due_in_s(message, longest)
+        if wait <= 0 or offset < self._waited.get(key, 0):
             return False
         place = TopicPartition(topic, number, offset)
         self._consumer.pause([place])
         self._consumer.seek(place)
         self._due[key] = self._clock() + wait
+        # A clock is wrong where a record claims the longest wait or more: all that is there by now is due together then,
+        # instead of each after the one before.
+        self._waited[key] = max(offset + 1, self._end(place) if wait >= longest else 0)
         return True
+
+    def _end(self, place: TopicPartition) -> int:
+        """The offset behind the last record of the partition, as of the last fetch; 0 if it is not known."""
+        with suppress(KafkaException):
+            offsets = self._consumer.get_watermark_offsets(place, cached=True)
+            return offsets[1] if offsets else 0
+        return 0
 
     def release(self, *, resume: bool = True) -> None:
         """Let go of the partitions that are due; without ``resume`` they stay paused for some other reason."""
@@ -59,6 +73,7 @@ class WaitingRoom:
         """These belong to somebody else now."""
         for partition in partitions:
             self._due.pop(partition, None)
+            self._waited.pop(partition, None)
 
     def without_waiting(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
         """Those of ``partitions`` that do not wait."""

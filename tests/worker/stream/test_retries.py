@@ -162,9 +162,10 @@ def test_clocks_that_jump_keep_nobody_waiting() -> None:
 class Partitions:
     """A consumer's pausing, resuming and seeking."""
 
-    def __init__(self) -> None:
+    def __init__(self, end: int | None = None) -> None:
         self.paused: set[int] = set()
         self.sought: list[tuple[int, int]] = []
+        self.end = end
 
     def pause(self, places: list[TopicPartition]) -> None:
         self.paused |= {place.partition for place in places}
@@ -174,6 +175,10 @@ class Partitions:
 
     def seek(self, place: TopicPartition) -> None:
         self.sought.append((place.partition, place.offset))
+
+    def get_watermark_offsets(self, place: TopicPartition, *, cached: bool) -> tuple[int, int] | None:
+        assert cached
+        return None if self.end is None else (0, self.end)
 
 
 def waiting(offset: int, seconds: float, partition: int = 0) -> FakeMessage:
@@ -242,3 +247,29 @@ def test_malformed_events_do_not_open_the_breaker() -> None:
         for offset in range(WINDOW):
             handler(FakeMessage(body, SENT), ledger.add(("image.uploads", 0), offset, 1))  # type: ignore[arg-type]
         assert breaker.open is opens
+
+
+@pytest.mark.parametrize(("end", "still_waits"), [(7, 7), (None, 5)])
+def test_a_clock_that_is_an_hour_ahead_holds_nothing_up(end: int | None, still_waits: int) -> None:
+    """Once the delay is over, whatever was there when it began is let go, though its header says another hour."""
+    clock, consumer = [100.0], Partitions(end)
+    room = WaitingRoom(consumer, {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
+    assert room.keeps(waiting(4, 3600))  # type: ignore[arg-type]
+    clock[0] += 30
+    room.release()
+    for offset in range(4, still_waits):
+        assert not room.keeps(waiting(offset, 3600))  # type: ignore[arg-type]
+    assert room.keeps(waiting(still_waits, 3600))  # type: ignore[arg-type]
+
+
+def test_what_a_clock_going_back_meets_waits_no_second_time() -> None:
+    """It was due by the time that it was read again; those behind it wait for their own time."""
+    clock, consumer = [100.0], Partitions(9)
+    room = WaitingRoom(consumer, {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
+    assert room.keeps(waiting(4, 20))  # type: ignore[arg-type]
+    clock[0] += 20
+    room.release()
+    assert not room.keeps(waiting(4, 10))  # type: ignore[arg-type]
+    assert room.keeps(waiting(5, 10))  # type: ignore[arg-type]
+    room.forget([("image.uploads.retry.1", 0)])
+    assert room.keeps(waiting(4, 10))  # type: ignore[arg-type]
