@@ -182,8 +182,10 @@ def poison(stage: Stage, load: Load, form: Form) -> None:
 
 
 def clock_jumps(stage: Stage, load: Load, form: Form) -> None:
-    """One of two workers lives an hour ahead, then two hours behind, then in the present again; either tries again what the
-    other put off."""
+    """One of two workers lives an hour ahead, then two hours behind, then in the present again.
+
+    What it puts off meanwhile is tried again by either of them.
+    """
     stage.workers[0].ask_to_stop()
     stage.workers[0].wait()
     stage.replace(0, **stage.skewed)

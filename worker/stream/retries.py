@@ -31,7 +31,8 @@ def attempt_of(message: Message) -> int:
 def due_in_s(message: Message, longest_s: float, now_s: float | None = None) -> float:
     """Seconds until a record may be tried, 0 or less if it may be now.
 
-    Clocks of machines differ, and some jump: no record waits longer than its tier's delay from when it is first seen.
+    Clocks of machines differ, and some jump: never more than ``longest_s``, its tier's delay. That it waits so long only
+    once is for ``WaitingRoom`` to see to.
     """
     not_before = number_header(message, "not_before")
     wait = not_before / 1000 - (time.time() if now_s is None else now_s)

@@ -56,8 +56,8 @@ class WaitingRoom:
     def _end(self, place: TopicPartition) -> int:
         """The offset behind the last record of the partition, as of the last fetch; 0 if it is not known."""
         with suppress(KafkaException):
-            offsets = self._consumer.get_watermark_offsets(place, cached=True)
-            return offsets[1] if offsets else 0
+            if offsets := self._consumer.get_watermark_offsets(place, cached=True):
+                return offsets[1]
         return 0
 
     def release(self, *, resume: bool = True) -> None:
