@@ -2,10 +2,15 @@
 
 One thread per call: concurrency comes from the callers, one per core (two calls on two cores beat one call on two threads).
 Threads that spin between calls would slow down everything else on a shared machine, so they are told not to.
+
+Maps of a picture take tens of megabytes each. Where the C library gives such blocks back (``worker.memory`` tells it to), every
+one of them is fetched from the system page by page, which costs more than the arithmetic; so networks take them from one arena
+that all of a process share.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,30 @@ from engines.catalog import Manifest
 from engines.errors import EngineError
 
 __all__ = ["OnnxNetwork", "OnnxRuntime"]
+
+NEXT_POWER_OF_TWO = 0
+"""How the arena grows. Growing by what is asked for leaves, with pictures of every size, many pieces that nothing fits into."""
+
+
+class _Arena:
+    """ONNX Runtime's arena of this process, which sessions opt into; it may be registered only once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._registered = False
+
+    def register(self) -> None:
+        with self._lock:
+            if self._registered:
+                return
+            memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+            # 0 and -1: no limit, and ONNX Runtime's defaults.
+            unset = {"max_mem": 0, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
+            ort.create_and_register_allocator(memory, ort.OrtArenaCfg(unset | {"arena_extend_strategy": NEXT_POWER_OF_TWO}))
+            self._registered = True
+
+
+_ARENA = _Arena()
 
 
 class OnnxNetwork:
@@ -65,8 +94,9 @@ class OnnxRuntime:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Pictures come in every size: an arena would keep the largest buffers of each for ever.
-        options.enable_cpu_mem_arena = False
+        _ARENA.register()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        # A pattern is kept for every size that was seen, and pictures come in every size.
         options.enable_mem_pattern = False
         options.log_severity_level = 3
         try:
