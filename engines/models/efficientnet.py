@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engines.models.stage import Stage
 from engines.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = ["EfficientNet", "EfficientNetTrunk", "fold_efficientnet"]
@@ -79,45 +80,56 @@ class InvertedResidual(nn.Module):
         self.project = SameConv(hidden, outputs, 1)
         self.shortcut = stride == 1 and inputs == outputs
 
-    def forward(self, x: Tensor) -> Tensor:
-        """N x inputs x H x W in, N x outputs x H/stride x W/stride out."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
-        return x + y if self.shortcut else y
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """N x inputs x H x W in; N x outputs x H/stride x W/stride out, and what stood before the projection."""
+        inside = F.relu6(self.depthwise(x if self.expand is None else F.relu6(self.expand(x))))
+        y = self.project(inside)
+        return (x + y if self.shortcut else y), inside
 
 
 class EfficientNetTrunk(nn.Module):
-    """EfficientNet-Lite0 without its classifier; returns maps of strides 4, 8, 16 and 32, the last one after the head's 1 x 1.
+    """EfficientNet-Lite0 without its classifier; stages of strides 4, 8, 16 and 32, the last one with the head's 1 x 1.
 
-    ``channels`` are the maps' channels. Parts are named as a ResNet's (conv1, layer1 to layer4), so that recipes can be shared.
+    ``channels`` are those of the stages' last maps, ``widths`` of what ``Stage.pool`` makes of them. Parts are named as a
+    ResNet's (conv1, layer1 to layer4), so that recipes can be shared.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = SameConv(3, STEM, 3, 2)
-        inputs, channels = STEM, []
+        inputs, outputs, widths = STEM, STEM, []
         for name, stages in GROUPS.items():
             blocks: list[nn.Module] = []
+            inside = 0
             for stage in stages:
                 shape = SHAPES[stage]
                 for repeat in range(shape.repeats):
                     stride = 1 if repeat else shape.stride
                     blocks.append(InvertedResidual(inputs, shape.width, shape.kernel, stride, shape.expansion))
+                    inside += inputs * shape.expansion
                     inputs = shape.width
+                    outputs += inputs
             self.add_module(name, nn.Sequential(*blocks))
-            channels.append(inputs)
+            widths.append([inputs, 3 * outputs + inside])
+            outputs = 0
         self.head = SameConv(inputs, HEAD, 1)
-        self.channels = (*channels[:-1], HEAD)
+        widths[-1] = [HEAD, widths[-1][1] + 3 * HEAD]
+        self.channels, self.widths = (tuple(column) for column in zip(*widths, strict=True))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Four maps for normalised RGB, N x 3 x H x W."""
+    def forward(self, x: Tensor) -> list[Stage]:
+        """Four stages for normalised RGB, N x 3 x H x W."""
         x = F.relu6(self.conv1(x))
-        maps = []
+        stages, outputs = [], [x]
         for name in GROUPS:
-            x = self.get_submodule(name)(x)
-            maps.append(x)
-        maps[-1] = F.relu6(self.head(maps[-1]))
-        return maps
+            inside = []
+            for block in self.get_submodule(name).children():
+                x, widest = block(x)
+                outputs.append(x)
+                inside.append(widest)
+            stages.append(Stage(outputs, inside))
+            outputs = []
+        stages[-1].outputs.append(F.relu6(self.head(x)))
+        return stages
 
 
 def fold_efficientnet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,9 +8,12 @@ distortion features to the score.
 Where the head departs from the paper, and why:
 
 - **Any picture size.** The paper pools a 7 x 7 grid out of a 224 x 224 crop and reshapes it into weights. Whole pictures of
-  any size are judged here (crops cost accuracy, see the model card), so content and distortion features are pooled over the
-  whole map, by mean and standard deviation, and linear layers generate the weights. Only plain operators are left, and the
-  export has dynamic batch, height and width.
+  any size are judged here (crops cost accuracy, see the model card), so content and distortion features are pooled over whole
+  maps, and linear layers generate the weights. Only plain operators are left, and the export has dynamic batch, height and
+  width.
+- **Every block is heard.** The paper looks at the last map of each stage. What a trunk knows of blur, noise and lighting fades
+  on the way to naming things, so here the maps of all blocks count, and those inside them (``Stage``): thousands of numbers,
+  told in deviations from ordinary pictures, of which a step of training sees two thirds (dropout).
 - **Weights are a base plus an offset.** The paper generates weights outright from 10,000 photos. With under a thousand, a
   learnt base plus a generated offset that starts at zero trains stably: the network begins as an ordinary head.
 - **Tones are counted.** A trunk that learnt to recognise things is blind to exposure: that is what made it good. Histograms
@@ -39,6 +42,8 @@ Backbone = ResNet | EfficientNet
 
 STAGE_FEATURES = 56
 TONE_FEATURES = 32
+FAR = 10.0
+LEAST_SPREAD = 1e-3
 TARGET_WIDTHS = (4 * STAGE_FEATURES + TONE_FEATURES, 112, 56, 28, 14, 1)
 BINS = 10
 TONES = 5
@@ -47,28 +52,29 @@ CLIPPING = 0.02
 """How far from white or black a tone counts as clipped, of 1; to twice as far it counts in part (JPEG moves it a little)."""
 
 
-def mean_and_deviation(x: Tensor) -> Tensor:
-    """N x 2C: mean and standard deviation of every channel over height and width."""
-    mean = x.mean(dim=(2, 3))
-    centred = x - mean[:, :, None, None]
-    return torch.cat([mean, torch.sqrt((centred * centred).mean(dim=(2, 3)) + 1e-6)], dim=1)
-
-
 class LocalDistortion(nn.Module):
-    """The paper's local distortion aware module: ``pool`` a map, N x C x H x W, over all of it; then N x outputs of that."""
+    """The paper's local distortion aware module: what ``Stage.pool`` saw, N x width, to N x outputs.
 
-    def __init__(self, channels: int, outputs: int, width: int = 32) -> None:
+    Every number is told in deviations from its mean over ordinary pictures (``HyperIQA.standardise``): left as they are, a few
+    loud channels would drown thousands of quiet ones.
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, width: int, outputs: int, dropout: float) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(2 * (channels + width))
-        self.conv = nn.Conv2d(channels, width, 1)
-        self.fc = nn.Linear(2 * (channels + width), outputs)
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(width, outputs)
 
-    def pool(self, x: Tensor) -> Tensor:
-        """N x 2(C + width): the map's own mean and deviation first, then those of a learnt mixture of its channels."""
-        return torch.cat([mean_and_deviation(x), mean_and_deviation(F.relu(self.conv(x)))], dim=1)
+    def standardised(self, pooled: Tensor) -> Tensor:
+        """N x width, in deviations; what no ordinary picture comes near counts as ``FAR``."""
+        return ((pooled - self.centre) / self.spread).clamp(-FAR, FAR)
 
-    def forward(self, pooled: Tensor) -> Tensor:
-        return self.fc(self.norm(pooled))
+    def forward(self, standardised: Tensor) -> Tensor:
+        return self.fc(self.dropout(standardised))
 
 
 class ToneHistogram(nn.Module):
@@ -131,38 +137,47 @@ class GeneratedLinear(nn.Module):
 
 
 class HyperIQA(nn.Module):
-    """Normalised RGB, N x 3 x H x W (both sides at least 32), to opinion scores, N, 0-100, higher is better."""
+    """Normalised RGB, N x 3 x H x W (both sides at least 32), to opinion scores, N, 0-100, higher is better.
 
-    def __init__(self, backbone: Backbone = "resnet18", content: int = 48, dropout: float = 0.2) -> None:
+    ``doubt`` is the share of the trunk's numbers that the head is not shown in a step of training, ``dropout`` that of its own.
+    """
+
+    def __init__(self, backbone: Backbone = "resnet18", content: int = 48, doubt: float = 0.3, dropout: float = 0.2) -> None:
         super().__init__()
         self.backbone = EfficientNetTrunk() if backbone == "efficientnet-lite0" else ResNetTrunk(backbone)
-        channels = self.backbone.channels
-        self.local = nn.ModuleList(LocalDistortion(count, STAGE_FEATURES) for count in channels)
+        self.local = nn.ModuleList(LocalDistortion(width, STAGE_FEATURES, doubt) for width in self.backbone.widths)
         self.tones = ToneHistogram(TONE_FEATURES)
         self.content = nn.Sequential(
-            nn.LayerNorm(2 * channels[-1]), nn.Linear(2 * channels[-1], content), nn.ReLU(), nn.Dropout(dropout)
+            nn.Dropout(doubt), nn.Linear(2 * self.backbone.channels[-1], content), nn.ReLU(), nn.Dropout(dropout)
         )
         self.dropout = nn.Dropout(dropout)
         pairs = pairwise(TARGET_WIDTHS)
         self.target = nn.ModuleList(GeneratedLinear(inputs, outputs, content) for inputs, outputs in pairs)
 
     def pool(self, x: Tensor) -> list[Tensor]:
-        """All that the head sees of N pictures of one size: a tensor N x width for every map of the trunk, and one of tones."""
-        maps = self.backbone(x)
-        pooled = [module.pool(stage) for module, stage in zip(self.local, maps, strict=True)]
-        return [*pooled, self.tones.pool(x)]
+        """All that the head sees of N pictures of one size: N x width for each stage of the trunk, and for tones."""
+        return [*(stage.pool() for stage in self.backbone(x)), self.tones.pool(x)]
 
     @property
     def widths(self) -> list[int]:
         """Widths of what ``pool`` returns."""
-        return [module.fc.in_features for module in self.local] + [self.tones.fc.in_features]
+        return [*self.backbone.widths, self.tones.fc.in_features]
+
+    @torch.no_grad()
+    def standardise(self, pooled: Sequence[Tensor]) -> None:
+        """Learn from what ``pool`` saw of ordinary pictures how far its numbers spread; before training, once."""
+        for module, stage in zip(self.local, pooled[:-1], strict=True):
+            # Half precision is what an exported engine keeps of them.
+            module.centre.copy_(stage.mean(dim=0).half())
+            module.spread.copy_(stage.std(dim=0).clamp(min=LEAST_SPREAD).half())
 
     def judge(self, pooled: Sequence[Tensor]) -> Tensor:
         """Opinion scores, N, of what ``pool`` saw; pictures of any sizes may stand side by side here."""
         *stages, tones = pooled
-        # The last map's own mean and deviation say what is in the picture.
-        content = self.content(stages[-1][:, : 2 * self.backbone.channels[-1]])
-        features = [module(stage) for module, stage in zip(self.local, stages, strict=True)]
+        seen = [module.standardised(stage) for module, stage in zip(self.local, stages, strict=True)]
+        # The last map's mean and deviation, which come first, say what is in the picture.
+        content = self.content(seen[-1][:, : 2 * self.backbone.channels[-1]])
+        features = [module(stage) for module, stage in zip(self.local, seen, strict=True)]
         y = self.dropout(torch.cat([*features, self.tones(tones)], dim=1))[:, :, None]
         for index, layer in enumerate(self.target):
             y = layer(y, content)

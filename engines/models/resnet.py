@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engines.models.stage import Stage
+
 __all__ = ["ResNet", "ResNetTrunk", "fold_batch_norm"]
 
 ResNet = Literal["resnet18", "resnet50"]
@@ -32,10 +34,11 @@ class BasicBlock(nn.Module):
         shortcut = stride != 1 or inputs != width
         self.downsample = nn.Sequential(nn.Conv2d(inputs, width, 1, stride)) if shortcut else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W in, N x width x H/stride x W/stride out."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """N x C x H x W in; N x width x H/stride x W/stride out, and what stood between the convolutions."""
         identity = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.conv2(F.relu(self.conv1(x))) + identity)
+        inside = F.relu(self.conv1(x))
+        return F.relu(self.conv2(inside) + identity), inside
 
 
 class Bottleneck(nn.Module):
@@ -50,16 +53,17 @@ class Bottleneck(nn.Module):
         shortcut = stride != 1 or inputs != outputs
         self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride)) if shortcut else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W in, N x 4 width x H/stride x W/stride out."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """N x C x H x W in; N x 4 width x H/stride x W/stride out, and what stood before the last convolution."""
         identity = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.conv3(F.relu(self.conv2(F.relu(self.conv1(x))))) + identity)
+        inside = F.relu(self.conv2(F.relu(self.conv1(x))))
+        return F.relu(self.conv3(inside) + identity), inside
 
 
 class ResNetTrunk(nn.Module):
-    """A ResNet without its classifier; returns the maps of all four stages (strides 4, 8, 16, 32).
+    """A ResNet without its classifier; returns all four stages (strides 4, 8, 16, 32).
 
-    ``channels`` are the maps' channels.
+    ``channels`` are those of the stages' last maps, ``widths`` of what ``Stage.pool`` makes of them.
     """
 
     def __init__(self, backbone: ResNet = "resnet18") -> None:
@@ -68,7 +72,7 @@ class ResNetTrunk(nn.Module):
         self.channels = tuple(expansion * width for width in WIDTHS)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        inputs = 64
+        inputs, widths = 64, []
         for stage, (width, count) in enumerate(zip(WIDTHS, BLOCKS[backbone], strict=True), start=1):
             strides = [1 if stage == 1 else 2] + [1] * (count - 1)
             blocks = []
@@ -76,15 +80,21 @@ class ResNetTrunk(nn.Module):
                 blocks.append(block(inputs, width, stride))
                 inputs = expansion * width
             self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+            widths.append(count * (3 * inputs + width))
+        self.widths = tuple(widths)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Four maps for normalised RGB, N x 3 x H x W."""
+    def forward(self, x: Tensor) -> list[Stage]:
+        """Four stages for normalised RGB, N x 3 x H x W."""
         x = self.maxpool(F.relu(self.conv1(x)))
-        maps = []
+        stages = []
         for stage in range(1, 5):
-            x = self.get_submodule(f"layer{stage}")(x)
-            maps.append(x)
-        return maps
+            outputs, inside = [], []
+            for block in self.get_submodule(f"layer{stage}").children():
+                x, between = block(x)
+                outputs.append(x)
+                inside.append(between)
+            stages.append(Stage(outputs, inside))
+        return stages
 
 
 def fold_batch_norm(state: Mapping[str, Tensor], eps: float = 1e-5) -> dict[str, Tensor]:

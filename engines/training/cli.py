@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -106,9 +105,9 @@ def _named(pair: str) -> tuple[str, Path]:
 
 
 def _fold(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match or not 1 <= int(match[1]) <= int(match[2]) or int(match[2]) < 2:
-        raise typer.BadParameter(f"{text!r} is not K/N with K from 1 to N", param_hint="--fold")
-    return int(match[1]) - 1, int(match[2])
+    from engines.training.datasets import parse_fold
+
+    try:
+        return parse_fold(text) if text is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fold") from error

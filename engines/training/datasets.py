@@ -11,6 +11,7 @@ reference photo fall on the same side (80 % train, 20 % val), as is usual since 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from engines.pictures import read_picture
 
-__all__ = ["LOADERS", "DataSetError", "Rated", "Split", "folds", "load_rated", "read_rgb", "split_by_content"]
+__all__ = ["LOADERS", "DataSetError", "Rated", "Split", "folds", "load_rated", "parse_fold", "read_rgb", "split_by_content"]
 
 Split = Literal["train", "val", "test"]
 
@@ -207,6 +208,19 @@ def folds(rated: Sequence[Rated], fold: int, count: int, seed: int = 0) -> list[
     order = np.random.default_rng(seed).permutation(len(contents))
     held = {contents[int(index)] for index in order[fold::count]}
     return [replace(r, split="val" if r.content in held else "train") for r in rated]
+
+
+def parse_fold(text: str) -> tuple[int, int]:
+    """``K/N`` as people write it (K from 1) as ``folds`` takes it.
+
+    Raises:
+        ValueError: it is something else.
+
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]) or int(match[2]) < 2:
+        raise ValueError(f"{text!r} is not K/N with K from 1 to N")
+    return int(match[1]) - 1, int(match[2])
 
 
 def _text(path: Path) -> str:

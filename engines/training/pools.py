@@ -1,7 +1,7 @@
 """What the head of a trained quality engine sees of many pictures, computed once and kept.
 
 The trunk is most of an engine's cost, and a head can be taught without it: what the head sees of a picture (``HyperIQA.pool``)
-is three thousand numbers. Computed once per picture through ONNX Runtime, whole and at serving size, they let a head see
+is eighteen thousand numbers. Computed once per picture through ONNX Runtime, whole and at serving size, they let a head see
 tens of thousands of ladders in minutes.
 """
 
@@ -34,7 +34,7 @@ from engines.training.distortions import DISTORTIONS
 from engines.training.measure import SEVERITIES as EVEN_SEVERITIES
 from engines.training.measure import even_steps
 
-__all__ = ["Ladders", "Pooler", "Views", "cached", "even_ladders", "ladders", "views"]
+__all__ = ["Anchors", "Ladders", "Pixels", "Pooled", "Pooler", "Views", "cached", "even_ladders", "ladders", "mapped", "views"]
 
 Pixels = NDArray[np.uint8]
 Pooled = NDArray[np.float16]
@@ -48,7 +48,7 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), 
 
 A = TypeVar("A")
 B = TypeVar("B")
-Kept = TypeVar("Kept", "Views", "Ladders")
+Kept = TypeVar("Kept", "Views", "Ladders", "Anchors")
 
 
 class _Pooling(nn.Module):
@@ -83,6 +83,10 @@ class Views:
     rows: Pooled
     opinions: NDArray[np.float64]
 
+    def of(self, index: Sequence[int]) -> Views:
+        """Those of them."""
+        return Views(self.rows[list(index)], self.opinions[list(index)])
+
 
 @dataclass(frozen=True)
 class Ladders:
@@ -97,6 +101,20 @@ class Ladders:
     kinds: NDArray[np.int64]
     photos: NDArray[np.int64]
     ladder: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Uploads of odd sizes and shapes, and the photos that they were made of.
+
+    ``rows`` (N x width), ``photos`` (P x width), ``of`` (N, index into ``photos``) and ``changes`` (N): points that a teacher
+    gives the upload above its photo, mostly negative.
+    """
+
+    rows: Pooled
+    photos: Pooled
+    of: NDArray[np.int64]
+    changes: NDArray[np.float64]
 
 
 def cached(path: Path, kind: type[Kept], make: Callable[[], Kept]) -> Kept:
@@ -120,7 +138,7 @@ def cached(path: Path, kind: type[Kept], make: Callable[[], Kept]) -> Kept:
         raise CheckpointError(f"{path} does not hold what it should ({error}): remove it, it is made again") from error
 
 
-def _mapped(function: Callable[[A], B], items: Sequence[A], what: str) -> Iterator[B]:
+def mapped(function: Callable[[A], B], items: Sequence[A], what: str) -> Iterator[B]:
     """``map`` over the cores, in order, with a progress bar; never far ahead of who reads, since decoded pictures are large."""
     workers = os.cpu_count() or 1
     waiting = iter(items)
@@ -132,16 +150,16 @@ def _mapped(function: Callable[[A], B], items: Sequence[A], what: str) -> Iterat
                 progress.advance(bar)
 
 
-def views(pooler: Pooler, rated: Sequence[Rated], augment: bool) -> Views:
-    """Rows of rated pictures: as served and, with ``augment``, mirrored, and both 8 % smaller."""
+def views(pooler: Pooler, rated: Sequence[Rated]) -> Views:
+    """Rows of rated pictures: as served, mirrored, and both 8 % smaller."""
 
     def one(picture: Rated) -> list[Pooled]:
         served = fit_longest(picture.pixels(), pooler.side)
         smaller = fit_longest(served, round(0.92 * max(served.shape[:2])))
-        seen = [served, served[:, ::-1], smaller, smaller[:, ::-1]] if augment else [served]
+        seen = [served, served[:, ::-1], smaller, smaller[:, ::-1]]
         return [pooler.row(np.ascontiguousarray(pixels)) for pixels in seen]
 
-    rows = np.array(list(_mapped(one, rated, "rated pictures")))
+    rows = np.array(list(mapped(one, rated, "rated pictures")))
     return Views(rows, np.array([r.opinion for r in rated]))
 
 
@@ -168,7 +186,7 @@ def ladders(pooler: Pooler, photos: Sequence[Pixels], seed: int) -> Ladders:
         made = uploads(photos[index], kind, severities, rng, pooler.side)
         return index, kind, severities, [pooler.row(pixels) for pixels in made]
 
-    return _gathered(_mapped(one, plan, "ladders"))
+    return _gathered(mapped(one, plan, "ladders"))
 
 
 def even_ladders(pooler: Pooler, photos: Sequence[Pixels]) -> Ladders:
@@ -179,4 +197,4 @@ def even_ladders(pooler: Pooler, photos: Sequence[Pixels]) -> Ladders:
         index, kind = entry
         return index, kind, EVEN_SEVERITIES, [pooler.row(pixels) for pixels in even_steps(photos[index], kind, index)]
 
-    return _gathered(_mapped(one, plan, "even ladders"))
+    return _gathered(mapped(one, plan, "even ladders"))

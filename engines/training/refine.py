@@ -1,20 +1,25 @@
-"""Teaches the head of a finished quality engine more about defects, without unlearning what people said.
+"""Teaches the head of a quality engine what people say and what defects look like, on features that are computed once.
 
     python -m engines.training.refine --start FILE --clive DIR --photos DIR [--photos DIR] --out DIR
+        [--teacher FILE] [--fold K/N]
 
 ``iqa engines train`` sees a few ladders a step, since every step runs the trunk; what it learns last (colour casts,
 over-exposure) is learnt at the cost of something else. Here the trunk stays, what the head sees of every picture is computed
-once (``engines.training.pools``, kept in ``--out``), and the head sees all kinds of ladders in every step. The start is its own
-teacher: opinions are mostly what it made of the rated photos, since those it has learnt by heart already.
+once (``engines.training.pools``, kept in ``--out``), and the head sees all kinds of ladders in every step. If ``--start`` holds
+a trunk alone the head is new, else it goes on from that of ``--start``. What ``--teacher``, a finished engine, makes of small
+uploads, strips and crops keeps the head sane where no rated photo is like them (``engines.training.anchors``).
 
 Of the photos that train, every eighth is put aside to choose by, and reported at the end; the held-out photos of the model
-card are not looked at. ``--out`` gets ``refined.pt``, a checkpoint for ``engines.export``.
+card are not looked at. With ``--fold`` part K of N of all rated pictures is kept from training in place of the validation
+split: honest if the trunk of ``--start`` has not seen them. ``--out`` gets ``refined.pt``, a checkpoint for
+``engines.export``, and ``validation.csv``.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,44 +32,55 @@ from torch.nn import functional as F
 
 from engines.catalog import file_sha256
 from engines.models.hyperiqa import HyperIQA
+from engines.runtime.onnx import OnnxRuntime
+from engines.training.anchors import anchors
 from engines.training.data import HOLD_OUT, held_out, load_folder
-from engines.training.datasets import DataSetError, load_rated
+from engines.training.datasets import DataSetError, folds, load_rated, parse_fold
 from engines.training.distortions import DISTORTIONS
 from engines.training.losses import ladders_loss, opinion_loss
 from engines.training.measure import clean_line, ladder_row, opinions_line
-from engines.training.pools import Ladders, Pooler, Views, cached, even_ladders, ladders, views
+from engines.training.pools import Anchors, Ladders, Pooler, Views, cached, even_ladders, ladders, views
 from engines.training.start import load_start
-from engines.training.train import follow, schedule
+from engines.training.train import follow, schedule, write_validation
 
-__all__ = ["Recipe", "Refiner", "main", "report", "scores", "splits"]
+__all__ = ["Recipe", "Refiner", "main", "report", "scores", "splits", "standardise"]
 
-WARM_UP = 100
+ANCHOR_SEED = 77
+WARM_UP = 50
 APART = 0.2
 """What a pair of steps counts that are further apart than one: those are in order long before the close ones."""
-KINDS = {"overexpose": 30, "flatten_contrast": 20, "colour_cast": 16, "darken": 4, "banding": 3, "webp": 3, "pixelate": 2}
-"""How often kinds are drawn against the others: what is learnt last, and what suffers when that is learnt."""
-PARTS = ("tones", "target", "content", "local")
+BOUNDS = 0.15
+"""Order is what ladders are for: bounds on scores cost more agreement with people than order does."""
+KINDS = {
+    "overexpose": 80,
+    "colour_cast": 40,
+    "flatten_contrast": 6,
+    "banding": 2,
+    "webp": 2,
+    "motion_blur": 2,
+    "gaussian_blur": 2,
+    "several": 2,
+}
+"""How often kinds are drawn against the others: what is learnt last."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the head is taught.
+    """How the head is taught: ``rated`` pictures, ``ladders`` and ``anchors`` a step, the losses of the last two weighted.
 
-    ``parts`` are the parts of the head that move. Of every step's loss, ``keep`` weighs the rated pictures (whose opinions are
-    the teacher's to ``teaching``), ``hold`` the teacher's scores of defects that it knows already, ``ladder_weight`` ladders.
+    Shares of mixtures follow a beta distribution of ``mixing``: at 1 each is as likely as any other, below mostly near 0 or 1.
     """
 
-    steps: int = 600
-    rate: float = 2e-3
-    parts: tuple[str, ...] = ("tones", "target")
-    weight_decay: float = 0.02
+    steps: int = 300
+    rate: float = 3e-4
+    weight_decay: float = 0.1
     rated: int = 96
     ladders: int = 96
-    keep: float = 2.0
-    teaching: float = 0.95
-    hold: float = 1.0
-    ladder_weight: float = 4.0
-    average: float = 0.998
+    anchors: int = 128
+    ladder_weight: float = 0.15
+    anchor_weight: float = 1.0
+    mixing: float = 1.0
+    average: float = 0.99
     seed: int = 1
 
 
@@ -76,9 +92,15 @@ def splits(photos: Sequence[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]]
     return [photo for photo in rest if id(photo) not in chosen], rest[::HOLD_OUT]
 
 
-def judged(model: HyperIQA, rows: NDArray[np.float16]) -> Tensor:
+def judged(model: HyperIQA, rows: NDArray[np.floating]) -> Tensor:
     """Scores of rows (N x width), N, with gradients."""
     return model.judge(torch.from_numpy(rows.astype(np.float32)).split(model.widths, dim=1))
+
+
+def standardise(model: HyperIQA, rated: Views) -> None:
+    """Tell the head how far its numbers spread over the rated pictures as they are served."""
+    rows = torch.from_numpy(rated.rows[:, 0].astype(np.float32))
+    model.standardise(rows.split(model.widths, dim=1))
 
 
 @torch.no_grad()
@@ -91,8 +113,8 @@ def scores(model: HyperIQA, rows: NDArray[np.float16]) -> NDArray[np.float64]:
 class Refiner:
     """The head, its moving average, and what both see."""
 
-    def __init__(self, model: HyperIQA, rated: Views, made: Ladders, recipe: Recipe) -> None:
-        self.model, self.recipe = model.eval(), recipe
+    def __init__(self, model: HyperIQA, rated: Views, made: Ladders, odd: Anchors | None, recipe: Recipe) -> None:
+        self.model, self.recipe, self.odd = model.eval(), recipe, odd
         torch.manual_seed(recipe.seed)
         self.rated, self.made = rated, made
         # One ladder after the other: where each ends, and how many steps it has.
@@ -100,31 +122,39 @@ class Refiner:
         self.sizes = np.diff(self.ends, prepend=0)
         weights = np.array([KINDS.get(kind, 1.0) for kind in DISTORTIONS])
         counts = np.bincount(made.kinds[self.ends - 1], minlength=len(DISTORTIONS))
-        self.known = np.flatnonzero(weights[made.kinds] <= 1)
         self.shares = weights[made.kinds[self.ends - 1]] / counts[made.kinds[self.ends - 1]]
-        self.taught_rated = scores(model, rated.rows.reshape(-1, rated.rows.shape[-1])).reshape(rated.rows.shape[:2])
-        self.taught_made = scores(model, made.rows)
         self.average = copy.deepcopy(model)
-        # What stands before the pooling was computed once, so it stays.
-        moving = {name for name, _ in model.named_parameters() if name.startswith(recipe.parts) and ".conv." not in name}
-        self.parameters = [parameter for name, parameter in model.named_parameters() if name in moving]
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name in moving)
+        model.backbone.requires_grad_(False)
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=recipe.rate, weight_decay=recipe.weight_decay)
 
     def loss(self, step: int) -> Tensor:
         """What ``step`` minimises: a function of the seed and the step, given the weights."""
         recipe, rng = self.recipe, np.random.default_rng([self.recipe.seed, step])
-        picks = rng.choice(len(self.rated.opinions), recipe.rated, replace=False)
-        seen = rng.integers(self.rated.rows.shape[1], size=recipe.rated)
-        taught = self.taught_rated[picks, seen]
-        opinions = torch.from_numpy((1 - recipe.teaching) * self.rated.opinions[picks] + recipe.teaching * taught).float()
-        total = recipe.keep * opinion_loss(judged(self.model, self.rated.rows[picks, seen]), opinions)
-        for size in np.unique(self.sizes):
+        total = opinion_loss(*self.mixed(rng))
+        for size in np.unique(self.sizes) if recipe.ladder_weight else ():
             total = total + recipe.ladder_weight * self.ladder_share(int(size), rng)
-        known = rng.choice(self.known, min(2 * recipe.rated, len(self.known)), replace=False)
-        held = torch.from_numpy(self.taught_made[known]).float()
-        return total + recipe.hold * F.smooth_l1_loss(judged(self.model, self.made.rows[known]) / 100, held / 100, beta=0.05)
+        return total if self.odd is None else total + recipe.anchor_weight * self.astray(self.odd, rng)
+
+    def astray(self, odd: Anchors, rng: np.random.Generator) -> Tensor:
+        """How far the changes from photos to odd uploads are from those that the teacher sees."""
+        picks = rng.choice(len(odd.changes), min(self.recipe.anchors, len(odd.changes)), replace=False)
+        both = judged(self.model, np.concatenate([odd.rows[picks], odd.photos[odd.of[picks]]])) / 100
+        changes = both[: len(picks)] - both[len(picks) :]
+        return F.smooth_l1_loss(changes, torch.from_numpy(odd.changes[picks] / 100).float(), beta=0.05)
+
+    def mixed(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Scores and opinions of mixtures of two rated pictures each, N and N: what lies between them is rated in between.
+
+        Manifold mixup (Verma et al., ICML 2019) of what the head sees; eight hundred pictures are soon learnt by heart else.
+        """
+        size, views = self.recipe.rated, self.rated.rows.shape[1]
+        share = rng.beta(self.recipe.mixing, self.recipe.mixing, size).astype(np.float32)
+        shares = np.stack([share, 1 - share])
+        picks = np.stack([rng.choice(len(self.rated.opinions), size, replace=False) for _ in shares])
+        rows = (shares[:, :, None] * self.rated.rows[picks, rng.integers(views, size=picks.shape)]).sum(axis=0)
+        opinions = (shares * self.rated.opinions[picks]).sum(axis=0)
+        return judged(self.model, rows), torch.from_numpy(opinions).float()
 
     def ladder_share(self, size: int, rng: np.random.Generator) -> Tensor:
         """The share that ladders of ``size`` steps have in the mean loss of all ladders."""
@@ -134,7 +164,7 @@ class Refiner:
         drawn = rng.choice(among, count, p=self.shares[among] / self.shares[among].sum())
         index = (self.ends[drawn] - size)[:, None] + np.arange(size)
         steps = judged(self.model, self.made.rows[index.ravel()]).reshape(index.shape)
-        return share * ladders_loss(steps, torch.from_numpy(self.made.severities[index]).float(), APART)
+        return share * ladders_loss(steps, torch.from_numpy(self.made.severities[index]).float(), APART, BOUNDS)
 
     def run(self) -> Iterator[tuple[int, float]]:
         """Teach; yields step and loss after every step."""
@@ -162,25 +192,50 @@ def report(model: HyperIQA, rated: Views, even: Ladders) -> Iterator[str]:
         yield ladder_row(kind, made[even.kinds == index].reshape(len(clean), -1))
 
 
+def trunk_sha256(model: HyperIQA) -> str:
+    """What names the rows that a trunk makes: runs that go on from one another share them."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.backbone.state_dict().items()):
+        digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
+
+
 def save(refiner: Refiner, backbone: str, side: int, path: Path) -> None:
     """Write the moving average as a checkpoint that ``engines.export`` and ``--start`` take."""
     torch.save({"average": refiner.average.state_dict(), "backbone": backbone, "side": side}, path)
 
 
+def _fold(text: str) -> tuple[int, int]:
+    try:
+        return parse_fold(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Refine the head of a quality engine on distortion ladders.")
-    parser.add_argument("--start", type=Path, required=True, help="the engine (.onnx) or checkpoint (.pt) to refine")
+    parser = argparse.ArgumentParser(description="Teach the head of a quality engine.")
+    parser.add_argument(
+        "--start", type=Path, required=True, help="a trunk (.pth, .safetensors), an engine (.onnx) or a run (.pt)"
+    )
+    parser.add_argument(
+        "--teacher", type=Path, help="a finished engine (.onnx) to agree with on small uploads, strips and crops"
+    )
     parser.add_argument("--backbone", choices=["efficientnet-lite0", "resnet18", "resnet50"], default="efficientnet-lite0")
     parser.add_argument("--side", type=int, default=500, help="longest side in pixels that it serves at")
     parser.add_argument("--clive", type=Path, required=True)
     parser.add_argument("--photos", type=Path, action="append", required=True)
     parser.add_argument("--out", type=Path, required=True, help="what is computed once is kept here as well")
+    parser.add_argument("--fold", type=_fold, metavar="K/N", help="cross-validation: part K (from 1) of N validates")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--rated", type=int, default=Recipe.rated, help="rated pictures a step")
     parser.add_argument("--ladders", type=int, default=Recipe.ladders, help="ladders a step")
+    parser.add_argument("--ladder-weight", type=float, default=Recipe.ladder_weight)
+    parser.add_argument("--anchor-weight", type=float, default=Recipe.anchor_weight, help="what --teacher counts")
+    parser.add_argument(
+        "--mixing", type=float, default=Recipe.mixing, help="at 1 any mixture of two pictures, below mostly one"
+    )
     parser.add_argument("--rate", type=float, default=Recipe.rate)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=Recipe.parts, help="what moves")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     return parser.parse_args(arguments)
 
@@ -188,29 +243,47 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, compute what is missing, teach, report, save."""
     options = parsed(arguments)
+    torch.manual_seed(options.seed)
     model = HyperIQA(options.backbone)
-    load_start(model, options.start)
+    start = load_start(model, options.start)
     photos = [photo for folder in options.photos for photo in load_folder(folder)]
     rated = load_rated("clive", options.clive)
-    train, held = ([r for r in rated if r.split == split] for split in ("train", "val"))
-    if len(train) < options.rated:
-        raise DataSetError(f"{options.clive} has {len(train)} pictures to train on, fewer than {options.rated}: --rated")
     pooler, (learn, choose) = Pooler(model, options.side), splits(photos)
-    kept = options.out / f"pools-{file_sha256(options.start)[:12]}-{options.side}"
-    seen = cached(kept / "rated.npz", Views, lambda: views(pooler, train, augment=True))
-    shown = cached(kept / "validation.npz", Views, lambda: views(pooler, held, augment=False))
+    kept = options.out / f"pools-{trunk_sha256(model)[:12]}-{options.side}"
+    seen = cached(kept / "rated.npz", Views, lambda: views(pooler, rated))
     even = cached(kept / "chosen_by.npz", Ladders, lambda: even_ladders(pooler, choose))
     made = cached(kept / "ladders.npz", Ladders, lambda: ladders(pooler, learn, seed=1))
+    odd = None
+    if options.teacher:
+        path = kept / f"anchors-{file_sha256(options.teacher)[:12]}.npz"
+        odd = cached(path, Anchors, lambda: anchors(pooler, OnnxRuntime().load(options.teacher), learn, seed=ANCHOR_SEED))
+    divided = folds(rated, *options.fold) if options.fold else rated
+    train, held = (seen.of([index for index, r in enumerate(divided) if r.split == split]) for split in ("train", "val"))
+    if len(train.opinions) < options.rated:
+        raise DataSetError(
+            f"{options.clive} has {len(train.opinions)} pictures to train on, fewer than {options.rated}: --rated"
+        )
+    if not start.head:
+        standardise(model, train)
     recipe = Recipe(
-        options.steps, options.rate, tuple(options.parts), rated=options.rated, ladders=options.ladders, seed=options.seed
+        options.steps,
+        options.rate,
+        rated=options.rated,
+        ladders=options.ladders,
+        ladder_weight=options.ladder_weight,
+        anchor_weight=options.anchor_weight,
+        mixing=options.mixing,
+        seed=options.seed,
     )
-    refiner = Refiner(model, seen, made, recipe)
-    print("\n".join(report(model, shown, even)), flush=True)
+    refiner = Refiner(model, train, made, odd, recipe)
     for step, loss in refiner.run():
-        if step % 300 == 0 or step == options.steps:
+        if step % 200 == 0 or step == options.steps:
             print(f"step {step}  loss {loss:.4f}", flush=True)
-            print("\n".join(report(refiner.average, shown, even)), flush=True)
+            print("\n".join(report(refiner.average, held, even)), flush=True)
     save(refiner, options.backbone, options.side, options.out / "refined.pt")
+    write_validation(
+        options.out / "validation.csv", [r for r in divided if r.split == "val"], scores(refiner.average, held.rows[:, 0])
+    )
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 import torch
 from google.protobuf.message import DecodeError
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -19,27 +20,30 @@ from engines.models.efficientnet import EfficientNetTrunk, fold_efficientnet
 from engines.models.hyperiqa import HyperIQA
 from engines.models.resnet import fold_batch_norm
 
-__all__ = ["load_start"]
+__all__ = ["Loaded", "load_start"]
 
 
-def load_start(model: HyperIQA, path: Path) -> list[str]:
-    """Load a starting file; returns the names of the trunk that were not found, which are drawn at random.
+class Loaded(NamedTuple):
+    """What a starting file held: all of the network or its trunk alone, and names of the trunk that it did not hold."""
 
-    ``.pt`` is a checkpoint of an earlier run, ``.onnx`` an engine that was exported from one: both give everything.
-    ``.safetensors`` and ``.pth`` hold a trunk: an EfficientNet under its published names, or a ResNet under torchvision's
-    (``backbone.*``, with or without batch norm).
+    head: bool
+    missing: list[str]
+
+
+def load_start(model: HyperIQA, path: Path) -> Loaded:
+    """Load a starting file; what it does not hold stays, or is drawn, at random.
+
+    ``.pt`` is a checkpoint of an earlier run, ``.onnx`` an engine that was exported from one: both give everything, or their
+    trunk where they were made with another form of the head. ``.safetensors`` and ``.pth`` hold a trunk: an EfficientNet under
+    its published names, or a ResNet under torchvision's (``backbone.*``, with or without batch norm).
 
     Raises:
         CheckpointError: the file is missing, or is of another network.
 
     """
     try:
-        if path.suffix == ".pt":
-            model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
-            return []
-        if path.suffix == ".onnx":
-            model.load_state_dict(_exported(path, model))
-            return []
+        if path.suffix in {".pt", ".onnx"}:
+            return Loaded(_load_run(model, path), [])
         state = torch.load(path, map_location="cpu", weights_only=True) if path.suffix == ".pth" else load_file(path)
         trunk = fold_efficientnet(state) if isinstance(model.backbone, EfficientNetTrunk) else _resnet(state)
         missing = list(model.backbone.load_state_dict(trunk, strict=False).missing_keys)
@@ -55,7 +59,21 @@ def load_start(model: HyperIQA, path: Path) -> list[str]:
             # Gain 0.6: without batch norm, blocks at full gain would drown the shortcut that training starts from.
             nn.init.kaiming_normal_(parameter, nonlinearity="relu")
             parameter.data.mul_(0.6)
-    return missing
+    return Loaded(head=False, missing=missing)
+
+
+def _load_run(model: HyperIQA, path: Path) -> bool:
+    """Everything, or the trunk alone of a run with another head; whether it was everything."""
+    exported = path.suffix == ".onnx"
+    found = _exported(path) if exported else torch.load(path, map_location="cpu", weights_only=True)["average"]
+    wanted = model.state_dict()
+    head = all(name in found and found[name].shape == wanted[name].shape for name in wanted)
+    state = found if head else {name: value for name, value in found.items() if name.startswith("backbone.")}
+    result = model.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
+    lacking = [name for name in result.missing_keys if head or name.startswith("backbone.")]
+    if lacking:
+        raise KeyError(f"{lacking[0]} is not there")
+    return head
 
 
 def _resnet(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -66,18 +84,13 @@ def _resnet(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.float() for k, v in state.items()}
 
 
-def _exported(path: Path, model: HyperIQA) -> dict[str, Tensor]:
+def _exported(path: Path) -> dict[str, Tensor]:
     """The weights that ``engines.export`` wrote, by their names; what it stored in half precision has lost its last digits."""
     graph = onnx.load(path).graph
     found = {
         tensor.name.removesuffix(".half"): torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
         for tensor in graph.initializer
+        if tensor.data_type in {TensorProto.FLOAT, TensorProto.FLOAT16}
     }
     # Tensors of equal values are stored once; the others are named by an Identity.
-    found |= {n.output[0]: found[n.input[0]] for n in graph.node if n.op_type == "Identity" and n.input[0] in found}
-    state = {name: found[name] for name in model.state_dict()}
-    # Older engines count fewer tones, the same ones first; what is new begins without a say.
-    tones = state["tones.fc.weight"]
-    missing = model.tones.fc.in_features - tones.shape[1]
-    state["tones.fc.weight"] = nn.functional.pad(tones, (0, missing))
-    return state
+    return found | {n.output[0]: found[n.input[0]] for n in graph.node if n.op_type == "Identity" and n.input[0] in found}

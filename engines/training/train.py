@@ -34,14 +34,16 @@ from engines.preprocess import LONGEST_SIDE, quality_input
 from engines.training.data import Ladder, held_out, ladder, load_folder, random_crop
 from engines.training.datasets import DataSetError, Rated, folds, load_rated
 from engines.training.losses import ladder_loss, opinion_loss, order_loss
-from engines.training.start import load_start
+from engines.training.start import Loaded, load_start
 
-__all__ = ["Options", "Trainer", "evaluate", "follow", "schedule"]
+__all__ = ["Options", "Trainer", "evaluate", "follow", "schedule", "write_validation"]
 
 # Of the head's rate: what the trunk knows was learnt from a million pictures.
 TRUNK_RATES = {"conv1": 0.1, "layer1": 0.1, "layer2": 0.1, "layer3": 0.2, "layer4": 0.4, "head": 0.4}
 STAGES = tuple(TRUNK_RATES)
 WARM_UP = 80
+STANDARD = 128
+"""About how many pictures say how far a new head's numbers spread."""
 Precision = Literal["auto", "single", "bfloat16", "float16"]
 
 
@@ -86,10 +88,25 @@ def evaluate(model: HyperIQA, rated: Sequence[Rated], side: int = LONGEST_SIDE) 
     return np.array([float(model(x)[0]) for x in inputs])
 
 
+@torch.no_grad()
+def standardise(model: HyperIQA, rated: Sequence[Rated], side: int) -> None:
+    """Tell a new head how far its numbers spread over some rated pictures as they are served."""
+    some = rated[:: max(1, len(rated) // STANDARD)]
+    pooled = [model.eval().pool(torch.from_numpy(quality_input(r.pixels(), side))) for r in some]
+    model.standardise([torch.cat(stage) for stage in zip(*pooled, strict=True)])
+
+
 def correlations(scores: NDArray[np.float64], rated: Sequence[Rated]) -> tuple[float, float]:
     """SRCC and PLCC of scores with opinions."""
     opinions = [r.opinion for r in rated]
     return float(stats.spearmanr(scores, opinions)[0]), float(stats.pearsonr(scores, opinions)[0])
+
+
+def write_validation(path: Path, rated: Sequence[Rated], scores: NDArray[np.float64]) -> None:
+    """Every picture with its opinion and its score, as CSV."""
+    with path.open("w", newline="") as file:
+        rows = [(r.path.name, f"{r.opinion:.3f}", f"{score:.3f}") for r, score in zip(rated, scores, strict=True)]
+        csv.writer(file).writerows([("file", "opinion", "score"), *rows])
 
 
 def parameter_groups(model: HyperIQA, options: Options) -> list[dict[str, Any]]:
@@ -162,7 +179,11 @@ class Trainer:
         self.device = _device(options.device)
         self.precision = _precision(options.precision, self.device)
         self.model = HyperIQA(options.backbone)
-        self.missing = load_start(self.model, options.start) if options.start else ["all"]
+        start = load_start(self.model, options.start) if options.start else Loaded(head=False, missing=["all"])
+        self.missing = start.missing
+        self.fresh_head = not start.head
+        if self.fresh_head:
+            standardise(self.model, self.sets[0], options.side)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.teacher = self._teacher()
         self.groups = parameter_groups(self.model, options)
@@ -283,9 +304,7 @@ class Trainer:
             self.best = srcc
             self.save(out / "best.pt")
         self.save(out / "last.pt")
-        with (out / "validation.csv").open("w", newline="") as file:
-            rows = [(r.path.name, f"{r.opinion:.3f}", f"{s:.3f}") for r, s in zip(self.validation, scores, strict=True)]
-            csv.writer(file).writerows([("file", "opinion", "score"), *rows])
+        write_validation(out / "validation.csv", self.validation, scores)
         return f"step {self.step}  loss {loss:.4f}  SRCC {srcc:.4f} (best {self.best:.4f})  PLCC {plcc:.4f}"
 
     def batches(self) -> Iterator[Batch]:
@@ -308,10 +327,11 @@ class Trainer:
         began, loss = time.monotonic(), math.nan
         with Progress(*columns) as progress:
             rated = sum(len(s) for s in self.sets)
-            fresh = "all of it" if not self.options.start else ", ".join(self.missing) or "nothing"
+            trunk = ", ".join(self.missing) if self.options.start else "all"
             progress.console.print(
                 f"{rated} rated pictures, {len(self.validation)} to validate, {len(self.photos)} for ladders; "
-                f"{self.device.type}, {self.precision or 'single precision'}; drawn at random: the head, of the trunk {fresh}"
+                f"{self.device.type}, {self.precision or 'single precision'}; drawn at random: "
+                f"of the head {'all' if self.fresh_head else 'nothing'}, of the trunk {trunk or 'nothing'}"
             )
             bar = progress.add_task("training", total=self.options.steps, completed=self.step)
             for batch in self.batches():

@@ -15,7 +15,7 @@ from engines.errors import CheckpointError  # noqa: E402
 from engines.models.efficientnet import EPSILON, EfficientNetTrunk, fold_efficientnet  # noqa: E402
 from engines.models.hyperiqa import Backbone, HyperIQA  # noqa: E402
 from engines.preprocess import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
-from engines.training.start import load_start  # noqa: E402
+from engines.training.start import Loaded, load_start  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -100,7 +100,7 @@ def test_published_weights_fold_into_the_trunk() -> None:
     padded = F.pad(x, [0, 1, 0, 1]) * std + mean
     expected = reference(state, (255 * padded - 127) / 128)
     assert expected.std() > 0.05
-    assert torch.allclose(trunk(x)[-1], expected, atol=1e-3)
+    assert torch.allclose(trunk(x)[-1].outputs[-1], expected, atol=1e-3)
 
 
 @torch.no_grad()
@@ -108,8 +108,9 @@ def test_maps_have_the_strides_of_a_resnets() -> None:
     """Four maps, each half as large as the one before; the last has the head's channels. Odd sizes round down."""
     trunk = EfficientNetTrunk()
     assert trunk.channels == (24, 40, 112, 1280)
-    maps = trunk(torch.zeros(1, 3, 70, 129))
-    assert [tuple(m.shape[2:]) for m in maps] == [(17, 32), (8, 16), (4, 8), (2, 4)]
+    stages = trunk(torch.zeros(1, 3, 70, 129))
+    assert [tuple(stage.outputs[-1].shape[2:]) for stage in stages] == [(17, 32), (8, 16), (4, 8), (2, 4)]
+    assert [len(stage.inside) for stage in stages] == [3, 2, 6, 5]
 
 
 def test_weights_of_another_network_are_refused() -> None:
@@ -133,7 +134,7 @@ def test_training_starts_from_the_published_file(tmp_path: Path) -> None:
     state = published()
     torch.save(state, tmp_path / "lite0.pth")
     model = HyperIQA("efficientnet-lite0")
-    assert load_start(model, tmp_path / "lite0.pth") == []
+    assert load_start(model, tmp_path / "lite0.pth") == Loaded(head=False, missing=[])
     folded = fold_efficientnet(state)
     assert set(folded) == set(model.backbone.state_dict())
     assert all(torch.equal(model.backbone.get_parameter(name), value) for name, value in folded.items())

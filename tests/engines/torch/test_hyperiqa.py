@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from engines.models.hyperiqa import BINS, TONES, HyperIQA, ToneHistogram  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from engines.models.hyperiqa import BINS, FAR, TONES, Backbone, HyperIQA, LocalDistortion, ToneHistogram  # noqa: E402
 from engines.models.resnet import ResNetTrunk, fold_batch_norm  # noqa: E402
+from engines.models.stage import Stage  # noqa: E402
 from engines.preprocess import normalise  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -63,10 +66,12 @@ def test_trunk_has_torchvisions_names() -> None:
 
 @torch.no_grad()
 def test_resnet_50() -> None:
-    """The same head on a deeper trunk: four maps of the paper's channels, one score per picture."""
+    """The same head on a deeper trunk: maps of the paper's channels, one score per picture."""
     torch.manual_seed(0)
     network = HyperIQA("resnet50").eval()
-    assert [m.shape[1:] for m in network.backbone(torch.randn(1, 3, 64, 96))] == [
+    stages = network.backbone(torch.randn(1, 3, 64, 96))
+    assert [len(stage.outputs) for stage in stages] == [len(stage.inside) for stage in stages] == [3, 4, 6, 3]
+    assert [stage.outputs[-1].shape[1:] for stage in stages] == [
         (256, 16, 24),
         (512, 8, 12),
         (1024, 4, 6),
@@ -116,3 +121,49 @@ def test_folding_batch_norm_changes_nothing() -> None:
     x = torch.randn(1, 3, 32, 32)
     after = torch.nn.functional.conv2d(x, folded["conv1.weight"], folded["conv1.bias"], 2, 3)
     assert torch.allclose(norm(conv(x)), after, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_stage_is_pooled_map_by_map() -> None:
+    """Of outputs mean, deviation and maximum, the last map's first; of what is inside blocks the mean alone."""
+    first, last, inside = (torch.randn(2, channels, 5, 7) for channels in (3, 4, 6))
+    pooled = Stage([first, last], [inside]).pool()
+    parts = pooled.split([4, 4, 4, 3, 3, 3, 6], dim=1)
+    expected = [f(x) for x in (last, first) for f in (_mean, _deviation, _maximum)] + [_mean(inside)]
+    assert all(torch.allclose(part, value, atol=1e-3) for part, value in zip(parts, expected, strict=True))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "efficientnet-lite0"])
+def test_trunks_say_how_much_they_tell(backbone: Backbone) -> None:
+    """The widths that heads are built for are those of what is pooled."""
+    network = HyperIQA(backbone)
+    assert [part.shape[1] for part in network.pool(torch.zeros(1, 3, 64, 64))] == network.widths
+
+
+@torch.no_grad()
+def test_numbers_are_told_in_deviations() -> None:
+    """Mean 0, deviation 1 over the pictures that it was told of; dead channels stay quiet, far-off ones count as far."""
+    network = HyperIQA()
+    rows = [3 * torch.randn(50, width) + 7 for width in network.widths]
+    rows[0][:, 0] = 2.0
+    network.standardise(rows)
+    module = network.local[0]
+    assert isinstance(module, LocalDistortion)
+    told = module.standardised(rows[0])
+    assert told[:, 1:].mean(dim=0).abs().max() < 0.02
+    assert told[:, 1:].std(dim=0).numpy() == pytest.approx(1, abs=0.02)
+    assert (told[:, 0] == 0).all()
+    assert module.standardised(torch.full((1, network.widths[0]), 1e6)).max() == FAR
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.flatten(2).mean(dim=2)
+
+
+def _deviation(x: Tensor) -> Tensor:
+    return x.flatten(2).std(dim=2, correction=0)
+
+
+def _maximum(x: Tensor) -> Tensor:
+    return x.flatten(2).max(dim=2).values

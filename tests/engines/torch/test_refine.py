@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
@@ -14,6 +15,7 @@ from engines.errors import CheckpointError  # noqa: E402
 from engines.models.hyperiqa import HyperIQA  # noqa: E402
 from engines.preprocess import quality_input  # noqa: E402
 from engines.training import pools, refine  # noqa: E402
+from engines.training.anchors import PER_PHOTO, anchors, odd_upload  # noqa: E402
 from engines.training.data import held_out, load_folder  # noqa: E402
 from engines.training.datasets import DataSetError, load_rated  # noqa: E402
 from engines.training.distortions import DISTORTIONS  # noqa: E402
@@ -93,7 +95,7 @@ def test_a_kept_file_is_read_again_and_a_wrong_one_is_named(data: Path, pooler: 
     """What was computed once is not computed twice."""
     rated = load_rated("clive", data / "clive")[:3]
     path = tmp_path / "kept" / "rated.npz"
-    first = pools.cached(path, pools.Views, lambda: pools.views(pooler, rated, augment=True))
+    first = pools.cached(path, pools.Views, lambda: pools.views(pooler, rated))
     second = pools.cached(path, pools.Views, lambda: pytest.fail("made twice"))
     assert np.array_equal(first.rows, second.rows)
     assert first.rows.shape[:2] == (3, 4)
@@ -106,15 +108,16 @@ def test_ladders_loss_is_the_mean_of_ladder_loss() -> None:
     severities = torch.tensor([[0.0, 0.3, 0.6, 1.0], [0.0, 0.2, 0.5, 0.9]])
     scores = torch.tensor([[70.0, 75.0, 30.0, 20.0], [50.0, 45.0, 40.0, 60.0]])
     one_by_one = [float(ladder_loss(s, v.tolist())) for s, v in zip(scores, severities, strict=True)]
-    assert float(ladders_loss(scores, severities, apart=1.0)) == pytest.approx(np.mean(one_by_one), abs=1e-6)
+    assert float(ladders_loss(scores, severities, apart=1.0, bounds=0.5)) == pytest.approx(np.mean(one_by_one), abs=1e-6)
     first = scores[:1], severities[:1]
-    assert float(ladders_loss(*first, apart=0.2)) > float(ladders_loss(*first, apart=1.0))
+    assert float(ladders_loss(*first, apart=0.2, bounds=0.5)) > float(ladders_loss(*first, apart=1.0, bounds=0.5))
 
 
 def test_the_command_teaches_the_head_alone(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Severe pictures sink, and the trunk stays bit for bit."""
+    """Severe defects of the kind that is drawn most sink, and the trunk stays bit for bit."""
     arguments = ["--start", str(data / "start.pt"), "--clive", str(data / "clive"), "--photos", str(data / "photos")]
-    arguments += ["--side", str(SIDE), "--out", str(tmp_path), "--steps", "120", "--rated", "6", "--rate", "2e-3"]
+    arguments += ["--side", str(SIDE), "--out", str(tmp_path), "--steps", "120", "--rated", "6"]
+    arguments += ["--rate", "2e-3", "--ladder-weight", "1"]
     refine.main(arguments)
     assert "| colour_cast |" in capsys.readouterr().out
     before, after = HyperIQA("efficientnet-lite0"), HyperIQA("efficientnet-lite0")
@@ -125,13 +128,57 @@ def test_the_command_teaches_the_head_alone(data: Path, tmp_path: Path, capsys: 
     photos = load_folder(data / "photos")
     pooler = pools.Pooler(after, SIDE)
     made = pools.even_ladders(pooler, photos[1:5])
-    worst, clean = made.severities == 1.0, made.severities == 0.0
+    drawn_most = made.kinds == list(DISTORTIONS).index(max(refine.KINDS, key=refine.KINDS.__getitem__))
+    worst, clean = drawn_most & (made.severities == 1.0), drawn_most & (made.severities == 0.0)
 
     def gap(network: HyperIQA) -> float:
         found = refine.scores(network, made.rows)
         return float(found[clean].mean() - found[worst].mean())
 
     assert gap(after) > gap(before) + 10
+
+
+class Dimmer:
+    """A teacher that judges by height alone, the lower the better."""
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.array([100 - batch.shape[2] / 100], np.float32)
+
+
+def test_odd_uploads_are_odd_and_told_against_their_photo(data: Path, pooler: pools.Pooler) -> None:
+    """Strips, crops and small ones, never larger than served; the change is the teacher's."""
+    photos = load_folder(data / "photos")[:2]
+    made = anchors(pooler, Dimmer(), photos, seed=3)  # type: ignore[arg-type]
+    assert made.rows.shape == (2 * PER_PHOTO, made.photos.shape[1])
+    assert list(made.of) == [0] * PER_PHOTO + [1] * PER_PHOTO
+    assert len(made.photos) == 2
+    uploads = [odd_upload(photos[0], np.random.default_rng([3, 0, number]), SIDE) for number in range(PER_PHOTO)]
+    served = [quality_input(pixels, SIDE).shape[2] for pixels in (photos[0], *uploads)]
+    assert list(made.changes[:PER_PHOTO]) == pytest.approx([(served[0] - height) / 100 for height in served[1:]], abs=1e-4)
+    shapes = [odd_upload(photos[0], np.random.default_rng(seed), SIDE).shape[:2] for seed in range(60)]
+    assert max(max(shape) for shape in shapes) <= SIDE
+    assert sum(max(shape) >= 2 * min(shape) for shape in shapes) > 5
+
+
+def test_a_teacher_is_heard(model: HyperIQA, pooler: pools.Pooler, data: Path) -> None:
+    """The loss of anchors falls to where the head says the same changes as the teacher."""
+    photos = load_folder(data / "photos")[:4]
+    odd = anchors(pooler, Dimmer(), photos, seed=3)  # type: ignore[arg-type]
+    rated = pools.views(pooler, load_rated("clive", data / "clive")[:8])
+    network = HyperIQA("efficientnet-lite0")
+    load_start(network, data / "start.pt")
+    recipe = refine.Recipe(steps=80, rate=2e-3, rated=6, ladder_weight=0, anchor_weight=20)
+    refiner = refine.Refiner(network, rated, pools.ladders(pooler, photos[:1], seed=1), odd, recipe)
+
+    def astray() -> float:
+        with torch.no_grad():
+            return float(refiner.astray(odd, np.random.default_rng(0)))
+
+    before = astray()
+    for _ in refiner.run():
+        pass
+    network.eval()
+    assert astray() < before / 2
 
 
 def test_too_few_rated_pictures_stop_it(data: Path, tmp_path: Path) -> None:

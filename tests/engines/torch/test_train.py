@@ -241,8 +241,9 @@ def test_missing_convolutions_start_fresh(tmp_path: Path) -> None:
     kept = {k: v for k, v in trunk.items() if not (k.startswith("layer4") and "conv" in k and k.endswith("weight"))}
     save_file(kept, tmp_path / "trunk.safetensors")
     model = HyperIQA()
-    missing = load_start(model, tmp_path / "trunk.safetensors")
-    assert sorted(missing) == sorted(set(trunk) - set(kept))
+    start = load_start(model, tmp_path / "trunk.safetensors")
+    assert not start.head
+    assert sorted(start.missing) == sorted(set(trunk) - set(kept))
     assert torch.equal(model.backbone.conv1.weight, trunk["conv1.weight"])
     fresh = model.backbone.get_parameter("layer4.1.conv2.weight")
     assert float(fresh.detach().std()) == pytest.approx(0.6 * (2 / (512 * 9)) ** 0.5, rel=0.02)
