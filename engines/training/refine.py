@@ -246,6 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(options.seed)
     model = HyperIQA(options.backbone)
     start = load_start(model, options.start)
+    teacher = OnnxRuntime().load(options.teacher) if options.teacher else None
     photos = [photo for folder in options.photos for photo in load_folder(folder)]
     rated = load_rated("clive", options.clive)
     pooler, (learn, choose) = Pooler(model, options.side), splits(photos)
@@ -254,9 +255,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     even = cached(kept / "chosen_by.npz", Ladders, lambda: even_ladders(pooler, choose))
     made = cached(kept / "ladders.npz", Ladders, lambda: ladders(pooler, learn, seed=1))
     odd = None
-    if options.teacher:
+    if teacher:
         path = kept / f"anchors-{file_sha256(options.teacher)[:12]}.npz"
-        odd = cached(path, Anchors, lambda: anchors(pooler, OnnxRuntime().load(options.teacher), learn, seed=ANCHOR_SEED))
+        odd = cached(path, Anchors, lambda: anchors(pooler, teacher, learn, seed=ANCHOR_SEED))
     divided = folds(rated, *options.fold) if options.fold else rated
     train, held = (seen.of([index for index, r in enumerate(divided) if r.split == split]) for split in ("train", "val"))
     if len(train.opinions) < options.rated:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
-from engines.errors import CheckpointError  # noqa: E402
+from engines.errors import CheckpointError, EngineError  # noqa: E402
 from engines.models.hyperiqa import HyperIQA  # noqa: E402
 from engines.preprocess import quality_input  # noqa: E402
 from engines.training import pools, refine  # noqa: E402
@@ -186,3 +186,11 @@ def test_too_few_rated_pictures_stop_it(data: Path, tmp_path: Path) -> None:
     arguments = ["--start", str(data / "start.pt"), "--clive", str(data / "clive"), "--photos", str(data / "photos")]
     with pytest.raises(DataSetError, match="8 pictures to train on"):
         refine.main([*arguments, "--side", str(SIDE), "--out", str(tmp_path)])
+
+
+def test_a_missing_teacher_stops_it_at_once(data: Path, tmp_path: Path) -> None:
+    """Before anything is computed, which takes minutes."""
+    arguments = ["--start", str(data / "start.pt"), "--clive", str(data / "clive"), "--photos", str(data / "photos")]
+    with pytest.raises(EngineError, match=r"nope\.onnx cannot be loaded"):
+        refine.main([*arguments, "--side", str(SIDE), "--out", str(tmp_path), "--teacher", str(tmp_path / "nope.onnx")])
+    assert not list(tmp_path.iterdir())
