@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +29,16 @@ NEXT_POWER_OF_TWO = 0
 """How the arena grows. Growing by what is asked for leaves, with pictures of every size, many pieces that nothing fits into."""
 
 
-class _Arena:
-    """ONNX Runtime's arena of this process, which sessions opt into; it may be registered only once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._registered = False
-
-    def register(self) -> None:
-        with self._lock:
-            if self._registered:
-                return
-            memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-            # 0 and -1: no limit, and ONNX Runtime's defaults.
-            unset = {"max_mem": 0, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
-            ort.create_and_register_allocator(memory, ort.OrtArenaCfg(unset | {"arena_extend_strategy": NEXT_POWER_OF_TWO}))
-            self._registered = True
+_registering = threading.Lock()
 
 
-_ARENA = _Arena()
+@cache
+def _register_arena() -> None:
+    """Make the arena that sessions of this process opt into; ONNX Runtime takes only one."""
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    # 0 and -1: no limit, and ONNX Runtime's defaults.
+    unset = {"max_mem": 0, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(unset | {"arena_extend_strategy": NEXT_POWER_OF_TWO}))
 
 
 class OnnxNetwork:
@@ -94,7 +86,8 @@ class OnnxRuntime:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        _ARENA.register()
+        with _registering:
+            _register_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
         # A pattern is kept for every size that was seen, and pictures come in every size.
         options.enable_mem_pattern = False

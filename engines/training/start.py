@@ -64,15 +64,10 @@ def load_start(model: HyperIQA, path: Path) -> Loaded:
 
 def _load_run(model: HyperIQA, path: Path) -> bool:
     """Everything, or the trunk alone of a run with another head; whether it was everything."""
-    exported = path.suffix == ".onnx"
-    found = _exported(path) if exported else torch.load(path, map_location="cpu", weights_only=True)["average"]
+    found = _exported(path) if path.suffix == ".onnx" else torch.load(path, map_location="cpu", weights_only=True)["average"]
     wanted = model.state_dict()
     head = all(name in found and found[name].shape == wanted[name].shape for name in wanted)
-    state = found if head else {name: value for name, value in found.items() if name.startswith("backbone.")}
-    result = model.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
-    lacking = [name for name in result.missing_keys if head or name.startswith("backbone.")]
-    if lacking:
-        raise KeyError(f"{lacking[0]} is not there")
+    model.load_state_dict({name: found[name] if head or name.startswith("backbone.") else wanted[name] for name in wanted})
     return head
 
 

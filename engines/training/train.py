@@ -179,10 +179,8 @@ class Trainer:
         self.device = _device(options.device)
         self.precision = _precision(options.precision, self.device)
         self.model = HyperIQA(options.backbone)
-        start = load_start(self.model, options.start) if options.start else Loaded(head=False, missing=["all"])
-        self.missing = start.missing
-        self.fresh_head = not start.head
-        if self.fresh_head:
+        self.start = load_start(self.model, options.start) if options.start else Loaded(head=False, missing=["all"])
+        if not self.start.head:
             standardise(self.model, self.sets[0], options.side)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.teacher = self._teacher()
@@ -327,11 +325,11 @@ class Trainer:
         began, loss = time.monotonic(), math.nan
         with Progress(*columns) as progress:
             rated = sum(len(s) for s in self.sets)
-            trunk = ", ".join(self.missing) if self.options.start else "all"
             progress.console.print(
                 f"{rated} rated pictures, {len(self.validation)} to validate, {len(self.photos)} for ladders; "
                 f"{self.device.type}, {self.precision or 'single precision'}; drawn at random: "
-                f"of the head {'all' if self.fresh_head else 'nothing'}, of the trunk {trunk or 'nothing'}"
+                f"of the head {'nothing' if self.start.head else 'all'}, "
+                f"of the trunk {', '.join(self.start.missing) or 'nothing'}"
             )
             bar = progress.add_task("training", total=self.options.steps, completed=self.step)
             for batch in self.batches():
