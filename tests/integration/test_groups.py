@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import redis
 
 from tests.integration.broker import Broker
-from tests.integration.fleet import PARTITIONS, Fleet
+from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
 from tests.integration.test_delivery import pictures, send
 from tests.integration.test_exactly_once import ONCE
 from worker.embedded.picture_server import PictureServer
@@ -43,6 +44,17 @@ def test_the_broker_assigns(fleet: Fleet, broker: Broker, redis_url: str, wait_u
     assert fleet.duplicates == 0
 
 
+def retries_held(worker: WorkerProcess) -> int:
+    """Partitions of retry topics that a worker holds, by its log: they have a group of their own, and no metric."""
+    held: set[str] = set()
+    for line in worker.log.read_text().splitlines():
+        if '"event": "partitions"' in line and line.endswith("}"):
+            noted = json.loads(line)
+            named = {name for name in noted["partitions"] if ".retry." in name}
+            held = held | named if noted["change"] == "assigned" else held - named
+    return len(held)
+
+
 def test_a_static_member_comes_back_without_a_rebalance(fleet: Fleet, wait_until: Wait) -> None:
     """KIP-345: the other worker's partitions do not move, and what the first had is done when it is back."""
     fleet.create_topics()
@@ -53,6 +65,7 @@ def test_a_static_member_comes_back_without_a_rebalance(fleet: Fleet, wait_until
         second = fleet.start(**patient, IQA_KAFKA__INSTANCE_ID="pod-1")
         even = [PARTITIONS / 2] * 2
         wait_until(lambda: [w.metric("iqa_assigned_partitions") for w in (first, second)] == even, 60, "an even assignment")
+        wait_until(lambda: retries_held(first) == retries_held(second) > 0, 60, "the same of retries")
         before = second.log.read_text().count('"event": "partitions"')
         assert first.terminate() == 0
         wanted = send(fleet, server, 120, 20)
