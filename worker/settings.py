@@ -134,6 +134,9 @@ class FetchSettings(_Group):
     max_bytes: int = Field(default=20_000_000, ge=1)
     max_redirects: int = Field(default=3, ge=0, le=20)
     attempts: int = Field(default=2, ge=1, le=5, description="Tries for failures that may pass, all within one event.")
+    per_host: int = Field(
+        default=0, ge=0, le=256, description="Threads that may wait for one host at once; 0: a quarter of them, two at least."
+    )
     allow_networks: Annotated[tuple[Network, ...], NoDecode] = ()
     allow_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Names that may be fetched from wherever they lead; .example.org means all below it."
@@ -245,10 +248,16 @@ class WorkerSettings(_Group):
 
     threads: int = Field(default=16, ge=1, le=256, description="Events on their way at once; most of them wait for hosts.")
     cpu_slots: int = Field(default=0, ge=0, le=256, description="Decodes and inferences at once; 0: the CPU quota.")
-    max_in_flight: int = Field(default=256, ge=1, description="Events taken from Kafka and not yet published.")
-    max_in_flight_bytes: int = Field(default=32_000_000, ge=1, description="The same, by size of the events.")
+    max_in_flight: int = Field(
+        default=256, ge=1, description="Events taken from Kafka and not yet finished, shared evenly among the partitions."
+    )
+    max_in_flight_bytes: int = Field(default=32_000_000, ge=1, description="Of events and their results, until published.")
+    max_event_bytes: int = Field(
+        default=8_000_000, ge=1_000, description="Key, body and headers of an event that is parsed; larger ones are dead letters."
+    )
     publish_interval_ms: int = Field(default=200, ge=10, le=60_000)
     drain_timeout_s: float = Field(default=20.0, gt=0, description="Budget for what is in flight at shutdown or revocation.")
+    start_timeout_s: float = Field(default=600.0, gt=0, description="A start that takes longer hangs: /livez fails.")
     source: str = Field(default="/iqa/worker", min_length=1, description="CloudEvents source of what is published.")
 
 

@@ -64,6 +64,20 @@ class Metrics:
             "iqa_publish_seconds", "Seconds to publish and commit a batch", buckets=_SECONDS, registry=self.registry
         )
         self.publish_failures = Counter("iqa_publish_failures", "Batches the broker did not take", registry=self.registry)
+        # Histogram: partitions that one transaction wrote to; as few as it read from where keys are partitioned alike.
+        self.transaction_partitions = Histogram(
+            "iqa_transaction_partitions",
+            "Partitions written to by one transaction",
+            buckets=(1, 2, 3, 6, 12, 24, 48, 96, 192),
+            registry=self.registry,
+        )
+        # Counter: records that the broker refused and that were published without what made it refuse them, by code.
+        self.refused = Counter("iqa_refused_records", "Records the broker refused for good", ["code"], registry=self.registry)
+        # Counter: producers that were fenced by another one under the same transactional id.
+        self.fenced = Counter("iqa_producers_fenced", "Producers fenced by another of the same id", registry=self.registry)
+        # Counter: events that the topic's retention took before they were read; and topics made anew while in use.
+        self.expired = Counter("iqa_expired_events", "Events that retention took unread", ["topic"], registry=self.registry)
+        self.remade = Counter("iqa_topics_remade", "Topics made anew while in use", ["topic"], registry=self.registry)
         # Counter: verdicts projected to Redis, and attempts that Redis refused.
         self.projected = Counter("iqa_projected_verdicts", "Verdicts written to Redis", registry=self.registry)
         self.projection_failures = Counter("iqa_projection_failures", "Batches Redis did not take", registry=self.registry)
