@@ -75,6 +75,7 @@ class Lane:
         self._settings = settings
         self._group_id = group_id
         self._metrics = metrics
+        self._admin = make_admin(settings.kafka)
         self.ledger = Ledger()
         self._sizes = RecordSizes(self._describe, _number(settings, "message.max.bytes", MAX_RECORD_BYTES))
         # Where reading begins if its place is gone is decided by the loop, and said aloud.
@@ -124,7 +125,7 @@ class Lane:
     def _describe(self) -> dict[str, int | None]:
         names = self._settings.topics
         written = [names.verdicts, names.dead_letters, *self._settings.retry_topics]
-        return {name: facts.max_message_bytes for name, facts in describe(make_admin(self._settings.kafka), written).items()}
+        return {name: facts.max_message_bytes for name, facts in describe(self._admin, written).items()}
 
     def _make_publisher(self) -> Publisher:
         kafka = self._settings.kafka
@@ -137,7 +138,7 @@ class Lane:
         return TransactionalPublisher(
             lambda: make_transactional_producer(kafka, name, error_cb=broker_error, **self._producer_properties()),
             lambda: self.loop.group_metadata,
-            committed_offsets(make_admin(kafka), self._group_id),
+            committed_offsets(self._admin, self._group_id),
             self.ledger,
             on_fenced=self._metrics.fenced.inc,
             on_commit=self._metrics.transaction_partitions.observe,
