@@ -6,8 +6,9 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
+import structlog
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -19,7 +20,7 @@ from engines.errors import EngineError
 from worker.calibrate_cli import app as calibrate_app
 from worker.contracts.verdicts import QualityVerdict
 from worker.dlq_cli import app as dlq_app
-from worker.errors import BrokerError, CacheError, IqaError
+from worker.errors import BrokerError, CacheError, IqaError, StoppedError
 from worker.memory import return_large_blocks
 from worker.projection_cli import app as projection_app
 from worker.settings import load_settings
@@ -50,15 +51,27 @@ app.add_typer(projection_app, name="projection")
 @worker_app.command("run")
 def run_worker() -> None:
     """Judge upload events until SIGTERM, then drain. Logs are JSON on standard error."""
-    from worker.app import Worker
+    from worker.app import EXIT_LEFT, Worker
 
     settings = load_settings()
     configure_logs(settings.log_level)
     return_large_blocks()
-    Worker(settings).run()
-    # Threads that outlasted the drain hang in somebody's web server; Python would wait for them before it ends.
+    code = 0
+    try:
+        worker = Worker(settings, on_overdue=_end)
+        worker.run()
+    except StoppedError as error:
+        structlog.get_logger().error("stopped_by_failure", error=str(error))
+        code = 1
+    else:
+        code = EXIT_LEFT if worker.unpublished else 0
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    """End the process now: threads that outlast the drain hang in somebody's web server, and Python would wait for them."""
     logging.shutdown()
-    os._exit(0)
+    os._exit(code)
 
 
 @app.command()
