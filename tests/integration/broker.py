@@ -57,7 +57,7 @@ def docker_answers() -> bool:
     if program is None:
         return False
     try:
-        return subprocess.run([program, "info"], capture_output=True, timeout=20, check=False).returncode == 0
+        return subprocess.run([program, "info"], capture_output=True, timeout=PATIENCE_S, check=False).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 

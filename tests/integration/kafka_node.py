@@ -123,7 +123,7 @@ def wait_for(servers: str, node: KafkaNode | None = None, brokers: int = 1, opti
     end, pause = time.monotonic() + START_S, threading.Event()
     while time.monotonic() < end and (node is None or node.running()):
         with suppress(KafkaException):
-            if len(admin.list_topics(timeout=10).brokers) >= brokers:
+            if len(admin.list_topics(timeout=30).brokers) >= brokers:
                 return
         pause.wait(0.1)
     raise RuntimeError(f"no Kafka answers at {servers}\n{node.log.read_text()[-2000:] if node else ''}")

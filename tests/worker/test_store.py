@@ -68,7 +68,7 @@ def test_the_later_verdict_counts(client: redis.Redis) -> None:
 def test_wait_for(client: redis.Redis) -> None:
     """It comes while it is waited for; or it does not."""
     reader = VerdictReader(client)
-    assert reader.wait_for("late", 0.05) is None
+    assert reader.wait_for("late", 0.05) is None  # not a bound
     writer = VerdictWriter(client, RedisSettings())
     threading.Timer(0.1, writer.write, [[verdict("late")]]).start()
     assert reader.wait_for("late", PATIENCE_S) == verdict("late")

@@ -103,14 +103,14 @@ def test_a_child_killed_from_outside_costs_nobody_a_verdict(pool: DecoderPool) -
 def test_large_pictures_wait_for_their_turn() -> None:
     """Longer than one picture may take: waiting is not decoding."""
     large = encode(photo(100, 80).resize((4200, 3000)), "WEBP", quality=50, method=0)
-    pool = DecoderPool(4, 4.0, 1_500_000_000)
+    pool = DecoderPool(4, 8.0, 1_500_000_000)
     fcntl.lockf(pool._turns, fcntl.LOCK_EX)
     try:
         with ThreadPoolExecutor(4) as threads:
             waiting = [threads.submit(pool.decode, large, MOST) for _ in range(3)]
             assert threads.submit(pool.decode, GOOD, MOST).result().width == 80
             with pytest.raises(TimeoutError):
-                waiting[0].result(4.5)
+                waiting[0].result(8.5)  # not a bound
             fcntl.lockf(pool._turns, fcntl.LOCK_UN)
             assert {each.result().width for each in waiting} == {4200}
     finally:
