@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from tests.patience import PATIENCE_S
 from tests.worker.helpers import make_settings
 from tests.worker.stack import PROPERTIES, produce
 from worker.embedded.broker import EmbeddedBroker
@@ -67,14 +68,14 @@ class Loop:
     def handle(self, record: Record, entry: Entry) -> None:
         if self.ledger.begin(entry):
             if record.value == self.hangs or not self.hangs:
-                self.go.wait(60)
+                self.go.wait()  # ``stop`` lets go, too
             self.handled.append(record.value or b"")
             self.ledger.finish(entry, [])
 
     def stop(self) -> None:
         self.loop.stop()
         self.go.set()
-        self.thread.join(30)
+        self.thread.join(PATIENCE_S)
         self.pool.shutdown()
         assert not self.thread.is_alive()
 
@@ -92,7 +93,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 def settings(broker: EmbeddedBroker) -> Settings:
     return make_settings(
         kafka={"bootstrap_servers": broker.bootstrap_servers, "properties": PROPERTIES},
-        worker={"max_in_flight": 5, "drain_timeout_s": 10},
+        worker={"max_in_flight": 5, "drain_timeout_s": PATIENCE_S},
     )
 
 
@@ -104,7 +105,7 @@ def fill(settings: Settings, count: int) -> None:
 def committed(settings: Settings) -> int:
     consumer = make_consumer(settings.kafka, settings.kafka.group_id)
     try:
-        places = consumer.committed([TopicPartition(TOPIC, number) for number in range(2)], timeout=10)
+        places = consumer.committed([TopicPartition(TOPIC, number) for number in range(2)], timeout=PATIENCE_S)
         return sum(max(0, place.offset) for place in places)
     finally:
         consumer.close()
@@ -164,8 +165,11 @@ def test_a_second_worker_takes_over_what_the_first_has_not_finished(settings: Se
     assert committed(settings) == 15
 
 
-def test_the_last_commit_outlasts_a_changing_group(broker: EmbeddedBroker, settings: Settings, wait_until: Wait) -> None:
+def test_the_last_commit_outlasts_a_changing_group(
+    broker: EmbeddedBroker, settings: Settings, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who stops while others do is refused at first: what was done would be done again."""
+    monkeypatch.setattr("worker.stream.consumer.SETTLE_S", PATIENCE_S)
     fill(settings, 4)
     loop = Loop(settings, held=True)
     wait_until(lambda: loop.ledger.count == 4)
