@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from tests.worker.helpers import verdict
-from worker.embedded.redis_server import LocalRedis
 from worker.contracts.verdicts import without
+from worker.embedded.redis_server import LocalRedis
 from worker.errors import CacheError
 from worker.settings import RedisSettings
 from worker.store import ContentCache, VerdictReader, VerdictWriter, connect, content_key, verdict_key
