@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from tests.worker.helpers import LOCAL
 from tests.worker.intake.servers import raw_server
 from worker.errors import FetchFailedError
-from worker.intake import guard
 from worker.intake.sources import Fetcher
 from worker.intake.urls import parse_url, resolve_location
 from worker.settings import S3Settings
@@ -106,7 +105,7 @@ def fetch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fetcher]:
     (folder / "loop").symlink_to(folder / "loop")
     made = Fetcher(LOCAL.model_copy(update={"allow_files": (folder,)}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guard.socket, "getaddrinfo", numeric_only)
+        patch.setattr(socket, "getaddrinfo", numeric_only)
         yield made
     made.close()
 
