@@ -34,6 +34,9 @@ with atheris.instrument_imports(include=["worker", "engines", "PIL"]):
 EXAMPLE = (
     b'{"event_id": "e", "image_id": "i", "url": "http://h/", "uploaded_at": "2026-01-02T03:04:05Z", "metadata": {"x": [1.5]}}'
 )
+ENVELOPE = b'{"specversion": "1.0", "type": "image.uploaded.v1", "id": "e", "subject": "i", "data": ' + EXAMPLE + b"}"
+# Eight choices, then the body: see event().
+EVENTS = [bytes(8) + EXAMPLE, bytes(7) + b"\x01" + EXAMPLE, bytes(6) + b"\x01" + ENVELOPE, bytes(500)]
 VERDICT = QualityVerdict(
     status="scored", image_id="i", event_id="e", fingerprint="f", engines={}, profile="p@1", produced_at=datetime.now(UTC)
 )
@@ -84,7 +87,7 @@ def main() -> None:
         raise SystemExit(f"usage: python -m tests.fuzz {{{','.join(TARGETS)}}} [libFuzzer options]")
     name = sys.argv.pop(1)
     with TemporaryDirectory() as folder:
-        starts = seeds().values() if name == "header" else [EXAMPLE + bytes(16), bytes(500)]
+        starts = seeds().values() if name == "header" else EVENTS
         for number, data in enumerate(starts):
             (Path(folder) / str(number)).write_bytes(data)
         atheris.Setup([*sys.argv, folder], TARGETS[name])
