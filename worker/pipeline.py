@@ -13,6 +13,7 @@ from typing import Protocol
 
 from worker.assessor import Assessor, unscorable
 from worker.contracts.events import ImageUploaded
+from worker.contracts.public_url import public_url
 from worker.contracts.verdicts import AssessmentRecord, QualityVerdict
 from worker.errors import FetchFailedError, PictureError, UnscorableError
 from worker.repeats import Repeats
@@ -111,4 +112,7 @@ def _verdict(
         produced_at=datetime.now(UTC),
         latency_ms=watch.reading(),
         metadata=event.metadata,
+        service=event.service,
+        uploaded_at=event.uploaded_at,
+        url=public_url(event.url),
     )

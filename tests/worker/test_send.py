@@ -9,7 +9,7 @@ from worker.contracts.cloudevents import header_map, parse_event
 from worker.errors import BrokerError
 from worker.send import make_event, send_events
 from worker.settings import KafkaSettings, Settings
-from worker.stream.records import header_list
+from worker.stream.incoming import read_record
 
 
 def test_the_same_url_is_the_same_image() -> None:
@@ -26,7 +26,7 @@ def test_sent_events_are_read_back() -> None:
     with embedded_stack({}) as stack:
         assert send_events(stack.settings(), [event]) == 1
         (message,) = read(stack.settings(), "image.uploads", 1)
-    headers = header_map(header_list(message))
+    headers = header_map(read_record(message).headers)
     assert message.key() == b"a1"
     assert (headers["ce_type"], headers["ce_id"], headers["ce_subject"]) == ("image.uploaded.v1", event.event_id, "a1")
     body = message.value()

@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from worker.errors import BrokerError
 from worker.settings import WorkerSettings
 from worker.stream.breaker import CircuitBreaker
+from worker.stream.incoming import Record, read_record
 from worker.stream.ledger import Entry, Ledger, Partition
 from worker.stream.publisher import PublisherThread
 from worker.stream.waiting import WaitingRoom
@@ -29,7 +30,7 @@ __all__ = ["ConsumerLoop", "Handler"]
 
 log = structlog.get_logger()
 
-Handler = Callable[[Message, Entry], None]
+Handler = Callable[[Record, Entry], None]
 """Works on one record and finishes its entry; never raises."""
 
 BATCH = 100
@@ -217,14 +218,12 @@ class ConsumerLoop:
         if error is not None:
             _check(error)
             return
-        if self._waiting.keeps(message):
+        record = read_record(message)
+        if self._waiting.keeps(record):
             return
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        if topic is None or partition is None or offset is None:
-            raise BrokerError("a record came without its topic, partition or offset")
-        entry = self._ledger.add((topic, partition), offset, len(message))
+        entry = self._ledger.add((record.topic, record.partition), record.offset, record.size)
         self._metrics.events.inc()
-        self._pool.submit(self._handler, message, entry)
+        self._pool.submit(self._handler, record, entry)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True

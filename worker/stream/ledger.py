@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -25,8 +25,8 @@ class Outgoing:
 
     topic: str
     key: bytes
-    value: bytes
-    headers: list[tuple[str, str | bytes | None]]
+    value: bytes | None
+    headers: Sequence[tuple[str, str | bytes | None]]
 
 
 class _State(Enum):

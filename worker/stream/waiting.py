@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from worker.stream.incoming import Record
 from worker.stream.ledger import Partition
 from worker.stream.retries import due_in_s
 
@@ -31,17 +32,17 @@ class WaitingRoom:
         self._waited: dict[Partition, int] = {}
         """What lies before this offset has waited its time, whatever the clocks say."""
 
-    def keeps(self, message: Message) -> bool:
-        """Whether ``message`` must wait. It is read again when it is due, and so is all that came after it."""
-        topic, number, offset = message.topic(), message.partition(), message.offset()
-        if topic not in self._delays_s or topic is None or number is None or offset is None:
+    def keeps(self, record: Record) -> bool:
+        """Whether ``record`` must wait. It is read again when it is due, and so is all that came after it."""
+        topic, number, offset = record.topic, record.partition, record.offset
+        if topic not in self._delays_s:
             return False
         key = (topic, number)
         if key in self._due:
             # Read ahead with the one that waits: order is kept, since reading begins again there.
             return True
         longest = self._delays_s[topic]
-        wait = due_in_s(message, longest)
+        wait = due_in_s(record, longest)
         if wait <= 0 or offset < self._waited.get(key, 0):
             return False
         place = TopicPartition(topic, number, offset)
