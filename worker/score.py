@@ -63,9 +63,14 @@ def _judge(events: Iterable[ImageUploaded], pipeline: Pipeline, workers: int) ->
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, onerror=_refuse):
         folders.sort()
         yield from (Path(root) / name for name in sorted(names))
+
+
+def _refuse(error: OSError) -> None:
+    # Passed over, its files would be missing among the answers, and nobody would know.
+    raise error
 
 
 def _event(file: Path, service: str | None) -> ImageUploaded:
