@@ -39,6 +39,7 @@ from worker.store import VerdictReader, connect
 from worker.stream.records import software_version
 from worker.table import verdict_table
 from worker.telemetry.logs import configure_logs
+from worker.topics_cli import app as topics_app
 
 __all__ = ["INTERNAL", "app", "main"]
 
@@ -51,7 +52,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 worker_app = typer.Typer(no_args_is_help=True, help="The service.")
-topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 verdict_app = typer.Typer(no_args_is_help=True, help="Verdicts in Redis.")
 app.add_typer(worker_app, name="worker")
 app.add_typer(topics_app, name="topics")
@@ -128,6 +128,7 @@ def send(
     """Send an upload event for every URL, and print the image ids."""
     from worker.send import make_event, send_events
     from worker.send_urls import check_url
+    from worker.stream.clients import quiet_clients
 
     _refuse_empty("--image-id", image_id)
     _refuse_empty("--service", service)
@@ -141,6 +142,7 @@ def send(
     except ValidationError as error:
         first = error.errors()[0]
         raise IqaError(f"no event can be made of that: {first['loc'][0]}: {first['msg']}") from error
+    quiet_clients()
     send_events(settings, events)
     for event in events:
         typer.echo(event.image_id)
@@ -163,18 +165,6 @@ def get_verdict(
         typer.echo(f"no verdict on {image_id}", err=True)
         raise typer.Exit(1)
     typer.echo(verdict.model_dump_json(indent=2))
-
-
-@topics_app.command("create")
-def create(
-    partitions: Annotated[int, typer.Option(min=1, help="Of uploads and verdicts; bounds the number of busy workers.")] = 6,
-    replication: Annotated[int, typer.Option(min=1, help="Copies; three where there are three brokers.")] = 1,
-) -> None:
-    """Create the topics that are missing: uploads, verdicts (compacted), dead letters."""
-    from worker.stream.topics import create_topics
-
-    for topic, new in create_topics(load_settings(), partitions, replication).items():
-        typer.echo(f"{topic}: {'created' if new else 'was there'}")
 
 
 @app.command()

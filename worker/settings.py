@@ -27,17 +27,10 @@ from pydantic_settings import SettingsError as SourceError
 
 from engines.engine_set import DEFAULT_DIRECTORY, EngineNames
 from engines.runtime.tensorrt import GpuOptions
+from worker import setting_values
 from worker.errors import SettingsError
-from worker.setting_values import (
-    check_hosts,
-    check_proxy,
-    check_servers,
-    read_properties,
-    read_secret,
-    split_list,
-    unless_empty,
-)
 from worker.setting_words import PREFIX, wrong_names, wrong_values
+from worker.topic_names import check_topic_names
 
 __all__ = [
     "DecodeSettings",
@@ -65,7 +58,7 @@ class _Group(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _unless_empty(cls, value: object, info: ValidationInfo) -> object:
-        return unless_empty(cls.model_fields[info.field_name or ""], value)
+        return setting_values.unless_empty(cls.model_fields[info.field_name or ""], value)
 
 
 class KafkaSettings(_Group):
@@ -76,7 +69,7 @@ class KafkaSettings(_Group):
     session's time-out and heartbeats are the broker's then.
     """
 
-    bootstrap_servers: Annotated[str, AfterValidator(check_servers)] = "localhost:9092"
+    bootstrap_servers: Annotated[str, AfterValidator(setting_values.check_servers)] = "localhost:9092"
     group_id: str = Field(default="iqa-workers", min_length=1)
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     transactional_id: str | None = Field(
@@ -109,18 +102,26 @@ class KafkaSettings(_Group):
         """
         found: dict[str, Any] = {"bootstrap.servers": self.bootstrap_servers}
         if self.properties_file:
-            found |= read_properties(self.properties_file, "IQA_KAFKA__PROPERTIES_FILE")
+            found |= setting_values.read_properties(self.properties_file, "IQA_KAFKA__PROPERTIES_FILE")
         found |= {key.replace("_", "."): value for key, value in self.properties.items()}
         return found
 
 
 class TopicSettings(_Group):
-    """Names of topics."""
+    """Names of topics. No two may be one: a worker would read its own verdicts, and librdkafka dies of equal names."""
 
     uploads: Topic = "image.uploads"
     verdicts: Topic = "image.quality.verdicts"
     dead_letters: Topic = "image.uploads.dlq"
     retry: Topic = Field(default="image.uploads.retry", description="Prefix of the retry topics.")
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        prefix = f"{PREFIX}TOPICS__"
+        names = {f"{prefix}{field.upper()}": str(getattr(self, field)) for field in type(self).model_fields}
+        names[f"{prefix}DEAD_LETTERS with .parked"] = f"{self.dead_letters}.parked"
+        check_topic_names(names, f"{prefix}RETRY")
+        return self
 
 
 class RetrySettings(_Group):
@@ -133,7 +134,7 @@ class RetrySettings(_Group):
     @field_validator("delays_s", mode="before")
     @classmethod
     def _delays(cls, value: object) -> object:
-        return tuple(float(part) for part in split_list(value)) if isinstance(value, str) else value
+        return tuple(float(part) for part in setting_values.split_list(value)) if isinstance(value, str) else value
 
     @field_validator("delays_s")
     @classmethod
@@ -156,7 +157,7 @@ class RedisSettings(_Group):
         """The URL to use, from the file if there is one."""
         if self.url_file is None:
             return self.url or None
-        return read_secret(self.url_file, "IQA_REDIS__URL_FILE")
+        return setting_values.read_secret(self.url_file, "IQA_REDIS__URL_FILE")
 
 
 class FetchSettings(_Group):
@@ -171,13 +172,13 @@ class FetchSettings(_Group):
         default=0, ge=0, le=256, description="Threads that may wait for one host at once; 0: a quarter of them, two at least."
     )
     allow_networks: Annotated[tuple[Network, ...], NoDecode] = ()
-    allow_hosts: Annotated[tuple[str, ...], NoDecode, AfterValidator(check_hosts)] = Field(
+    allow_hosts: Annotated[tuple[str, ...], NoDecode, AfterValidator(setting_values.check_hosts)] = Field(
         default=(), description="Names that may be fetched from wherever they lead; .example.org means all below it."
     )
     allow_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], NoDecode] = Field(
         default=(80, 443), description="Ports of public addresses; allowed networks and hosts may use any."
     )
-    proxy: Annotated[SecretStr | None, AfterValidator(check_proxy)] = Field(
+    proxy: Annotated[SecretStr | None, AfterValidator(setting_values.check_proxy)] = Field(
         default=None, description="http://[user:password@]host:port for http and https; the environment's is ignored."
     )
     allow_files: Annotated[tuple[Path, ...], NoDecode] = Field(default=(), description="Folders that file: URLs may name.")
@@ -193,17 +194,17 @@ class FetchSettings(_Group):
     @field_validator("allow_networks", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
-        return tuple(ip_network(part) for part in split_list(value)) if isinstance(value, str) else value
+        return tuple(ip_network(part) for part in setting_values.split_list(value)) if isinstance(value, str) else value
 
     @field_validator("allow_hosts", "allow_ports", mode="before")
     @classmethod
     def _parts(cls, value: object) -> object:
-        return tuple(split_list(value)) if isinstance(value, str) else value
+        return tuple(setting_values.split_list(value)) if isinstance(value, str) else value
 
     @field_validator("allow_files", mode="before")
     @classmethod
     def _folders(cls, value: object) -> object:
-        return tuple(Path(part) for part in split_list(value)) if isinstance(value, str) else value
+        return tuple(Path(part) for part in setting_values.split_list(value)) if isinstance(value, str) else value
 
 
 class S3Settings(_Group):
@@ -230,12 +231,12 @@ class S3Settings(_Group):
         """The secret key, from the file if there is one."""
         if self.secret_access_key_file is None:
             return self.secret_access_key.get_secret_value() if self.secret_access_key else None
-        return read_secret(self.secret_access_key_file, "IQA_S3__SECRET_ACCESS_KEY_FILE")
+        return setting_values.read_secret(self.secret_access_key_file, "IQA_S3__SECRET_ACCESS_KEY_FILE")
 
     @field_validator("buckets", mode="before")
     @classmethod
     def _buckets(cls, value: object) -> object:
-        return tuple(split_list(value)) if isinstance(value, str) else value
+        return tuple(setting_values.split_list(value)) if isinstance(value, str) else value
 
 
 class DecodeSettings(_Group):
@@ -354,12 +355,12 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _unless_empty(cls, value: object, info: ValidationInfo) -> object:
-        return unless_empty(cls.model_fields[info.field_name or ""], value)
+        return setting_values.unless_empty(cls.model_fields[info.field_name or ""], value)
 
     @field_validator("profiles", mode="before")
     @classmethod
     def _profiles(cls, value: object) -> object:
-        return tuple(split_list(value)) if isinstance(value, str) else value
+        return tuple(setting_values.split_list(value)) if isinstance(value, str) else value
 
 
 def load_settings() -> Settings:
@@ -378,6 +379,8 @@ def load_settings() -> Settings:
         values = [each for each in wrong_values(Settings, error) if each[0] not in known]
         told += [f"{name}: {message}" if name else message for name, message in values]
         raise SettingsError("; ".join(told)) from error
+    except SettingsError as error:
+        raise SettingsError("; ".join([*told, str(error)])) from error
     except SourceError as error:
         raise SettingsError("; ".join(told) or " ".join(str(error).split())) from error
     if told:

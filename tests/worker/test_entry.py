@@ -101,7 +101,13 @@ def child_of(pid: int) -> int | None:
 
 @pytest.mark.parametrize(
     ("moment", "number"),
-    [("", signal.SIGTERM), ("_ssl", signal.SIGHUP), ("numpy", signal.SIGINT), ("cv2", signal.SIGTERM), ("cimpl", signal.SIGTERM)],
+    [
+        ("", signal.SIGTERM),
+        ("_ssl", signal.SIGHUP),
+        ("numpy", signal.SIGINT),
+        ("cv2", signal.SIGTERM),
+        ("cimpl", signal.SIGTERM),
+    ],
 )
 def test_process_1_is_stopped_as_well(wait_until: Wait, moment: str, number: int) -> None:
     """There, signals without a handler are dropped by the kernel."""

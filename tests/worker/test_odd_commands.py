@@ -53,7 +53,16 @@ def paths() -> Iterator[Case]:
 def words() -> Iterator[Case]:
     """What is no path."""
     urls = ("", " ", "notaurl", "ftp://x", "file:///etc/passwd", "file://", "http://", "http://[", "http://h:99999/", "s3://")
-    urls += ("s3://bucket", "s3:///key", "http:///x", "javascript:alert(1)", "http://a b/", "http://h/\n", f"http://h/{BYTES}", "-")
+    urls += (
+        "s3://bucket",
+        "s3:///key",
+        "http:///x",
+        "javascript:alert(1)",
+        "http://a b/",
+        "http://h/\n",
+        f"http://h/{BYTES}",
+        "-",
+    )
     for url in urls:
         yield ("send", "--", url), {}
     yield ("send", "http://h/a", "--image-id", ""), {}
@@ -69,10 +78,17 @@ def words() -> Iterator[Case]:
     for url in ("x", "http://h", "redis://h:99999", "redis://h:x", "unix:///etc/passwd", "redis://127.0.0.1:1/x", "rediss://"):
         yield ("verdict", "get", "a"), {"IQA_REDIS__URL": url, "IQA_REDIS__TIMEOUT_S": "0.2"}
     for command, option, value in itertools.product(
-        ("list", "stats", "replay"), ("--since", "--until"), ("", "x", "2026-13-01", "9999-99", "0000-01-01", BYTES, "١٢٣٤-٠١-٠١")
+        ("list", "stats", "replay"),
+        ("--since", "--until"),
+        ("", "x", "2026-13-01", "9999-99", "0000-01-01", BYTES, "١٢٣٤-٠١-٠١"),
     ):
         yield ("dlq", command, option, value), {}
-    for arguments in (("list", "--limit", "0"), ("replay", "--rate", "-1"), ("replay", "--rate", "nan"), ("replay", "--rate", "x")):
+    for arguments in (
+        ("list", "--limit", "0"),
+        ("replay", "--rate", "-1"),
+        ("replay", "--rate", "nan"),
+        ("replay", "--rate", "x"),
+    ):
         yield ("dlq", *arguments), {}
     yield ("dlq", "replay", "--max-replays", "0"), {}
     yield ("dlq", "list", "--reason", ""), {}
