@@ -26,6 +26,7 @@ from worker.settings import load_settings
 from worker.store import VerdictReader, connect
 from worker.table import verdict_table
 from worker.telemetry.logs import configure_logs
+from worker.topics_cli import app as topics_app
 
 __all__ = ["app", "main"]
 
@@ -36,7 +37,6 @@ app = typer.Typer(
     help="Judges pictures: low, medium or high, with reasons. Settings come from the environment (IQA_...); see the README.",
 )
 worker_app = typer.Typer(no_args_is_help=True, help="The service.")
-topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 verdict_app = typer.Typer(no_args_is_help=True, help="Verdicts in Redis.")
 app.add_typer(worker_app, name="worker")
 app.add_typer(topics_app, name="topics")
@@ -98,6 +98,7 @@ def send(
 ) -> None:
     """Send an upload event for every URL, and print the image ids."""
     from worker.send import make_event, send_events
+    from worker.stream.clients import quiet_clients
 
     if image_id and len(urls) > 1:
         raise IqaError("--image-id goes with a single URL")
@@ -106,7 +107,9 @@ def send(
     except ValidationError as error:
         first = error.errors()[0]
         raise IqaError(f"no event can be made of that: {first['loc'][0]}: {first['msg']}") from error
-    send_events(load_settings(), events)
+    settings = load_settings()
+    quiet_clients()
+    send_events(settings, events)
     for event in events:
         typer.echo(event.image_id)
 
@@ -125,18 +128,6 @@ def get_verdict(
         typer.echo(f"no verdict on {image_id}", err=True)
         raise typer.Exit(1)
     typer.echo(verdict.model_dump_json(indent=2))
-
-
-@topics_app.command("create")
-def create(
-    partitions: Annotated[int, typer.Option(min=1, help="Of uploads and verdicts; bounds the number of busy workers.")] = 6,
-    replication: Annotated[int, typer.Option(min=1, help="Copies; three where there are three brokers.")] = 1,
-) -> None:
-    """Create the topics that are missing: uploads, verdicts (compacted), dead letters."""
-    from worker.stream.topics import create_topics
-
-    for topic, new in create_topics(load_settings(), partitions, replication).items():
-        typer.echo(f"{topic}: {'created' if new else 'was there'}")
 
 
 @app.command()

@@ -124,7 +124,7 @@ def _time(option: str, text: str | None) -> datetime | None:
 
 
 def _told(letter: DeadLetter) -> dict[str, object]:
-    body = letter.message.value()
+    body = letter.record.value
     return {
         "failed_at": letter.failed_at.isoformat(),
         "reason": letter.reason,

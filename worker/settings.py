@@ -10,16 +10,17 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from engines.engine_set import DEFAULT_DIRECTORY, EngineNames
 from engines.runtime.tensorrt import GpuOptions
 from worker.errors import SettingsError
+from worker.topic_names import check_topic_names
 
 __all__ = [
     "DecodeSettings",
@@ -89,12 +90,20 @@ class KafkaSettings(_Group):
 
 
 class TopicSettings(_Group):
-    """Names of topics."""
+    """Names of topics. No two may be one: a worker would read its own verdicts, and librdkafka dies of equal names."""
 
     uploads: Topic = "image.uploads"
     verdicts: Topic = "image.quality.verdicts"
     dead_letters: Topic = "image.uploads.dlq"
     retry: Topic = Field(default="image.uploads.retry", description="Prefix of the retry topics.")
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        prefix = f"{PREFIX}TOPICS__"
+        names = {f"{prefix}{field.upper()}": str(getattr(self, field)) for field in type(self).model_fields}
+        names[f"{prefix}DEAD_LETTERS with .parked"] = f"{self.dead_letters}.parked"
+        check_topic_names(names, f"{prefix}RETRY")
+        return self
 
 
 class RetrySettings(_Group):
@@ -253,7 +262,9 @@ class WorkerSettings(_Group):
     )
     max_in_flight_bytes: int = Field(default=32_000_000, ge=1, description="Of events and their results, until published.")
     max_event_bytes: int = Field(
-        default=8_000_000, ge=1_000, description="Key, body and headers of an event that is parsed; larger ones are dead letters."
+        default=8_000_000,
+        ge=1_000,
+        description="Key, body and headers of an event that is parsed; larger ones are dead letters.",
     )
     publish_interval_ms: int = Field(default=200, ge=10, le=60_000)
     drain_timeout_s: float = Field(default=20.0, gt=0, description="Budget for what is in flight at shutdown or revocation.")

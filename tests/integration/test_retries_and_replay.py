@@ -23,7 +23,7 @@ from worker.send import make_event, send_events
 from worker.settings import RetrySettings
 from worker.stream.clients import make_consumer, make_producer
 from worker.stream.dead_letters import Filter, parked_topic, read_dead_letters
-from worker.stream.records import header_list, message_bytes
+from worker.stream.incoming import read_record
 from worker.stream.replay import replay
 from worker.stream.topics import create_topics
 
@@ -153,8 +153,8 @@ def bodies(fleet: Fleet, topic: str, count: int, wait_until: Wait) -> list[tuple
     def enough() -> bool:
         for message in reader.consume(500, 0.2):
             if message.error() is None:
-                headers = {name: message_bytes(value) for name, value in header_list(message)}
-                found.append((message_bytes(message.value()), headers))
+                record = read_record(message)
+                found.append((record.value or b"", {name: value or b"" for name, value in record.headers}))
         return len(found) >= count
 
     try:

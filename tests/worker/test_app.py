@@ -22,7 +22,7 @@ from worker.send import make_event, send_events
 from worker.settings import Settings
 from worker.store import VerdictReader, connect
 from worker.stream.clients import make_consumer
-from worker.stream.records import header_list
+from worker.stream.incoming import read_record
 
 GOOD = encode(photo(), quality=92)
 Wait = Callable[..., Any]
@@ -78,12 +78,12 @@ def test_events_become_verdicts_on_the_topic_and_in_redis(stack: Stack) -> None:
     assert (found["missing"].reason and found["missing"].reason.code) == "http_not_found"
     assert stored == found["good"]
     for message in messages:
-        headers = header_map(header_list(message))
+        headers = header_map(read_record(message).headers)
         assert headers["ce_type"] == "image.quality.judged.v1"
         assert headers["ce_subject"].encode() == message.key()
     (letter,) = dead
     assert (letter.key(), letter.value()) == (b"x", b'{"event_id": "x"}')
-    headers = header_map(header_list(letter))
+    headers = header_map(read_record(letter).headers)
     assert (headers["iqa_reason"], headers["trace"], headers["iqa_topic"]) == ("invalid_event", "abc", "image.uploads")
     assert committed(settings) == 4
 

@@ -11,6 +11,7 @@ import redis
 
 from tests.patience import PATIENCE_S
 from tests.worker.helpers import verdict
+from worker.contracts.verdicts import without
 from worker.embedded.redis_server import LocalRedis
 from worker.errors import CacheError
 from worker.settings import RedisSettings
@@ -88,6 +89,14 @@ def test_only_what_lies_in_the_bytes_is_reused(client: redis.Redis, code: str, k
     """A host that was down says nothing about the picture."""
     VerdictWriter(client, RedisSettings()).write([verdict("a", reason={"code": code, "detail": ""})])
     assert (ContentCache(client).get("f1", SHA) is not None) == kept
+
+
+def test_a_shortened_assessment_answers_nobody_else(client: redis.Redis) -> None:
+    """What one verdict had to leave out for its size, another event may need."""
+    VerdictWriter(client, RedisSettings()).write([without(verdict("a"), "signals")])
+    assert ContentCache(client).get("f1", SHA) is None
+    VerdictWriter(client, RedisSettings()).write([without(verdict("a"), "metadata")])
+    assert ContentCache(client).get("f1", SHA) == verdict("a").assessment
 
 
 def test_a_damaged_entry_is_no_answer(client: redis.Redis) -> None:

@@ -15,12 +15,17 @@ from worker.contracts.events import EVENT_TYPE, ImageUploaded
 from worker.contracts.verdicts import VERDICT_TYPE, QualityVerdict
 from worker.errors import EventError
 
-__all__ = ["Headers", "event_headers", "header_map", "parse_event", "verdict_headers"]
+__all__ = ["Headers", "event_headers", "header_map", "parse_event", "schema_uri", "verdict_headers"]
 
 Headers = list[tuple[str, str | bytes | None]]
 
 STRUCTURED = "application/cloudevents+json"
 JSON = b"application/json; charset=utf-8"
+
+
+def schema_uri(kind: str) -> str:
+    """The name of an event type's JSON Schema: its ``$id``, and the attribute ``dataschema``. No address: nothing is there."""
+    return f"urn:iqa-fleet:schema:{kind}"
 
 
 def header_map(headers: Sequence[tuple[str, str | bytes | None]] | None) -> dict[str, str]:
@@ -91,4 +96,5 @@ def verdict_headers(verdict: QualityVerdict, source: str) -> Headers:
 
 def _headers(identity: str, source: str, kind: str, subject: str, time: str) -> Headers:
     attributes = {"specversion": "1.0", "id": identity, "source": source, "type": kind, "subject": subject, "time": time}
+    attributes["dataschema"] = schema_uri(kind)
     return [("content-type", JSON), *((f"ce_{name}", value.encode()) for name, value in attributes.items())]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 __all__ = [
+    "OMISSIBLE",
     "VERDICT_TYPE",
     "AdjustmentRecord",
     "AssessmentRecord",
@@ -14,9 +15,15 @@ __all__ = [
     "QualityVerdict",
     "Reason",
     "SignalsRecord",
+    "without",
 ]
 
 VERDICT_TYPE = "image.quality.judged.v1"
+
+OMISSIBLE = ("metadata", "url", "explanation", "adjustments.evidence", "signals")
+"""Parts that may be left out of a verdict that is too large for its topic, in this order: what a program acts on goes last."""
+
+ASSESSMENT_PARTS = frozenset(OMISSIBLE) - {"metadata", "url"}
 
 Score = Field(ge=0, le=100)
 
@@ -94,8 +101,47 @@ class QualityVerdict(AssessmentRecord):
     produced_at: AwareDatetime
     latency_ms: dict[str, float] = Field(default={}, description="Milliseconds per stage; stages that did not run are absent.")
     metadata: dict[str, Any] = Field(default={}, description="The event's, unchanged.")
+    service: str | None = Field(default=None, description="The event's.")
+    uploaded_at: AwareDatetime | None = Field(default=None, description="The event's; null in verdicts of older workers.")
+    url: str | None = Field(
+        default=None,
+        description="The event's, without user name, password, query string and fragment; null where they cannot be told.",
+    )
+    omitted: list[str] = Field(
+        default=[],
+        description="Parts that were left out, since the verdict would have been too large for its topic: metadata, url, "
+        "explanation, adjustments.evidence, signals.",
+    )
+
+    @property
+    def assessment_is_whole(self) -> bool:
+        """Whether repeats may be answered from it: nothing of the assessment was left out."""
+        return not ASSESSMENT_PARTS & set(self.omitted)
 
     @property
     def assessment(self) -> AssessmentRecord:
         """The part that depends on the bytes, the engines and the profile alone."""
         return AssessmentRecord.model_validate(self.model_dump(include=set(AssessmentRecord.model_fields)))
+
+
+def without(verdict: QualityVerdict, part: str) -> QualityVerdict:
+    """The same verdict without ``part``, one of ``OMISSIBLE``; ``omitted`` says so.
+
+    Raises:
+        ValueError: ``part`` cannot be left out.
+
+    """
+    left: dict[str, Any]
+    match part:
+        case "metadata":
+            left = {"metadata": {}}
+        case "url" | "signals":
+            left = {part: None}
+        case "explanation":
+            left = {"explanation": []}
+        case "adjustments.evidence":
+            left = {"adjustments": [step.model_copy(update={"evidence": {}}) for step in verdict.adjustments]}
+        case _:
+            raise ValueError(f"{part} cannot be left out")
+    omitted = verdict.omitted if part in verdict.omitted else [*verdict.omitted, part]
+    return verdict.model_copy(update={**left, "omitted": omitted})

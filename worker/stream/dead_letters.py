@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from worker.errors import BrokerError
 from worker.settings import Settings
 from worker.stream.clients import make_consumer
-from worker.stream.records import message_bytes, message_key, number_header, own_headers
+from worker.stream.incoming import Record, read_record
 
 __all__ = ["DeadLetter", "Filter", "as_dead_letter", "open_reader", "parked_topic", "read_dead_letters", "read_to_end"]
 
@@ -23,7 +23,7 @@ TIMEOUT_S = 10.0
 class DeadLetter:
     """One record of the dead-letter topic, with what was noted on it."""
 
-    message: Message = field(repr=False)
+    record: Record = field(repr=False)
     reason: str
     detail: str
     origin: str
@@ -34,12 +34,12 @@ class DeadLetter:
     @property
     def key(self) -> str:
         """The event's key, as well as it can be shown."""
-        return message_key(self.message).decode("utf-8", "replace")
+        return self.record.some_key.decode("utf-8", "replace")
 
     @property
     def size(self) -> int:
         """Bytes of its body."""
-        return len(message_bytes(self.message.value()))
+        return len(self.record.value or b"")
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,18 @@ def parked_topic(settings: Settings) -> str:
     return f"{settings.topics.dead_letters}.parked"
 
 
-def as_dead_letter(message: Message) -> DeadLetter:
+def as_dead_letter(record: Record) -> DeadLetter:
     """What was noted on a record; what is missing there is left open, since anybody may write to the topic."""
-    told = own_headers(message)
-    milliseconds = number_header(message, "failed_at", max(0, message.timestamp()[1]))
+    told = record.own
+    milliseconds = record.number("failed_at", max(0, record.timestamp_ms))
     return DeadLetter(
-        message=message,
+        record=record,
         reason=told.get("reason", "unknown"),
         detail=told.get("detail", ""),
         origin="/".join(told.get(name, "?") for name in ("topic", "partition", "offset")),
         failed_at=datetime.fromtimestamp(milliseconds / 1000, UTC),
-        attempts=number_header(message, "attempts", 1),
-        replays=number_header(message, "replays"),
+        attempts=record.number("attempts", 1),
+        replays=record.number("replays"),
     )
 
 
@@ -116,7 +116,7 @@ def read_dead_letters(settings: Settings, wanted: Filter) -> Iterator[DeadLetter
         consumer.close()
 
 
-def read_to_end(consumer: Consumer, starts: list[TopicPartition], batch: int = 200) -> Iterator[list[Message]]:
+def read_to_end(consumer: Consumer, starts: list[TopicPartition], batch: int = 200) -> Iterator[list[Record]]:
     """Every record from ``starts`` on, in batches, until each partition has come to its end.
 
     Raises:
@@ -131,7 +131,7 @@ def read_to_end(consumer: Consumer, starts: list[TopicPartition], batch: int = 2
         for message in consumer.consume(batch, 0.2):
             error = message.error()
             if error is None:
-                records.append(message)
+                records.append(read_record(message))
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name
                 open_ends.discard(message.partition() or 0)
             else:

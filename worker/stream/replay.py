@@ -14,13 +14,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from worker.errors import BrokerError
 from worker.settings import Settings
 from worker.stream.clients import make_producer, make_transactional_producer
 from worker.stream.dead_letters import DeadLetter, Filter, as_dead_letter, open_reader, parked_topic, read_to_end
-from worker.stream.records import header_list, message_bytes, message_key, without_own_headers
+from worker.stream.incoming import Header, Record
 from worker.stream.topics import ensure_topics
 
 __all__ = ["Replayed", "replay", "replay_group"]
@@ -79,13 +79,13 @@ def replay(
         outlet = None if dry_run else _Outlet(settings, consumer)
         done, began = Replayed(), time.monotonic()
         starts = _starts(consumer, places)
-        for messages in read_to_end(consumer, starts, BATCH):
-            letters = [letter for letter in map(as_dead_letter, messages) if wanted.takes(letter)]
+        for records in read_to_end(consumer, starts, BATCH):
+            letters = [letter for letter in map(as_dead_letter, records) if wanted.takes(letter)]
             parked = [letter for letter in letters if letter.replays >= most]
             sent = [letter for letter in letters if letter.replays < most]
             if outlet:
-                outlet.send(sent, parked, messages)
-            done = Replayed(done.sent + len(sent), done.parked + len(parked), done.passed_over + len(messages) - len(letters))
+                outlet.send(sent, parked, records)
+            done = Replayed(done.sent + len(sent), done.parked + len(parked), done.passed_over + len(records) - len(letters))
             if progress:
                 progress(done)
             if per_second > 0 and not dry_run:
@@ -123,11 +123,11 @@ class _Outlet:
         producer.init_transactions(CALL_S)
         return producer
 
-    def send(self, sent: list[DeadLetter], parked: list[DeadLetter], seen: list[Message]) -> None:
+    def send(self, sent: list[DeadLetter], parked: list[DeadLetter], seen: list[Record]) -> None:
         """All of a batch, and where it ends; or nothing of it."""
         ends: dict[int, int] = {}
-        for message in seen:
-            ends[message.partition() or 0] = (message.offset() or 0) + 1
+        for record in seen:
+            ends[record.partition] = record.offset + 1
         topic = self._settings.topics.dead_letters
         places = [TopicPartition(topic, number, offset) for number, offset in ends.items()]
         if self._once:
@@ -144,14 +144,14 @@ class _Outlet:
         self._consumer.commit(offsets=places, asynchronous=False)
 
     def _produce(self, letter: DeadLetter, topic: str) -> None:
-        message = letter.message
-        headers = [*without_own_headers(message), ("iqa_replays", str(letter.replays + 1).encode())]
+        record = letter.record
+        headers: list[Header] = [*record.sender_headers, ("iqa_replays", str(letter.replays + 1).encode())]
         if topic == parked_topic(self._settings):
-            headers = header_list(message)
+            headers = list(record.headers)
         self._producer.produce(
             topic,
-            message_bytes(message.value()),
-            message_key(message),
-            headers=headers,
+            record.value,
+            record.some_key,
+            headers=list(headers),
             on_delivery=lambda error, _: self._failures.append(error.str()) if error else None,
         )

@@ -59,6 +59,8 @@ class Metrics:
         # Gauge: partitions assigned to this worker; paused says that it takes no more for now.
         self.assigned = Gauge("iqa_assigned_partitions", "Partitions assigned", registry=self.registry)
         self.paused = Gauge("iqa_paused", "1 while partitions are paused under pressure", registry=self.registry)
+        # Gauge: partitions that give nothing for now, since their share of what may be in flight is used up.
+        self.crowded = Gauge("iqa_crowded_partitions", "Partitions whose share is used up", registry=self.registry)
         # Histogram: seconds to make a batch durable; counter: batches that the broker did not take.
         self.publish_seconds = Histogram(
             "iqa_publish_seconds", "Seconds to publish and commit a batch", buckets=_SECONDS, registry=self.registry

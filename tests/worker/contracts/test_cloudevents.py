@@ -101,4 +101,5 @@ def test_what_is_sent_can_be_read() -> None:
     headers = header_map(verdict_headers(verdict("a1"), "/iqa/worker"))
     assert headers["ce_type"] == "image.quality.judged.v1"
     assert (headers["ce_subject"], headers["ce_source"], headers["ce_specversion"]) == ("a1", "/iqa/worker", "1.0")
+    assert headers["ce_dataschema"] == "urn:iqa-fleet:schema:image.quality.judged.v1"
     assert headers["ce_id"] == verdict_headers(verdict("a1"), "/other")[2][1].decode()  # type: ignore[union-attr]
