@@ -147,7 +147,7 @@ def test_stop_finishes_what_runs_and_leaves_the_rest(stack: Stack, wait_until: W
             ledger = worker._uploads.ledger
             wait_until(lambda: ledger.count == 12)
             worker.stop()
-            wait_until(lambda: sum(e.state.name == "CANCELLED" for lane in ledger._lanes.values() for e in lane) == 11)
+            wait_until(lambda: sum(e.state.name == "CANCELLED" for lane in ledger._lanes.values() for e in lane.entries) == 11)
             answer.set()
         assert len(verdicts(read_all(settings, settings.topics.verdicts))) == 1
         with running(settings):

@@ -11,7 +11,8 @@ from confluent_kafka import KafkaError
 from tests.worker.stream.test_ledger import P0, RECORD, run
 from worker.errors import BrokerError
 from worker.stream.ledger import Ledger
-from worker.stream.publisher import AtLeastOncePublisher, PublisherThread
+from worker.stream.publisher import AtLeastOncePublisher
+from worker.stream.publisher_thread import PublisherThread
 from worker.telemetry.metrics import Metrics
 
 
@@ -41,7 +42,7 @@ class FakeProducer:
             failed = value in self.refused
             if not failed:
                 self.delivered.append(value)
-            report(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED) if failed else None, None)
+            report(KafkaError(KafkaError.REQUEST_TIMED_OUT) if failed else None, None)
         self.queue = []
         return 0
 
@@ -55,7 +56,7 @@ def filled(count: int) -> tuple[Ledger, FakeProducer, AtLeastOncePublisher]:
         entry = ledger.add(P0, offset, 1)
         assert ledger.begin(entry)
         ledger.finish(entry, [RECORD.__class__("v", b"k", str(offset).encode(), [])])
-    return ledger, producer, AtLeastOncePublisher(producer, ledger)  # type: ignore[arg-type]
+    return ledger, producer, AtLeastOncePublisher(lambda: producer, ledger)  # type: ignore[arg-type, return-value]
 
 
 def test_published_in_order() -> None:

@@ -19,6 +19,7 @@ from worker.stream.dead_letters import as_dead_letter
 from worker.stream.handler import EventHandler
 from worker.stream.incoming import Header, Record
 from worker.stream.ledger import Ledger, Outgoing
+from worker.stream.pauses import Pauses
 from worker.stream.retries import due_in_s, retry_record
 from worker.stream.waiting import WaitingRoom
 from worker.telemetry.metrics import Metrics
@@ -183,7 +184,7 @@ def waiting(offset: int, seconds: float, partition: int = 0) -> Record:
 def test_a_partition_waits_for_its_head_and_others_go_on() -> None:
     """Paused, and read again from there when it is due."""
     clock, consumer = [100.0], Partitions()
-    room = WaitingRoom(consumer, {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
+    room = WaitingRoom(consumer, Pauses(consumer), {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
     assert not room.keeps(record(BODY))
     assert not room.keeps(waiting(3, -1))
     assert room.keeps(waiting(4, 20))
@@ -192,25 +193,31 @@ def test_a_partition_waits_for_its_head_and_others_go_on() -> None:
     assert (consumer.paused, consumer.sought) == ({0}, [(0, 4)])
     room.release()
     assert consumer.paused == {0}
-    assert [p.partition for p in room.without_waiting([TopicPartition("image.uploads.retry.1", n) for n in (0, 1)])] == [1]
+    assert room.owes(("image.uploads.retry.1", 0))
+    assert not room.owes(("image.uploads.retry.1", 1))
     clock[0] += 21
     room.release()
     assert consumer.paused == set()
+    # Until it is read again the consumer's position is ahead of it.
+    assert room.owes(("image.uploads.retry.1", 0))
     assert not room.keeps(waiting(4, -1))
+    assert not room.owes(("image.uploads.retry.1", 0))
 
 
 def test_partitions_that_went_away_are_not_resumed() -> None:
     """Nor when everything is paused for another reason."""
     clock, consumer = [100.0], Partitions()
-    room = WaitingRoom(consumer, {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
+    pauses = Pauses(consumer)  # type: ignore[arg-type]
+    room = WaitingRoom(consumer, pauses, {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
     assert room.keeps(waiting(4, 20))
     assert room.keeps(waiting(4, 20, partition=1))
     room.forget([("image.uploads.retry.1", 0)])
+    pauses.hold_all("breaker", [("image.uploads.retry.1", 1)])
     clock[0] += 60
-    room.release(resume=False)
-    assert consumer.paused == {0, 1}
     room.release()
     assert consumer.paused == {0, 1}
+    pauses.release_all("breaker", [("image.uploads.retry.1", 1)])
+    assert consumer.paused == {0}
 
 
 def test_breaker_opens_when_most_events_fail_and_closes_for_a_trial() -> None:
@@ -247,7 +254,7 @@ def test_malformed_events_do_not_open_the_breaker() -> None:
 def test_a_clock_that_is_an_hour_ahead_holds_nothing_up(end: int | None, still_waits: int) -> None:
     """Once the delay is over, whatever was there when it began is let go, though its header says another hour."""
     clock, consumer = [100.0], Partitions(end)
-    room = WaitingRoom(consumer, {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
+    room = WaitingRoom(consumer, Pauses(consumer), {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
     assert room.keeps(waiting(4, 3600))
     clock[0] += 30
     room.release()
@@ -259,7 +266,7 @@ def test_a_clock_that_is_an_hour_ahead_holds_nothing_up(end: int | None, still_w
 def test_what_a_clock_going_back_meets_waits_no_second_time() -> None:
     """It was due by the time that it was read again; those behind it wait for their own time."""
     clock, consumer = [100.0], Partitions(9)
-    room = WaitingRoom(consumer, {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
+    room = WaitingRoom(consumer, Pauses(consumer), {"image.uploads.retry.1": 30.0}, lambda: clock[0])  # type: ignore[arg-type]
     assert room.keeps(waiting(4, 20))
     clock[0] += 20
     room.release()
