@@ -83,16 +83,14 @@ def run_worker() -> None:
     settings = load_settings()
     configure_logs(settings.log_level)
     return_large_blocks()
-    code = 0
+    worker = Worker(settings, on_overdue=_end)
     try:
-        worker = Worker(settings, on_overdue=_end)
         worker.run()
-    except StoppedError as error:
+    except (BrokerError, StoppedError) as error:
         structlog.get_logger().error("stopped_by_failure", error=str(error))
-        code = 1
-    else:
-        code = EXIT_LEFT if worker.unpublished else 0
-    _end(code)
+        sys.stderr.write(f"iqa: {error}\n")
+        _end(1)
+    _end(EXIT_LEFT if worker.unpublished else 0)
 
 
 def _end(code: int) -> NoReturn:

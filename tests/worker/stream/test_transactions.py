@@ -67,7 +67,7 @@ class Producer:
         assert self.state == "ready"
         self.state, self.records = "open", []
 
-    def produce(self, topic: str, value: bytes, key: bytes, *, headers: Any) -> None:
+    def produce(self, topic: str, value: bytes, key: bytes, *, headers: Any, on_delivery: Any) -> None:
         assert self.state == "open"
         self.broker.meet("produce")
         self.records.append(value)
