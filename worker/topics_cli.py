@@ -15,8 +15,8 @@ from worker.stream.topics import TopicState, compare_topics, create_topics
 __all__ = ["app"]
 
 EVEN = (
-    "as many partitions: a transaction touches only those it read from, where producers of uploads choose them by murmur2 of the"
-    " key (Java's default; librdkafka: partitioner=murmur2_random). This cannot be seen here: iqa_transaction_partitions tells"
+    "as many partitions: a transaction touches only those it read from, where producers of uploads choose them by murmur2 of"
+    " the key (Java's default; librdkafka: partitioner=murmur2_random). This cannot be seen here: iqa_transaction_partitions tells"
 )
 
 app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
