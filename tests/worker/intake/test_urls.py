@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -234,6 +235,17 @@ def test_any_answer_gives_bytes_or_a_code(
         assert isinstance(fetch.fetch(host.url + "/a.jpg"), bytes)
     except FetchFailedError as error:
         assert error.code
+
+
+def test_answers_that_never_begin_end_with_the_total_time(fetch: Fetcher) -> None:
+    """Interim answers (RFC 9110, 15.2) keep every read busy; the deadline does not mind."""
+
+    def storm(connection: socket.socket, over: threading.Event) -> None:
+        while not over.is_set():
+            connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n")
+
+    with raw_server(storm) as url:
+        assert code_of(fetch, url + "/a.jpg") == "fetch_timeout"
 
 
 @pytest.mark.parametrize(
