@@ -15,7 +15,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import structlog
 import typer
@@ -31,7 +31,7 @@ from worker.calibrate_cli import app as calibrate_app
 from worker.contracts.verdicts import QualityVerdict
 from worker.dlq_cli import app as dlq_app
 from worker.entry import is_service
-from worker.errors import BrokerError, CacheError, IqaError
+from worker.errors import BrokerError, CacheError, IqaError, StoppedError
 from worker.memory import return_large_blocks
 from worker.projection_cli import app as projection_app
 from worker.settings import load_settings
@@ -78,15 +78,25 @@ def options(
 @worker_app.command("run")
 def run_worker() -> None:
     """Judge upload events until SIGTERM, then drain. Logs are JSON on standard error."""
-    from worker.app import Worker
+    from worker.app import EXIT_LEFT, Worker
 
     settings = load_settings()
     configure_logs(settings.log_level)
     return_large_blocks()
-    Worker(settings).run()
-    # Threads that outlasted the drain hang in somebody's web server; Python would wait for them before it ends.
+    worker = Worker(settings, on_overdue=_end)
+    try:
+        worker.run()
+    except (BrokerError, StoppedError) as error:
+        structlog.get_logger().error("stopped_by_failure", error=str(error))
+        sys.stderr.write(f"iqa: {error}\n")
+        _end(1)
+    _end(EXIT_LEFT if worker.unpublished else 0)
+
+
+def _end(code: int) -> NoReturn:
+    """End the process now: threads that outlast the drain hang in somebody's web server, and Python would wait for them."""
     logging.shutdown()
-    os._exit(0)
+    os._exit(code)
 
 
 @app.command()

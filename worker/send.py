@@ -14,7 +14,7 @@ from worker.contracts.events import ImageUploaded
 from worker.errors import BrokerError
 from worker.settings import Settings
 from worker.stream.clients import make_admin, make_producer, require_broker
-from worker.stream.topic_facts import describe
+from worker.stream.topics import find_topics
 
 __all__ = ["make_event", "send_events"]
 
@@ -38,8 +38,7 @@ def send_events(settings: Settings, events: Iterable[ImageUploaded]) -> int:
 
     """
     require_broker(settings.kafka)
-    if settings.topics.uploads not in describe(make_admin(settings.kafka), [settings.topics.uploads]):
-        raise BrokerError(f"topic {settings.topics.uploads} does not exist; run `iqa topics create`")
+    find_topics(make_admin(settings.kafka), [settings.topics.uploads])
     # Not longer than the flush below: the broker's own reason is then reported, and not only that time is up.
     producer = make_producer(settings.kafka, **{"delivery.timeout.ms": int(1000 * FLUSH_S) - 2000})
     failures: list[str] = []

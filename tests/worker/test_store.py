@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
+from tests.patience import PATIENCE_S
 from tests.worker.helpers import verdict
-from worker.embedded.redis_server import LocalRedis
 from worker.contracts.verdicts import without
+from worker.embedded.redis_server import LocalRedis
 from worker.errors import CacheError
 from worker.settings import RedisSettings
 from worker.store import ContentCache, VerdictReader, VerdictWriter, connect, content_key, verdict_key
@@ -49,12 +50,12 @@ def test_keys_are_the_contract() -> None:
 def test_written_verdicts_are_read_back(client: redis.Redis) -> None:
     """One, many, and none; with a time to live."""
     first, second = verdict("a", produced_at=datetime.now(UTC)), verdict("b")
-    VerdictWriter(client, RedisSettings(verdict_ttl_s=1000)).write([first, second])
+    VerdictWriter(client, RedisSettings(verdict_ttl_s=100_000)).write([first, second])
     reader = VerdictReader(client)
     assert reader.get("a") == first
     assert reader.get_many(["b", "nobody", "a"]) == {"b": second, "nobody": None, "a": first}
     assert reader.get_many([]) == {}
-    assert 990 <= int(client.ttl("iqa:verdict:a")) <= 1000
+    assert 99_000 <= int(client.ttl("iqa:verdict:a")) <= 100_000
 
 
 def test_the_later_verdict_counts(client: redis.Redis) -> None:
@@ -68,10 +69,10 @@ def test_the_later_verdict_counts(client: redis.Redis) -> None:
 def test_wait_for(client: redis.Redis) -> None:
     """It comes while it is waited for; or it does not."""
     reader = VerdictReader(client)
-    assert reader.wait_for("late", 0.05) is None
+    assert reader.wait_for("late", 0.05) is None  # not a bound
     writer = VerdictWriter(client, RedisSettings())
     threading.Timer(0.1, writer.write, [[verdict("late")]]).start()
-    assert reader.wait_for("late", 10) == verdict("late")
+    assert reader.wait_for("late", PATIENCE_S) == verdict("late")
 
 
 def test_content_is_known_by_fingerprint_and_bytes(client: redis.Redis) -> None:
@@ -141,9 +142,9 @@ def test_time_to_live_begins_when_a_verdict_was_produced(client: redis.Redis) ->
     """A rebuild makes nothing live longer; what is over by then stays away."""
     now = datetime.now(UTC)
     half, over = (
-        verdict("half", produced_at=now - timedelta(seconds=500)),
-        verdict("over", produced_at=now - timedelta(seconds=1001)),
+        verdict("half", produced_at=now - timedelta(seconds=50_000)),
+        verdict("over", produced_at=now - timedelta(seconds=100_001)),
     )
-    VerdictWriter(client, RedisSettings(verdict_ttl_s=1000)).write([half, over])
-    assert 490 <= int(client.ttl("iqa:verdict:half")) <= 500
+    VerdictWriter(client, RedisSettings(verdict_ttl_s=100_000)).write([half, over])
+    assert 49_000 <= int(client.ttl("iqa:verdict:half")) <= 50_000
     assert client.exists("iqa:verdict:over") == 0

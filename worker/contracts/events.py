@@ -10,6 +10,7 @@ __all__ = ["EVENT_TYPE", "ImageUploaded"]
 
 EVENT_TYPE = "image.uploaded.v1"
 
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -24,8 +25,12 @@ class ImageUploaded(BaseModel):
         description="Where the bytes are: http, https; s3 and file where the worker allows them."
     )
     uploaded_at: AwareDatetime = Field(description="When the picture was uploaded (RFC 3339, with an offset).")
-    service: str | None = Field(default=None, description="Which service uploaded it; chooses the profile.")
-    content_type: str | None = Field(default=None, description="Media type as the uploader gave it; a hint, never trusted.")
+    service: Annotated[str, StringConstraints(max_length=256, pattern=PRINTABLE)] | None = Field(
+        default=None, description="Which service uploaded it; chooses the profile."
+    )
+    content_type: Annotated[str, StringConstraints(max_length=1024, pattern=PRINTABLE)] | None = Field(
+        default=None, description="Media type as the uploader gave it; a hint, never trusted."
+    )
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)] | None = Field(
         default=None, description="SHA-256 of the bytes; if given, other bytes are refused."
     )

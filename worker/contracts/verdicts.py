@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "OMISSIBLE",
@@ -24,6 +25,8 @@ OMISSIBLE = ("metadata", "url", "explanation", "adjustments.evidence", "signals"
 """Parts that may be left out of a verdict that is too large for its topic, in this order: what a program acts on goes last."""
 
 ASSESSMENT_PARTS = frozenset(OMISSIBLE) - {"metadata", "url"}
+
+MOST_DETAIL = 1000
 
 Score = Field(ge=0, le=100)
 
@@ -68,11 +71,18 @@ class SignalsRecord(_Record):
     text_skipped: str | None = Field(default=None, description="Why text was not measured or not read.")
 
 
+def _one_line(told: object) -> object:
+    """Text of libraries and hosts may hold anything; what leaves here is bounded and can be written as JSON and as a line."""
+    if not isinstance(told, str):
+        return told
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", told[:MOST_DETAIL].encode("utf-8", "replace").decode())
+
+
 class Reason(_Record):
     """Why a picture could not be judged: a stable code for programs, a detail for people."""
 
     code: str
-    detail: str
+    detail: Annotated[str, BeforeValidator(_one_line)]
 
 
 class AssessmentRecord(_Record):

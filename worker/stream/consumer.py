@@ -1,9 +1,9 @@
 """The consumer loop: polls all the time, does no work itself, hands records to the pool.
 
-Promises: of each partition no more is taken than its share of the bounds on unfinished events and on bytes, and a partition whose
-share is used up holds up nobody else; offsets are committed only through the ledger; revoked partitions are drained within a
-budget and their finished prefix is published before they are given up; partitions that were lost are forgotten at once, since
-somebody else owns them already; events that can no longer be read are told of, one by one or by number.
+Promises: of each partition no more is taken than its share of the bounds on unfinished events and on bytes, and a partition
+whose share is used up holds up nobody else; offsets are committed only through the ledger; revoked partitions are drained
+within a budget and their finished prefix is published before they are given up; partitions that were lost are forgotten at
+once, since somebody else owns them already; events that can no longer be read are counted and told of.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class ConsumerLoop:
         return max(1, self._settings.max_in_flight // count), max(1, self._settings.max_in_flight_bytes // count)
 
     def _relieve(self, *, room: bool) -> None:
-        """Hold partitions whose share is used up, and let them go on once half of it is free; all, if there is no room at all."""
+        """Hold partitions whose share is used up, until half of it is free again; all of them, if there is no room at all."""
         share, share_bytes = self._shares()
         loads = {key: self._ledger.load(key) for key in self._assigned}
         full = [key for key, load in loads.items() if load.unfinished >= share or load.bytes >= share_bytes]
@@ -238,7 +238,7 @@ class ConsumerLoop:
         for reason, holds in (("bytes", not room), ("breaker", self._breaker.open)):
             if holds and not self._pauses.holds_all(reason):
                 if reason == "breaker":
-                    log.error("breaker_open", told="most events fail in this worker: it takes no more for now; see event_failed")
+                    log.error("breaker_open", told="most events fail in this worker: it takes none for now; see event_failed")
                 self._pauses.hold_all(reason, self._assigned)
                 log.info("paused", reason=reason, in_flight=self._ledger.count)
             elif not holds and self._pauses.holds_all(reason):

@@ -1,7 +1,7 @@
 """Works on one record: parse, wait for the host's share of the threads, judge; and always finish its entry.
 
-Whatever a record carries, its entry is finished and leaves a verdict, a retry or a dead letter with a reason. Only failures of the
-worker's own count for the circuit breaker; what a sender or a host does never does.
+Whatever a record carries, its entry is finished and leaves a verdict, a retry or a dead letter with a reason. Only failures of
+the worker's own count for the circuit breaker; what a sender or a host does never counts.
 """
 
 from __future__ import annotations
@@ -88,9 +88,7 @@ class EventHandler:
             )
         return parse_event(record.value, header_map(record.headers))
 
-    def _work(
-        self, record: Record, entry: Entry, event: ImageUploaded | None, failure: Exception | None, leave: Leave
-    ) -> None:
+    def _work(self, record: Record, entry: Entry, event: ImageUploaded | None, failure: Exception | None, leave: Leave) -> None:
         """From an event, or from what is wrong with it, to a finished entry; unless the entry was cancelled."""
         if not self._ledger.begin(entry):
             return
@@ -104,9 +102,9 @@ class EventHandler:
         failed = True
         with structlog.contextvars.bound_contextvars(**context):
             try:
-                if failure is not None:
-                    raise failure
-                if event is not None:
+                if failure is not None or event is None:
+                    records, failed = self._saved(record, event, failure or AssertionError("neither event nor failure"))
+                else:
                     verdict = self._judge(record, event, leave)
                     records, refit, failed = self._publication(record, verdict), partial(self._refit, record, verdict), False
             except Exception as error:

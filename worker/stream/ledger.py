@@ -5,8 +5,8 @@ partition is finished, its own records are published, and its offset is committe
 are forgotten: whoever finishes one of them later changes nothing. Entries of a topic that was made anew under the same name are
 orphans: their records are published, their offsets mean nothing any more.
 
-What is not finished is counted by partition, so that one slow picture fills its own partition's bound and nobody else's; what is
-finished and waits for those before it costs bytes only.
+What is not finished is counted by partition, so that one slow picture fills its own partition's bound and nobody else's; what
+is finished and waits for those before it costs bytes only.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ class Entry:
         self.state, self.since = state, time.monotonic()
 
     @property
-    def unfinished(self) -> bool:
-        """Whether it waits for work, or is being worked on."""
-        return self.state in {_State.QUEUED, _State.RUNNING}
+    def is_published(self) -> bool:
+        """Whether its records are durable."""
+        return self.state is _State.PUBLISHED
 
 
 @dataclass(frozen=True)
@@ -210,8 +210,8 @@ class Ledger:
     ) -> list[Entry]:
         """What may be published: finished entries of ``partitions`` (default: all) with nothing unfinished before them.
 
-        Of each partition, no more than what comes before the first record for one of the ``closed`` topics; with ``only_closed``
-        just the partitions whose first entry has such a record.
+        Of each partition, no more than what comes before the first record for one of the ``closed`` topics; with
+        ``only_closed`` just the partitions whose first entry has such a record.
         """
         with self._changed:
             ready: list[Entry] = []

@@ -1,4 +1,4 @@
-"""Which partitions give nothing for now, and why. One that is held for several reasons goes on when the last of them is gone."""
+"""Which partitions give nothing for now, and why. One that is held for several reasons goes on when the last is gone."""
 
 from __future__ import annotations
 
@@ -63,8 +63,10 @@ class Pauses:
         return {partition for partition, reasons in self._reasons.items() if reason in reasons}
 
     def begin(self, partitions: Iterable[Partition]) -> None:
-        """``partitions`` have just been assigned. librdkafka remembers a pause beyond the loss of a partition: what comes back
-        paused would never be read again."""
+        """``partitions`` have just been assigned.
+
+        librdkafka remembers a pause beyond the loss of a partition: what comes back paused would never be read again.
+        """
         partitions = list(partitions)
         self.forget(partitions)
         if self._everything:

@@ -105,7 +105,7 @@ class AtLeastOncePublisher:
 def produce_record(
     producer: Producer,
     record: Outgoing,
-    delivered: object,
+    delivered: Callable[[KafkaError | None, Message], None],
     failures: list[tuple[Entry, Outgoing, KafkaError]],
     entry: Entry,
 ) -> bool:

@@ -1,7 +1,7 @@
 """Publishes what is finished every now and then, and keeps what is refused from holding up the rest.
 
-A record that is refused for good is found by halving the batch, since a broker refuses batches and not single records; its entry
-gets other records (see ``Refit``), and its neighbours are published at once. A topic that takes nothing holds back the
+A record that is refused for good is found by halving the batch, since a broker refuses batches and not single records; its
+entry gets other records (see ``Refit``), and its neighbours are published at once. A topic that takes nothing holds back the
 partitions whose next entry needs it, and nobody else; it is tried again every few seconds, apart from the rest.
 """
 
@@ -157,14 +157,16 @@ class PublisherThread:
             self._publisher.publish(entries)
         except RefusedError as error:
             self._refresh_sizes()
-            if len(entries) > 1:
-                log.warning("publish_halved", error=str(error), events=len(entries))
-                middle = len(entries) // 2
-                self._halve(entries[:middle])
-                self._halve(entries[middle:])
-                return
-            self._replace(entries[0], error)
-            self._halve(entries)
+            # Without transactions some of them may be durable already.
+            left = [entry for entry in entries if not entry.is_published]
+            if len(left) > 1:
+                log.warning("publish_halved", error=str(error), events=len(left))
+                middle = len(left) // 2
+                self._halve(left[:middle])
+                self._halve(left[middle:])
+            elif left:
+                self._replace(left[0], error)
+                self._halve(left)
 
     def _replace(self, entry: Entry, error: RefusedError) -> None:
         entry.refusals += 1

@@ -45,8 +45,10 @@ def verdict_record(verdict: QualityVerdict, topic: str, source: str) -> Outgoing
 
 
 def fitting_verdict(verdict: QualityVerdict, topic: str, source: str, limit: int) -> Outgoing | None:
-    """A verdict of at most ``limit`` bytes: whole, or without what makes it too large, which it then says; ``None`` if even
-    that does not do."""
+    """A verdict of at most ``limit`` bytes: whole, or without what makes it too large, which it then says.
+
+    ``None`` if it is too large even so.
+    """
     published = verdict_record(verdict, topic, source)
     for part in OMISSIBLE:
         if published.size <= limit:

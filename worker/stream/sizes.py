@@ -1,8 +1,8 @@
 """How large a record may be, known before it is sent.
 
-Two bounds hold: the producer's ``message.max.bytes``, measured before compression, and the topic's ``max.message.bytes``, measured
-on the compressed batch. A record that is within both by itself may be refused in a batch with others that compress badly, so
-``batch_bytes`` bounds the batch as well.
+Two bounds hold: the producer's ``message.max.bytes``, measured before compression, and the topic's ``max.message.bytes``,
+measured on the compressed batch. A record that is within both by itself may be refused in a batch with others that compress
+badly, so ``batch_bytes`` bounds the batch as well.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from worker.stream.clients import make_admin, require_broker
 from worker.stream.topic_facts import TopicFacts, describe
 from worker.stream.topic_plan import Finding, TopicPlan, findings, is_compacted, mend, plan_topics
 
-__all__ = ["TopicState", "compare_topics", "create_topics", "ensure_topics", "require_topics"]
+__all__ = ["TopicState", "compare_topics", "create_topics", "ensure_topics", "find_topics", "require_topics"]
 
 log = structlog.get_logger()
 
@@ -64,11 +64,34 @@ def compare_topics(settings: Settings, partitions: int = 1, replication: int = 1
     return states
 
 
+def find_topics(admin: AdminClient, names: Sequence[str], timeout_s: float = 10.0) -> dict[str, TopicFacts]:
+    """What the broker says about topics that must be there. Those just created are waited for.
+
+    Brokers hear of a topic one after the other.
+
+    Raises:
+        BrokerError: the broker does not answer, a topic is missing, or cannot be seen.
+
+    """
+    end, pause = time.monotonic() + SPREAD_S, threading.Event()
+    while True:
+        found = describe(admin, names, timeout_s)
+        missing = [name for name in names if name not in found]
+        hidden = [name for name in names if name in found and found[name].hidden]
+        if hidden:
+            raise BrokerError(f"topic {hidden[0]} cannot be seen: it does not exist, or this client has no right to use it")
+        if not missing:
+            return found
+        if time.monotonic() > end:
+            raise BrokerError(f"topic {missing[0]} does not exist; run `iqa topics create`")
+        pause.wait(0.1)
+
+
 def require_topics(settings: Settings, timeout_s: float = 10.0) -> None:
     """Check that the broker answers and has the topics that others share, and that verdicts are compacted.
 
-    Brokers hear of a topic one after the other, so that one just created is waited for. Retry topics are the workers' own
-    business: those that are missing, after an upgrade say, are made with as many partitions as the uploads topic. No other is.
+    Retry topics are the workers' own business: those that are missing, after an upgrade say, are made with as many partitions
+    as the uploads topic. No other is.
 
     Raises:
         BrokerError: the broker does not answer, a topic is missing or cannot be seen, or verdicts would vanish.
@@ -76,11 +99,7 @@ def require_topics(settings: Settings, timeout_s: float = 10.0) -> None:
     """
     require_broker(settings.kafka, timeout_s)
     admin, names = make_admin(settings.kafka), settings.topics
-    shared = (names.uploads, names.verdicts, names.dead_letters)
-    found = _await_topics(admin, shared, timeout_s)
-    for facts in found.values():
-        if facts.hidden:
-            raise BrokerError(f"topic {facts.name} cannot be seen: it does not exist, or this client has no right to use it")
+    found = find_topics(admin, (names.uploads, names.verdicts, names.dead_letters), timeout_s)
     for plan in plan_topics(settings):
         if plan.name in found:
             _require(plan, found[plan.name], settings, verdicts=plan.name == names.verdicts)
@@ -105,18 +124,6 @@ def ensure_topics(settings: Settings, names: Sequence[str], like: str, timeout_s
     plans = plan_topics(settings, model.partitions, model.replication)
     created = _create(admin, settings, [plan for plan in plans if plan.name in missing])
     log.info("topics_created", topics=sorted(name for name, new in created.items() if new))
-
-
-def _await_topics(admin: AdminClient, names: Sequence[str], timeout_s: float) -> dict[str, TopicFacts]:
-    end, pause = time.monotonic() + SPREAD_S, threading.Event()
-    while True:
-        found = describe(admin, names, timeout_s)
-        missing = [name for name in names if name not in found]
-        if not missing:
-            return found
-        if time.monotonic() > end:
-            raise BrokerError(f"topic {missing[0]} does not exist; run `iqa topics create`")
-        pause.wait(0.1)
 
 
 def _require(plan: TopicPlan, facts: TopicFacts, settings: Settings, *, verdicts: bool) -> None:

@@ -218,7 +218,7 @@ class TransactionalPublisher:
 
     def _note_fence(self, error: Exception) -> None:
         if isinstance(error, KafkaException) and error.args[0].code() in _FENCED:
-            log.error("producer_fenced", told="another producer runs under this IQA_KAFKA__TRANSACTIONAL_ID; each needs its own")
+            log.error("producer_fenced", told="another one runs under this IQA_KAFKA__TRANSACTIONAL_ID; each needs its own")
             self._on_fenced()
 
     def _mark(self, entries: Sequence[Entry]) -> None:

@@ -16,6 +16,7 @@ from worker.contracts.verdicts import (
     AssessmentRecord,
     BackgroundRecord,
     QualityVerdict,
+    Reason,
     SignalsRecord,
     without,
 )
@@ -118,3 +119,13 @@ def test_no_url_raises(url: str) -> None:
 def test_no_well_formed_credentials_are_shown(name: str, path: str) -> None:
     """Everything that RFC 3986 allows before the ``@``."""
     assert public_url(f"https://{name}@example.com/{path}") == f"https://example.com/{path}"
+
+
+@pytest.mark.parametrize("told", ["\ud800", "a\r\nb\x00\x1b[31m\x85\u2028", "x" * 100_000, "\x7f" * 2000])
+def test_details_can_always_be_written(told: str) -> None:
+    """They quote hosts, files and libraries: one that cannot be written would be the worker's failure."""
+    detail = Reason(code="connection_broken", detail=told).detail
+    assert len(detail) <= 1000
+    assert detail.isprintable()
+    made = verdict(reason={"code": "connection_broken", "detail": told})
+    assert QualityVerdict.model_validate_json(made.model_dump_json()) == made

@@ -9,6 +9,7 @@ import urllib.request
 import pytest
 from prometheus_client import CollectorRegistry
 
+from tests.patience import PATIENCE_S
 from worker.errors import SettingsError
 from worker.telemetry.http import TelemetryServer
 
@@ -18,10 +19,10 @@ def test_one_failing_condition_fails_the_probe() -> None:
     server = TelemetryServer("127.0.0.1", 0, lambda: {"a": True, "b": False}, lambda: {"c": True}, CollectorRegistry())
     try:
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/livez", timeout=5)
+            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/livez", timeout=PATIENCE_S)
         assert caught.value.code == 503
         assert json.loads(caught.value.read()) == {"a": True, "b": False}
-        assert urllib.request.urlopen(f"http://127.0.0.1:{server.port}/readyz?verbose", timeout=5).status == 200
+        assert urllib.request.urlopen(f"http://127.0.0.1:{server.port}/readyz?verbose", timeout=PATIENCE_S).status == 200
     finally:
         server.close()
 
