@@ -253,7 +253,9 @@ class WorkerSettings(_Group):
     )
     max_in_flight_bytes: int = Field(default=32_000_000, ge=1, description="Of events and their results, until published.")
     max_event_bytes: int = Field(
-        default=8_000_000, ge=1_000, description="Key, body and headers of an event that is parsed; larger ones are dead letters."
+        default=8_000_000,
+        ge=1_000,
+        description="Key, body and headers of an event that is parsed; larger ones are dead letters.",
     )
     publish_interval_ms: int = Field(default=200, ge=10, le=60_000)
     drain_timeout_s: float = Field(default=20.0, gt=0, description="Budget for what is in flight at shutdown or revocation.")
