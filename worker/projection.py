@@ -71,13 +71,19 @@ def make_projection(
     settings: Settings, client: Client, metrics: Metrics, on_failure: Callable[[BaseException], None] | None = None
 ) -> Projection:
     """A projection, not started. Its assignor is an eager one, see ``Projection``, whatever the workers' groups are."""
-    eager = {"partition.assignment.strategy": "roundrobin", "enable.partition.eof": True, "error_cb": broker_error}
     kafka = settings.kafka.model_copy(update={"protocol": "classic"})
-    consumer = make_consumer(kafka, projection_group(kafka.group_id), **eager)
+    consumer = make_consumer(
+        kafka,
+        projection_group(kafka.group_id),
+        error_cb=broker_error,
+        on_commit=lambda error, partitions: projection.on_commit(error, partitions),
+        **{"partition.assignment.strategy": "roundrobin", "enable.partition.eof": True},
+    )
     writer, topic, admin = VerdictWriter(client, settings.redis), settings.topics.verdicts, make_admin(kafka)
-    return Projection(
+    projection = Projection(
         consumer, topic, writer, settings.projection.batch, metrics, lambda: ask_topic_id(admin, topic), on_failure
     )
+    return projection
 
 
 class Projection:
@@ -184,7 +190,13 @@ class Projection:
             if self._on_failure:
                 self._on_failure(error)
         finally:
+            self._close()
+
+    def _close(self) -> None:
+        try:
             self._consumer.close()
+        except Exception as error:  # what ended the thread is told already, and may come again from a callback
+            log.warning("projection_close_failed", error=str(error))
 
     def _turn(self) -> None:
         self.last_poll = time.monotonic()
@@ -281,7 +293,11 @@ class Projection:
     def _write(self, part: list[Message]) -> None:
         changes = [change for message in part if (change := self._read(message)) is not None]
         after = {_key(message): Place((message.offset() or 0) + 1, self._watch.topic_id) for message in part}
-        self._writer.apply(changes, {key: self._known[key] for key in after}, after)
+        before = {key: self._known[key] for key in after}
+        self._writer.apply(changes, before, after)
+        for key, known in before.items():
+            if known is not None and after[key].offset < known.offset:
+                log.warning("projection_place_not_in_topic", partition=key[1], place=known.offset, offset=after[key].offset)
         self._known |= after
         self._metrics.projected.inc(len(changes))
         self._conditions.set("progress", holds=True)
@@ -342,6 +358,12 @@ class Projection:
             self._committed |= changed
         except KafkaException as error:
             log.info("projection_commit_refused", error=error.args[0].str())
+
+    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """The broker's answer; what it refused is committed with what comes next, or in a second."""
+        for partition in partitions:
+            if error is not None or partition.error is not None:
+                self._committed.pop((partition.topic, partition.partition), None)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._conditions.set("joined", holds=True)

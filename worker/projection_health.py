@@ -23,11 +23,13 @@ class Condition:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._since: float | None = clock()
+        self.held = False
+        """Whether it ever did."""
 
     def set(self, *, holds: bool) -> None:
         """Say whether it holds now."""
         if holds:
-            self._since = None
+            self._since, self.held = None, True
         elif self._since is None:
             self._since = self._clock()
 
@@ -55,8 +57,9 @@ class Conditions:
         return self._found[name].seconds()
 
     def bearable(self) -> dict[str, bool]:
-        """By name: whether it holds, or has been missing for less than there is patience for."""
-        return {name: self._found[name].seconds() <= patience for name, patience in self._patience_s.items()}
+        """By name: whether it holds, or did and has been missing for less than there is patience for."""
+        found = {name: (self._found[name], patience) for name, patience in self._patience_s.items()}
+        return {name: condition.held and condition.seconds() <= patience for name, (condition, patience) in found.items()}
 
 
 class Seldom:

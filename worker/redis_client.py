@@ -146,7 +146,9 @@ def cache_error(client: Client, error: Exception, what: str) -> CacheError:
             return CacheError(
                 f"{SETTING} leads to a node of a Redis Cluster; write redis+cluster://, or rediss+cluster:// for TLS"
             )
-    return CacheError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}")
+    # redis-py keeps but the slot and the address of what a node of a Cluster says about another one.
+    kind = f"{type(error).__name__}: " if isinstance(error, AskError) or not str(error) else ""
+    return CacheError(f"{what}: {kind}{' '.join(str(error).split())}")
 
 
 def _parse(url: str) -> _Address:

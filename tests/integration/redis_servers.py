@@ -1,4 +1,4 @@
-"""Real Redis processes: single ones that keep their data, a primary under Sentinel, a Cluster; and replicas that fall behind."""
+"""Real Redis processes: single ones that keep their data, a primary under Sentinel, a Cluster; replicas that fall behind."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from worker.embedded.redis_server import free_port
 
 __all__ = ["PASSWORD", "RIGHTS", "MovingLink", "RedisProcess", "Sentinels", "redis_cluster", "redis_sentinels"]
 
-PASSWORD = "redis-Passw0rd-41c7"  # noqa: S105 - of servers that live for a test
-RIGHTS = "~iqa:* +get +set +mget +del +watch +unwatch +multi +exec +cluster|slots +command +@connection"
+PASSWORD = "redis-Passw0rd-41c7"
+RIGHTS = "~iqa:* +get +set +mget +del +@transaction +@connection +cluster|slots"
 REPLICATION = "replicas-Passw0rd"
 
 
@@ -71,7 +71,7 @@ class RedisProcess:
     def cut_off_replicas(self) -> None:
         """From now on they get nothing any more; they do not know what they miss."""
         self.client.acl_setuser("replicas", enabled=False)
-        self.client.execute_command("CLIENT", "KILL", "TYPE", "replica")
+        self.client.client_kill_filter(_type="replica")
 
     def kill(self) -> None:
         if self._process:

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
 from tests.worker.helpers import verdict
 from worker.contracts.verdicts import QualityVerdict
+from worker.errors import CacheError
 from worker.projection import projection_group
 from worker.settings import RedisSettings
 from worker.store import VerdictReader, connect
@@ -59,10 +60,13 @@ class VerdictFeed:
             self.latest[name] = None
 
     def complete(self, url: str | None = None) -> bool:
-        """Whether Redis holds exactly the latest verdict on every image."""
+        """Whether Redis holds exactly the latest verdict on every image; not while it is away or fails over."""
         client = connect(RedisSettings(url=url or self.redis_url))
         assert client is not None
-        return VerdictReader(client).get_many(list(self.latest)) == self.latest
+        try:
+            return VerdictReader(client).get_many(list(self.latest)) == self.latest
+        except CacheError:
+            return False
 
     def lag(self) -> int:
         """Of the projection's group, as those see it who watch committed offsets."""
