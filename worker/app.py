@@ -155,7 +155,7 @@ class Worker:
         self._watch = self._make_watch()
         self._projection: Projection | None = None
         if client and settings.projection.enabled:
-            self._projection = make_projection(settings, client, self.metrics)
+            self._projection = make_projection(settings, client, self.metrics, self._fail)
         log.info("engines_ready", fingerprint=assessors.default.fingerprint, **labels)
 
     @property

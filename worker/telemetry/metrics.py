@@ -83,6 +83,18 @@ class Metrics:
         # Counter: verdicts projected to Redis, and attempts that Redis refused.
         self.projected = Counter("iqa_projected_verdicts", "Verdicts written to Redis", registry=self.registry)
         self.projection_failures = Counter("iqa_projection_failures", "Batches Redis did not take", registry=self.registry)
+        # Gauge: verdicts on the topic that this projection's Redis does not hold yet, of its own partitions.
+        self.projection_lag = Gauge("iqa_projection_lag", "Verdicts not yet in Redis", registry=self.registry)
+        # Gauge: seconds since a condition held last (joined, redis, broker, reading, progress); 0 while it holds.
+        self.projection_missing = Gauge(
+            "iqa_projection_missing_seconds", "Seconds since it held last", ["condition"], registry=self.registry
+        )
+        # Counter: times that Redis said another place than was read; verdicts that cannot be read; errors of the consumer.
+        self.projection_rewinds = Counter("iqa_projection_rewinds", "Partitions read again", registry=self.registry)
+        self.projection_unreadable = Counter("iqa_projection_unreadable", "Verdicts passed over", registry=self.registry)
+        self.projection_errors = Counter(
+            "iqa_projection_errors", "Errors of the projection's consumer", ["code"], registry=self.registry
+        )
 
     def observe(self, verdict: QualityVerdict) -> None:
         """Count one verdict."""
