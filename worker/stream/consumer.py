@@ -22,7 +22,6 @@ from worker.errors import BrokerError
 from worker.settings import WorkerSettings
 from worker.stream.beginnings import Beginning, begin_again
 from worker.stream.breaker import CircuitBreaker
-from worker.stream.complaints import Complaints
 from worker.stream.incoming import Record, read_record
 from worker.stream.ledger import Entry, Ledger, Partition
 from worker.stream.offsets import Offsets
@@ -30,6 +29,7 @@ from worker.stream.pauses import Pauses
 from worker.stream.pool import HostPool
 from worker.stream.publisher_thread import PublisherThread
 from worker.stream.waiting import WaitingRoom
+from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["ConsumerLoop", "Handler"]
