@@ -62,9 +62,7 @@ def places(fleet: Fleet, group: str, topic: str) -> dict[int, tuple[int, int, in
     try:
         numbers = consumer.list_topics(topic, PATIENCE_S).topics[topic].partitions
         found = consumer.committed([TopicPartition(topic, number) for number in numbers], timeout=PATIENCE_S)
-        return {
-            place.partition: (place.offset, *consumer.get_watermark_offsets(place, timeout=PATIENCE_S)) for place in found
-        }
+        return {place.partition: (place.offset, *consumer.get_watermark_offsets(place, timeout=PATIENCE_S)) for place in found}
     finally:
         consumer.close()
 
