@@ -36,6 +36,4 @@ def check_topic_names(names: Mapping[str, str], prefix: str) -> None:
         if numbered.fullmatch(plain[setting]):
             raise SettingsError(f"{setting} is {name}, which is a retry topic by {prefix}: every topic needs a name of its own")
         if name in {".", ".."} or len(name + _NUMBER * (setting == prefix)) > LONGEST:
-            raise SettingsError(
-                f"{setting}: {name} is no topic name: . and .. are none, nor is one of over {LONGEST} letters"
-            )
+            raise SettingsError(f"{setting}: {name} is no topic name: . and .. are none, nor is one of over {LONGEST} letters")

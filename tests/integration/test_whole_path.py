@@ -121,7 +121,7 @@ def test_topics_create(fleet: Fleet) -> None:
     assert len(admin.list_topics(topics.uploads, timeout=10).topics[topics.uploads].partitions) == 3
     resource = ConfigResource(ResourceType.TOPIC, topics.verdicts)
     (described,) = admin.describe_configs([resource]).values()
-    assert described.result(10)["cleanup.policy"].value == "compact"
+    assert described.result(10)["cleanup.policy"].value == "compact,delete"
 
 
 def test_missing_topics_stop_the_start(fleet: Fleet, broker: Broker) -> None:
