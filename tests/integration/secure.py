@@ -77,7 +77,8 @@ def secure_redis(folder: Path, certificates: Certificates, password: str) -> Ite
     """A Redis with TLS alone, whose only user may touch ``iqa:`` keys alone; gives its URL, password included."""
     port = free_port()
     users = folder / "users.acl"
-    users.write_text(f"user default off\nuser {USER} on >{password} ~iqa:* resetchannels -@all +get +set +mget +@connection\n")
+    rights = "~iqa:* resetchannels -@all +get +set +mget +del +@transaction +@connection"
+    users.write_text(f"user default off\nuser {USER} on >{password} {rights}\n")
     options = {
         "port": 0,
         "tls-port": port,
@@ -95,7 +96,7 @@ def secure_redis(folder: Path, certificates: Certificates, password: str) -> Ite
         process = subprocess.Popen(command, stdout=log, stderr=log)
     url = f"rediss://{USER}:{password}@127.0.0.1:{port}/0?ssl_ca_certs={certificates.authority}"
     try:
-        client = redis.Redis.from_url(url, retry=redis.retry.Retry(redis.backoff.ConstantBackoff(0.1), 50))
+        client = redis.Redis.from_url(url, retry=redis.retry.Retry(redis.backoff.ConstantBackoff(0.1), 1800))
         client.ping()
         client.close()
         yield url
