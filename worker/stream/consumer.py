@@ -261,7 +261,7 @@ class ConsumerLoop:
         key = (record.topic, record.partition)
         if self._ledger.goes_back(key, record.offset):
             count = self._ledger.orphan([key])
-            log.error("offsets_went_back", topic=key[0], partition=key[1], offset=record.offset, events=count)
+            log.error("orphans", topic=key[0], partition=key[1], events=count, told=f"offsets went back to {record.offset}")
         self._largest = max(record.size, int(0.9 * self._largest))
         entry = self._ledger.add(key, record.offset, record.size)
         self._metrics.events.inc()
@@ -293,9 +293,7 @@ class ConsumerLoop:
                 return
             if why is Beginning.REMADE:
                 count = self._ledger.orphan([key])
-                log.error(
-                    "in_flight_of_old_topic", topic=key[0], partition=key[1], events=count, told="published, not committed"
-                )
+                log.error("orphans", topic=key[0], partition=key[1], events=count, told="published, offsets not committed")
                 self._began_anew.add(key)
             del self._strays[key]
             self._waiting.forget([key])

@@ -162,7 +162,7 @@ class Ledger:
             return entry
 
     def mark(self, partition: Partition, offset: int) -> None:
-        """Have ``offset`` committed as the next one to read, in order with all else: only markers of transactions lie before it."""
+        """Have ``offset`` committed as the next to read, in order with all else: only transactions' markers lie before it."""
         with self._changed:
             lane = self._lanes.setdefault(partition, _Lane(partition))
             if not lane.entries:

@@ -54,7 +54,7 @@ def test_a_group_that_reads_for_the_first_time(latest: bool, start: int) -> None
 
 @pytest.mark.parametrize("latest", [False, True])
 def test_what_retention_took_is_counted(latest: bool) -> None:
-    """With the partition and the offsets; reading goes on with what is left, even where only new events were wanted at first."""
+    """With the partition and the offsets; reading goes on with what is left, also where only new events were wanted."""
     log, metrics = Log(50, 80), Metrics()
     with capture_logs() as lines:
         assert begun(log, Stray(KEY, 20), metrics, latest=latest) is Beginning.EXPIRED
