@@ -153,9 +153,10 @@ class Worker:
         self._retries: Lane | None = None
         self._retry_thread = threading.Thread(target=self._run_retries, name="retries", daemon=True)
         self._watch = self._make_watch()
+        self._show_ages()
         self._projection: Projection | None = None
         if client and settings.projection.enabled:
-            self._projection = make_projection(settings, client, self.metrics)
+            self._projection = make_projection(settings, client, self.metrics, self._fail)
         log.info("engines_ready", fingerprint=assessors.default.fingerprint, **labels)
 
     @property
@@ -242,6 +243,15 @@ class Worker:
             lambda: self._uploads.loop.assigned > 0,
             self._on_remade,
         )
+
+    def _show_ages(self) -> None:
+        def oldest(age: Callable[[Lane], float]) -> Callable[[], float]:
+            return lambda: max(age(lane) for lane in self._lanes)
+
+        self.metrics.oldest.set_function(oldest(lambda lane: lane.ledger.oldest_s()))
+        self.metrics.unpublished.set_function(oldest(lambda lane: lane.ledger.unpublished_s()))
+        self.metrics.failing.set_function(oldest(lambda lane: lane.publisher.failing_s))
+        self.metrics.silent.set_function(lambda: self._watch.silent_s)
 
     def _on_remade(self, topic: str) -> None:
         for lane in self._lanes:

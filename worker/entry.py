@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-__all__ = ["answer_at_once", "is_service", "main"]
+__all__ = ["SIGNALS", "answer_at_once", "is_service", "main"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Handler = Callable[[int, FrameType | None], object]
