@@ -49,6 +49,9 @@ RETRY_S = (0.2, 5.0)
 LOOK_S = 1.0
 """How often an idle projection asks Redis for its places and a broker for the topic's end: a loss is mended without uploads."""
 
+AGAIN_S = 30.0
+"""How often all offsets are committed, be they new or not."""
+
 DENIED_S = 10.0
 """A partition that the broker refused says no more by itself: it is asked again that often."""
 
@@ -57,9 +60,6 @@ STALLED_S = 60.0
 
 BATCH_BYTES = 4_000_000
 """A batch of Redis must be over within its time-out."""
-
-PATIENCE_S = {"joined": 10.0, "redis": 5.0, "broker": 5.0, "reading": 0.0, "progress": 30.0}
-"""Seconds that a condition may be missing before the projection is not ready."""
 
 
 def projection_group(group_id: str) -> str:
@@ -72,18 +72,12 @@ def make_projection(
 ) -> Projection:
     """A projection, not started. Its assignor is an eager one, see ``Projection``, whatever the workers' groups are."""
     kafka = settings.kafka.model_copy(update={"protocol": "classic"})
-    consumer = make_consumer(
-        kafka,
-        projection_group(kafka.group_id),
-        error_cb=broker_error,
-        on_commit=lambda error, partitions: projection.on_commit(error, partitions),
-        **{"partition.assignment.strategy": "roundrobin", "enable.partition.eof": True},
-    )
+    eager = {"partition.assignment.strategy": "roundrobin", "enable.partition.eof": True, "error_cb": broker_error}
+    consumer = make_consumer(kafka, projection_group(kafka.group_id), **eager)
     writer, topic, admin = VerdictWriter(client, settings.redis), settings.topics.verdicts, make_admin(kafka)
-    projection = Projection(
+    return Projection(
         consumer, topic, writer, settings.projection.batch, metrics, lambda: ask_topic_id(admin, topic), on_failure
     )
-    return projection
 
 
 class Projection:
@@ -126,8 +120,8 @@ class Projection:
         self._committed: dict[Partition, int] = {}
         self._denied: dict[Partition, float] = {}
         """Partitions that the broker refused, with when they were asked for again."""
-        self._looked = self._probed = 0.0
-        self._conditions = Conditions(PATIENCE_S, metrics.projection_missing)
+        self._looked = self._probed = self._told = 0.0
+        self._conditions = Conditions(metrics.projection_missing)
         self._errors = Seldom(metrics.projection_errors)
         self.failed: BaseException | None = None
         """What ended the thread, if it did not end by ``stop``."""
@@ -349,7 +343,10 @@ class Projection:
                 self._known.pop(key, None)
 
     def _commit(self) -> None:
-        """Tell the group what was written, for those who watch its lag; an answer is not waited for."""
+        """Tell the group what was written; an answer is not waited for, and all is told again now and then."""
+        if time.monotonic() - self._told > AGAIN_S:
+            self._told = time.monotonic()
+            self._committed.clear()
         changed = {key: offset for key, offset in self._next.items() if self._committed.get(key) != offset}
         if self._pending or not changed:
             return
@@ -359,12 +356,6 @@ class Projection:
         except KafkaException as error:
             log.info("projection_commit_refused", error=error.args[0].str())
 
-    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        """The broker's answer; what it refused is committed with what comes next, or in a second."""
-        for partition in partitions:
-            if error is not None or partition.error is not None:
-                self._committed.pop((partition.topic, partition.partition), None)
-
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._conditions.set("joined", holds=True)
         self._assigned = {(partition.topic, partition.partition) for partition in partitions}
@@ -372,8 +363,7 @@ class Projection:
         try:
             self._known = self._writer.places(sorted(self._assigned))
         except CacheError as error:
-            # Where to read will be known once Redis answers.
-            log.warning("redis_away", error=str(error))
+            log.warning("redis_away", error=str(error), told="where to read is known once it answers")
         for partition in partitions:
             key = (partition.topic, partition.partition)
             partition.offset = self._start(self._known[key]) if key in self._known else OFFSET_STORED

@@ -8,13 +8,16 @@ from collections.abc import Callable
 import structlog
 from prometheus_client import Counter, Gauge
 
-__all__ = ["Condition", "Conditions", "Seldom"]
+__all__ = ["PATIENCE_S", "Condition", "Conditions", "Seldom"]
 
 log = structlog.get_logger()
 
 Clock = Callable[[], float]
 
 SELDOM_S = 60.0
+
+PATIENCE_S = {"joined": 10.0, "redis": 5.0, "broker": 5.0, "reading": 0.0, "progress": 30.0}
+"""Conditions of a projection, and the seconds that each may be missing before it is not ready."""
 
 
 class Condition:
@@ -40,11 +43,10 @@ class Condition:
 
 
 class Conditions:
-    """Those of a projection, by name, with a gauge of the seconds since each held last."""
+    """Those of ``PATIENCE_S``, with a gauge of the seconds since each held last."""
 
-    def __init__(self, patience_s: dict[str, float], gauge: Gauge, clock: Clock = time.monotonic) -> None:
-        self._patience_s = patience_s
-        self._found = {name: Condition(clock) for name in patience_s}
+    def __init__(self, gauge: Gauge, clock: Clock = time.monotonic) -> None:
+        self._found = {name: Condition(clock) for name in PATIENCE_S}
         for name, condition in self._found.items():
             gauge.labels(name).set_function(condition.seconds)
 
@@ -58,8 +60,7 @@ class Conditions:
 
     def bearable(self) -> dict[str, bool]:
         """By name: whether it holds, or did and has been missing for less than there is patience for."""
-        found = {name: (self._found[name], patience) for name, patience in self._patience_s.items()}
-        return {name: condition.held and condition.seconds() <= patience for name, (condition, patience) in found.items()}
+        return {name: found.held and found.seconds() <= PATIENCE_S[name] for name, found in self._found.items()}
 
 
 class Seldom:
