@@ -197,7 +197,9 @@ class Projection:
         self._take(self._consumer.consume(self._batch, 0.1))
         if self._pending or time.monotonic() - self._looked > LOOK_S:
             self._write_pending()
-        if time.monotonic() - self._probed > LOOK_S and not self._stop.is_set():
+        # Before the group has answered a client knows too little of the topic to ask.
+        joined = self._conditions.held("joined")
+        if joined and time.monotonic() - self._probed > LOOK_S and not self._stop.is_set():
             self._probe()
             self._commit()
 

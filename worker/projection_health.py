@@ -54,6 +54,10 @@ class Conditions:
         """Say whether a condition holds now."""
         self._found[name].set(holds=holds)
 
+    def held(self, name: str) -> bool:
+        """Whether a condition ever held."""
+        return self._found[name].held
+
     def missing_s(self, name: str) -> float:
         """Seconds since it held last, 0 while it does."""
         return self._found[name].seconds()

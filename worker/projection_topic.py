@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 ANSWER_S = 1.0
 
-TOPIC_S = 30.0
+TOPIC_S = 10.0
 """Seconds between questions for the topic's id."""
 
 
