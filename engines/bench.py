@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.catalog import load_manifest, verified_file
+from engines.catalog import expanded, load_manifest, verified_file
 from engines.runtime.base import Runtime
 from engines.shapes import shape_range
 
@@ -54,7 +54,7 @@ def bench_engine(name: str, directory: Path, runtime: Runtime, batch: int, secon
 
     """
     manifest = load_manifest(name, directory)
-    network = runtime.load(verified_file(manifest, directory.expanduser()), manifest)
+    network = runtime.load(verified_file(manifest, expanded(directory)), manifest)
     shape = shape_range(manifest, batch).usual
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
 

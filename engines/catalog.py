@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from engines.errors import EngineMissingError, ManifestError
+from engines.errors import EngineError, EngineMissingError, ManifestError
 
 __all__ = [
     "DetectionInput",
@@ -25,6 +25,7 @@ __all__ = [
     "QualityInput",
     "RecognitionInput",
     "Source",
+    "expanded",
     "file_sha256",
     "load_manifest",
     "manifest_names",
@@ -163,16 +164,32 @@ class Manifest(_Strict):
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
+def expanded(directory: Path) -> Path:
+    """``directory`` with the home directory for ``~``.
+
+    Raises:
+        EngineError: there is none, as for users whom the machine does not know.
+
+    """
+    try:
+        return directory.expanduser()
+    except RuntimeError as error:
+        raise EngineError(f"{directory}: this user has no home directory; set IQA_ENGINES__DIRECTORY") from error
+
+
 def manifest_names(directory: Path | None = None) -> list[str]:
     """Names of all engines that have a manifest: those that ship, and those that were imported into ``directory``."""
     return sorted(_manifests(directory))
 
 
 def _manifests(directory: Path | None) -> dict[str, Path]:
-    folders = [directory.expanduser()] if directory else []
+    folders = [expanded(directory)] if directory else []
     # What ships comes last: an imported engine cannot take its name.
     folders.append(Path(str(resources.files("engines") / "manifests")))
-    return {file.stem: file for folder in folders if folder.is_dir() for file in folder.glob("*.yaml")}
+    try:
+        return {file.stem: file for folder in folders if folder.is_dir() for file in folder.glob("*.yaml")}
+    except OSError as error:
+        raise EngineError(f"{error.filename}: {error.strerror}; IQA_ENGINES__DIRECTORY must be a folder to read") from error
 
 
 def load_manifest(name: str, directory: Path | None = None) -> Manifest:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from engines.bench import bench_engine
 from engines.build import Precision, Progress
-from engines.catalog import Manifest, load_manifest, manifest_names, verified_file
+from engines.catalog import Manifest, expanded, load_manifest, manifest_names, verified_file
 from engines.engine_set import DEFAULT_DIRECTORY, EngineNames, EngineSet, load_engines
 from engines.errors import EngineError, EngineMissingError
 from engines.fetch import fetch_engines
@@ -80,7 +80,7 @@ def import_mmocr(
         from engines.models.mmocr import import_checkpoint
     except ImportError as error:
         raise EngineError(f"importing needs the train extra (pip install 'iqa-fleet[train]'): {error}") from error
-    manifest = import_checkpoint(kind.value, checkpoint, dictionary, name, directory.expanduser())
+    manifest = import_checkpoint(kind.value, checkpoint, dictionary, name, expanded(directory))
     setting = "TEXT_DETECTION" if kind is Kind.dbnet else "TEXT_RECOGNITION"
     typer.echo(f"{manifest.label} is in {directory}; use it with IQA_ENGINES__{setting}={manifest.name}")
 
@@ -194,6 +194,6 @@ def _progress() -> Progress:
 
 def _state(manifest: Manifest, directory: Path) -> str:
     try:
-        return f"{verified_file(manifest, directory.expanduser()).stat().st_size / 1e6:.1f} MB"
+        return f"{verified_file(manifest, expanded(directory)).stat().st_size / 1e6:.1f} MB"
     except EngineMissingError:
         return "missing: iqa engines fetch"

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.catalog import load_manifest, verified_file
+from engines.catalog import expanded, load_manifest, verified_file
 from engines.quality import QualityEngine, QualityPanel, panel_names
 from engines.runtime.base import Runtime
 from engines.text_detection import TextDetector
@@ -68,7 +68,7 @@ def load_engines(names: EngineNames, directory: Path, runtime: Runtime) -> Engin
         EngineError: the runtime cannot load a file.
 
     """
-    directory = directory.expanduser()
+    directory = expanded(directory)
     judges = [load_manifest(name, directory) for name in panel_names(names.quality)]
     detection, recognition = (load_manifest(name, directory) for name in (names.text_detection, names.text_recognition))
     return EngineSet(

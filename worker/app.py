@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from types import FrameType
 
 import cv2
@@ -20,6 +20,7 @@ from engines.runtime.select import make_runtime
 from engines.verify import require_golden
 from worker.assessor import Assessor, Decode, ShadowSeen
 from worker.cpu import cpu_quota
+from worker.errors import IqaError, StoppedError
 from worker.intake.decode import decode
 from worker.intake.isolation import DecoderPool
 from worker.intake.sources import Fetcher
@@ -29,18 +30,39 @@ from worker.services import Assessors
 from worker.settings import Settings
 from worker.store import ContentCache, connect
 from worker.stream.breaker import CircuitBreaker
+from worker.stream.clients import make_admin
+from worker.stream.consumer import CLOSE_S
 from worker.stream.lane import Lane, retry_group
+from worker.stream.pool import HostPool, share_of
 from worker.stream.records import software_version
+from worker.stream.topic_facts import old_retry_topics
 from worker.stream.topics import require_topics
+from worker.stream.watch import Watch
+from worker.telemetry.health import Condition, Health
 from worker.telemetry.http import TelemetryServer
 from worker.telemetry.metrics import Metrics
 
-__all__ = ["Worker", "make_assessors"]
+__all__ = ["EXIT_LEFT", "Worker", "make_assessors"]
 
 log = structlog.get_logger()
 
 STALLED_S = 60.0
 """A poll loop that has not gone round for so long will not do so again. Longer than any drain may take."""
+
+LONGEST_EVENT_S = 300.0
+"""An event that is worked on for so long, beside its time for fetching, hangs in a call that never comes back."""
+
+FAILING_S = 10.0
+"""Publishing that has failed for so long is worth a look: a broker that changes its leaders takes less."""
+
+UNPUBLISHED_S = 30.0
+"""A result that could be published and is not for so long."""
+
+OLD_DELAY_S = 1800.0
+"""For retry topics of an earlier setting, where there is no delay any more to go by."""
+
+EXIT_LEFT = 3
+"""Exit code of a worker that left results unpublished behind; others do that work again."""
 
 
 def make_assessors(settings: Settings, on_shadow: ShadowSeen | None = None, decode: Decode = decode) -> Assessors:
@@ -87,17 +109,29 @@ def _log_build(phase: str, done: int, steps: int) -> None:
 class Worker:
     """Everything of one worker, built but not started.
 
+    Args:
+        settings: all of them.
+        on_overdue: called if a stop takes longer than its budget allows; a process ends itself there, with the exit code
+            that it is given.
+
     Raises:
         SettingsError, EngineError, ProfileError, CacheError: it cannot start as it is set.
 
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_overdue: Callable[[int], None] = lambda _: None) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self._on_overdue = on_overdue
+        self._born = time.monotonic()
         self._started = False
+        self._failure: BaseException | None = None
+        self._ended = threading.Event()
+        self._stopping = threading.Event()
+        self._health = Health(self._live_conditions(), self._ready_conditions())
+        self.metrics.registry.register(self._health)
         self._telemetry = TelemetryServer(
-            settings.http.host, settings.http.port, self._live, self._ready, self.metrics.registry
+            settings.http.host, settings.http.port, self._health.live, self._health.ready, self.metrics.registry
         )
         log.info("starting", port=self._telemetry.port, version=software_version())
         self._decoders: DecoderPool | None = None
@@ -111,19 +145,18 @@ class Worker:
         self.metrics.build.info({"version": software_version(), **labels})
         self._fetcher = Fetcher(settings.fetch, settings.s3)
         client = connect(settings.redis)
-        pipeline = Pipeline(self._fetcher.fetch, assessors, ContentCache(client) if client else None)
-        self._pool = ThreadPoolExecutor(settings.worker.threads, thread_name_prefix="event")
-        breaker, kafka = CircuitBreaker(), settings.kafka
-        shared = (self._pool, pipeline, self.metrics)
-        self._uploads = Lane(settings, kafka.group_id, {settings.topics.uploads: 0.0}, *shared, self.metrics, breaker)
+        self._pipeline = Pipeline(self._fetcher.fetch, assessors, ContentCache(client) if client else None)
+        threads = settings.worker.threads
+        self._pool = HostPool(threads, share_of(threads, settings.fetch.per_host))
+        self._breaker = CircuitBreaker()
+        self._uploads = self._make_lane(settings.kafka.group_id, {settings.topics.uploads: 0.0}, self.metrics)
         self._retries: Lane | None = None
-        if settings.retry_topics:
-            delays = dict(zip(settings.retry_topics, settings.retry.delays_s, strict=True))
-            self._retries = Lane(settings, retry_group(kafka.group_id), delays, *shared, Metrics(), breaker)
         self._retry_thread = threading.Thread(target=self._run_retries, name="retries", daemon=True)
+        self._watch = self._make_watch()
+        self._show_ages()
         self._projection: Projection | None = None
         if client and settings.projection.enabled:
-            self._projection = make_projection(settings, client, self.metrics)
+            self._projection = make_projection(settings, client, self.metrics, self._fail)
         log.info("engines_ready", fingerprint=assessors.default.fingerprint, **labels)
 
     @property
@@ -131,81 +164,180 @@ class Worker:
         """Where probes and metrics are answered."""
         return self._telemetry.port
 
+    @property
+    def unpublished(self) -> int:
+        """After ``run``: events that were worked on and whose results were not published in time; others will do them again."""
+        return sum(lane.loop.unpublished for lane in self._lanes)
+
     def run(self) -> None:
-        """Work until SIGTERM, SIGINT or ``stop``; then drain within the budget.
+        """Work until SIGTERM, SIGINT, SIGHUP or ``stop``; then drain within the budget.
 
         Raises:
-            BrokerError: the broker is away at the start, a topic is missing, or the consumer met a fatal error.
+            BrokerError: the broker is away at the start, a topic is missing, or a consumer met a fatal error.
+            StoppedError: a thread that cannot be done without has died.
 
         """
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, self._on_signal)
         try:
             require_topics(self.settings)
+            self._retries = self._make_retry_lane()
             for lane in self._lanes:
                 lane.start()
             if self._projection:
                 self._projection.start()
-            self._started = True
+            self._watch.start()
             if self._retries:
                 self._retry_thread.start()
+            self._started = True
+            if self._stopping.is_set():
+                self.stop()
             self._uploads.loop.run()
         finally:
             self._close()
+        if isinstance(self._failure, IqaError):
+            raise self._failure
+        if self._failure is not None:
+            raise StoppedError(f"a part of the worker died: {self._failure!r}") from self._failure
 
     def stop(self) -> None:
         """Begin to drain; ``run`` returns when that is done."""
+        first = not self._stopping.is_set()
+        self._stopping.set()
         for lane in self._lanes:
             lane.loop.stop()
+        if first:
+            threading.Thread(target=self._watch_the_end, name="deadline", daemon=True).start()
 
     @property
     def _lanes(self) -> list[Lane]:
         return [self._uploads, *([self._retries] if self._retries else [])]
 
+    def _make_lane(self, group_id: str, delays_s: dict[str, float], gauges: Metrics) -> Lane:
+        return Lane(
+            self.settings, group_id, delays_s, self._pool, self._pipeline, self.metrics, gauges, self._breaker, self._fail
+        )
+
+    def _make_retry_lane(self) -> Lane | None:
+        """For the retry topics, and for those of an earlier setting, in which events may still wait."""
+        settings = self.settings
+        delays = dict(zip(settings.retry_topics, settings.retry.delays_s, strict=True))
+        old = old_retry_topics(make_admin(settings.kafka), settings)
+        if old:
+            log.warning("old_retry_topics", topics=old, told="of an earlier IQA_RETRY__DELAYS_S; read as long as they exist")
+        delays |= dict.fromkeys(old, max(settings.retry.delays_s, default=OLD_DELAY_S))
+        return self._make_lane(retry_group(settings.kafka.group_id), delays, Metrics()) if delays else None
+
+    def _make_watch(self) -> Watch:
+        settings, names = self.settings, self.settings.topics
+        needs: dict[str, set[str]] = {names.uploads: {"READ"}, names.verdicts: {"WRITE"}, names.dead_letters: {"WRITE"}}
+        needs |= {name: {"READ", "WRITE"} for name in settings.retry_topics}
+        if settings.projection.enabled and settings.redis.resolved_url():
+            needs[names.verdicts].add("READ")
+        return Watch(
+            make_admin(settings.kafka),
+            needs,
+            settings.kafka.group_id,
+            names.uploads,
+            lambda: self._uploads.loop.assigned > 0,
+            self._on_remade,
+        )
+
+    def _show_ages(self) -> None:
+        def oldest(age: Callable[[Lane], float]) -> Callable[[], float]:
+            return lambda: max(age(lane) for lane in self._lanes)
+
+        self.metrics.oldest.set_function(oldest(lambda lane: lane.ledger.oldest_s()))
+        self.metrics.unpublished.set_function(oldest(lambda lane: lane.ledger.unpublished_s()))
+        self.metrics.failing.set_function(oldest(lambda lane: lane.publisher.failing_s))
+        self.metrics.silent.set_function(lambda: self._watch.silent_s)
+
+    def _on_remade(self, topic: str) -> None:
+        for lane in self._lanes:
+            lane.loop.topic_remade(topic)
+
+    def _fail(self, error: BaseException) -> None:
+        """A part has died that the worker cannot do without: it ends, and another takes over."""
+        self._failure = self._failure or error
+        self.stop()
+
     def _run_retries(self) -> None:
         try:
             if self._retries:
                 self._retries.loop.run()
-        except Exception:
-            # Without its retries a worker would keep events for ever: it ends, and another takes over.
-            log.exception("retries_stopped")
+        except BaseException as error:
+            log.error("retries_stopped", exc_info=error)
+            self._fail(error)
         finally:
             self.stop()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         log.info("draining", signal=signal.Signals(number).name, in_flight=sum(lane.ledger.count for lane in self._lanes))
+        if not self._started:
+            # Nothing was taken yet: there is nothing to drain, and what is waited for may take long.
+            self._on_overdue(0)
         self.stop()
+
+    def _watch_the_end(self) -> None:
+        """One deadline holds for drain, last publication and goodbye, whatever hangs."""
+        if not self._ended.wait(self.settings.worker.drain_timeout_s + CLOSE_S):
+            left = sum(lane.ledger.begun for lane in self._lanes)
+            log.error("stop_overdue", unpublished=left)
+            self._on_overdue(EXIT_LEFT if left else int(self._failure is not None))
 
     def _close(self) -> None:
         self.stop()
         if self._retry_thread.ident is not None:
             self._retry_thread.join()
+        self._watch.stop()
         self._fetcher.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown()
         if self._decoders:
             self._decoders.close()
         if self._projection and self._started:
             self._projection.stop()
         self._telemetry.close()
-        log.info("stopped", unpublished=sum(lane.loop.unpublished for lane in self._lanes))
+        self._ended.set()
+        log.info("stopped", unpublished=self.unpublished)
 
     def _on_shadow(self, profile: Profile, shadow: Profile, published: Assessment, other: Assessment) -> None:
         self.metrics.shadow.labels(profile.label, shadow.label, published.category, other.category).inc()
         if published.category != other.category:
             log.info("shadow_differs", shadow=shadow.label, published=published.category, category=other.category)
 
-    def _live(self) -> dict[str, bool]:
-        if not self._started:
-            return {"starting": True}
-        oldest = min(lane.loop.last_poll for lane in self._lanes if not lane.loop.stopping or lane is self._uploads)
+    def _live_conditions(self) -> dict[str, Condition]:
+        worker = self.settings.worker
+        longest_s = LONGEST_EVENT_S + 2 * self.settings.fetch.attempts * self.settings.fetch.total_timeout_s
+
+        def polled(lane: Lane) -> bool:
+            ended = lane is not self._uploads and lane.loop.stopping
+            return ended or time.monotonic() - lane.loop.last_poll < STALLED_S + worker.drain_timeout_s
+
+        def after_start(condition: Callable[[], bool]) -> Condition:
+            return lambda: not self._started or condition()
+
         return {
-            "consumer": time.monotonic() - oldest < STALLED_S + self.settings.worker.drain_timeout_s,
-            "publisher": all(lane.publishing() for lane in self._lanes),
-            "projection": self._projection is None or self._projection.alive(),
+            "start": lambda: self._started or time.monotonic() - self._born < worker.start_timeout_s,
+            "parts": lambda: self._failure is None,
+            "consumer": after_start(lambda: all(polled(lane) for lane in self._lanes)),
+            "publisher": after_start(lambda: all(lane.publishing() for lane in self._lanes)),
+            "events": after_start(lambda: all(lane.ledger.running_s() < longest_s for lane in self._lanes)),
+            "projection": after_start(lambda: self._projection is None or self._projection.alive()),
         }
 
-    def _ready(self) -> dict[str, bool]:
-        if not self._started:
-            return {"started": False}
-        return {"joined": self._uploads.loop.joined, "accepting": self._uploads.loop.taking}
+    def _ready_conditions(self) -> dict[str, Condition]:
+        def after_start(condition: Callable[[], bool]) -> Condition:
+            return lambda: self._started and condition()
+
+        return {
+            "started": lambda: self._started,
+            "joined": after_start(lambda: self._uploads.loop.joined),
+            "accepting": after_start(lambda: self._uploads.loop.taking),
+            "broker": after_start(lambda: self._watch.answers),
+            "rights": after_start(lambda: not self._watch.faults),
+            "partitions": after_start(lambda: self._watch.has_its_share),
+            "publishing": after_start(lambda: all(lane.publisher.failing_s < FAILING_S for lane in self._lanes)),
+            "topics": after_start(lambda: not any(lane.publisher.closed_topics for lane in self._lanes)),
+            "progress": after_start(lambda: all(lane.ledger.unpublished_s() < UNPUBLISHED_S for lane in self._lanes)),
+        }

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json as json_module
+import math
 import signal
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from heapq import nsmallest
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -16,8 +21,10 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from worker.entry import SIGNALS
 from worker.errors import IqaError
 from worker.settings import Settings, load_settings
+from worker.stream.clients import quiet_clients
 from worker.stream.dead_letters import DeadLetter, Filter, read_dead_letters
 from worker.stream.replay import Replayed, replay
 from worker.telemetry.logs import configure_logs
@@ -25,6 +32,9 @@ from worker.telemetry.logs import configure_logs
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: events that no verdict could be made of.")
+
+PIPE_WIDTH = 10_000
+"""Characters; where nobody looks there is no edge to fold at."""
 
 Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only with this reason code; may be given again.")]
 Since = Annotated[str | None, typer.Option(help="Only what failed from then on: 2026-01-31, or with a time, T12:30+08:00.")]
@@ -36,15 +46,12 @@ def list_letters(
     reason: Reasons = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(min=1, help="The first so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="The oldest so many.")] = 50,
     json: Annotated[bool, typer.Option("--json", help="One a line, bodies included.")] = False,
 ) -> None:
     """Show dead letters: when, why, where from, how often tried."""
-    wanted, shown = _filter(reason, since, until), list[DeadLetter]()
-    for letter in read_dead_letters(_settings(), wanted):
-        shown.append(letter)
-        if len(shown) >= limit:
-            break
+    wanted = _filter(reason, since, until)
+    shown = nsmallest(limit, read_dead_letters(_settings(), wanted), key=lambda letter: letter.failed_at)
     if json:
         for letter in shown:
             sys.stdout.write(json_module.dumps(_told(letter), ensure_ascii=False) + "\n")
@@ -53,8 +60,8 @@ def list_letters(
     for letter in shown:
         counts = (str(letter.attempts), str(letter.replays))
         when = letter.failed_at.isoformat(timespec="seconds")
-        table.add_row(when, letter.reason, escape(letter.key), letter.origin, *counts, escape(letter.detail))
-    Console().print(table)
+        table.add_row(when, escape(letter.reason), escape(letter.key), escape(letter.origin), *counts, escape(letter.detail))
+    _print(table)
 
 
 @app.command()
@@ -67,9 +74,9 @@ def stats(reason: Reasons = None, since: Since = None, until: Until = None) -> N
         last[letter.reason] = max(letter.failed_at, last.get(letter.reason, letter.failed_at))
     table = Table("reason", "events", "first", "last")
     for name, count in counts.most_common():
-        table.add_row(name, str(count), *(when[name].isoformat(timespec="seconds") for when in (first, last)))
+        table.add_row(escape(name), str(count), *(when[name].isoformat(timespec="seconds") for when in (first, last)))
     table.add_row("all", str(counts.total()), "", "")
-    Console().print(table)
+    _print(table)
 
 
 @app.command("replay")
@@ -81,31 +88,59 @@ def replay_letters(
     rate: Annotated[float, typer.Option(min=0, help="Events a second at most; 0 for no limit.")] = 50.0,
     most: Annotated[int, typer.Option("--max-replays", min=1, help="Then an event is parked.")] = 3,
 ) -> None:
-    """Send dead letters back to the uploads topic. Interrupt it at any time: the same command goes on where it was."""
-    wanted, stop = _filter(reason, since, until), threading.Event()
-    settings = _settings()
-    previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
-    try:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("replaying", total=None)
+    """Send dead letters that lie there now back to the uploads topic. Interrupt it: the same command goes on where it was."""
+    wanted, settings = _filter(reason, since, until), _settings()
+    if not math.isfinite(rate):
+        raise IqaError(f"--rate: {rate} is no number of events")
+    with _signals() as (stop, came), Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("replaying", total=None)
 
-            def told(done: Replayed) -> None:
-                bar.update(task, completed=done.sent + done.parked)
+        def told(done: Replayed) -> None:
+            bar.update(task, completed=done.sent + done.parked)
 
-            done = replay(settings, wanted, dry_run=dry_run, per_second=rate, most=most, stop=stop, progress=told)
-    finally:
-        signal.signal(signal.SIGINT, previous)
+        done = replay(settings, wanted, dry_run=dry_run, per_second=rate, most=most, stop=stop, progress=told)
     verb = "would be " if dry_run else ""
     typer.echo(f"{done.sent} events {verb}replayed, {done.parked} {verb}parked, {done.passed_over} left by the filter")
+    if done.impossible:
+        typer.echo(f"{done.impossible} cannot be replayed: they were kept in part, or are larger than the topic takes")
     if done.interrupted:
         typer.echo("interrupted: the same command goes on from here", err=True)
-        raise typer.Exit(130)
+        raise typer.Exit(128 + came[0])
+
+
+@contextmanager
+def _signals() -> Iterator[tuple[threading.Event, list[int]]]:
+    """An event that is set by the first signal that would end the command; the signals that came."""
+    stop, came = threading.Event(), list[int]()
+
+    def note(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        stop.set()
+
+    numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield stop, came
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _print(table: Table) -> None:
+    """Nothing is cut: times, reasons and numbers stay on one line, what is long is folded; in a pipe a row is a line."""
+    for column in table.columns:
+        column.overflow = "fold"
+        column.no_wrap = column.header in {"failed", "reason", "attempts", "replays", "events", "first", "last"}
+    console = Console()
+    console.print(table, width=None if console.is_terminal else PIPE_WIDTH, crop=False)
 
 
 def _settings() -> Settings:
     """Settings, with logs on standard error: standard output is for what was asked."""
     settings = load_settings()
     configure_logs("warning" if settings.log_level == "info" else settings.log_level)
+    if settings.log_level != "debug":
+        quiet_clients()
     return settings
 
 
@@ -124,7 +159,7 @@ def _time(option: str, text: str | None) -> datetime | None:
 
 
 def _told(letter: DeadLetter) -> dict[str, object]:
-    body = letter.message.value()
+    body = letter.record.value
     return {
         "failed_at": letter.failed_at.isoformat(),
         "reason": letter.reason,
@@ -133,5 +168,6 @@ def _told(letter: DeadLetter) -> dict[str, object]:
         "from": letter.origin,
         "attempts": letter.attempts,
         "replays": letter.replays,
+        "whole": not letter.is_cut,
         "body": body.decode("utf-8", "replace") if isinstance(body, bytes) else body,
     }

@@ -3,6 +3,7 @@
 IqaError                        everything the worker raises on purpose
 +-- SettingsError               correct the setting that the message names; the worker does not start (exit code 2)
 +-- BrokerError                 check IQA_KAFKA__*; the broker is away or refuses
++-- StoppedError                a part of the worker died: the log has its traceback; the worker is started again (exit code 1)
 +-- CacheError                  check IQA_REDIS__URL; Redis is away. Judging goes on without it
 +-- DecodingError               decoding processes do not start: check the machine's memory; the event is tried again later
 +-- EventError                  the event goes to the dead-letter topic; its sender corrects it (has a reason code)
@@ -24,6 +25,7 @@ __all__ = [
     "IqaError",
     "PictureError",
     "SettingsError",
+    "StoppedError",
     "UnscorableError",
 ]
 
@@ -38,6 +40,10 @@ class SettingsError(IqaError):
 
 class BrokerError(IqaError):
     """Kafka is away or refuses. Check the ``IQA_KAFKA__`` settings and the broker."""
+
+
+class StoppedError(IqaError):
+    """A thread that a worker cannot do without has died. The log has the reason; starting again is the remedy."""
 
 
 class CacheError(IqaError):

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from worker.assessor import Assessor, unscorable
 from worker.contracts.events import ImageUploaded
+from worker.contracts.public_url import public_url
 from worker.contracts.verdicts import AssessmentRecord, QualityVerdict
 from worker.errors import FetchFailedError, PictureError, UnscorableError
 from worker.repeats import Repeats
@@ -58,8 +59,12 @@ class Pipeline:
         """Whether events of ``service`` are judged by a profile of their own; the default one judges all others."""
         return self._assessors.knows(service)
 
-    def judge(self, event: ImageUploaded, *, final: bool = True) -> QualityVerdict:
+    def judge(
+        self, event: ImageUploaded, *, final: bool = True, on_fetched: Callable[[], None] = lambda: None
+    ) -> QualityVerdict:
         """The verdict on one event. Pictures that cannot be judged get one too.
+
+        ``on_fetched`` is called once the picture's host is needed no longer, whether it gave the bytes or not.
 
         Raises:
             EngineError: an engine failed; says nothing about the picture.
@@ -70,7 +75,7 @@ class Pipeline:
         sha256: str | None = None
         try:
             with watch.stage("fetch"):
-                data = self._fetch(event.url)
+                data = self._fetched(event.url, on_fetched)
             if not data:
                 raise FetchFailedError("empty_body", "there are no bytes behind the URL")
             sha256 = hashlib.sha256(data).hexdigest()
@@ -82,6 +87,16 @@ class Pipeline:
                 raise
             assessment = unscorable(error)
         return _verdict(event, assessment, assessor, sha256, watch)
+
+    def give_up(self, event: ImageUploaded, error: UnscorableError) -> QualityVerdict:
+        """The verdict on an event that will not be tried again, for ``error``'s reason."""
+        return _verdict(event, unscorable(error), self._assessors.of(event.service), None, Stopwatch())
+
+    def _fetched(self, url: str, on_fetched: Callable[[], None]) -> bytes:
+        try:
+            return self._fetch(url)
+        finally:
+            on_fetched()
 
     def _assess(self, assessor: Assessor, data: bytes, sha256: str, watch: Stopwatch) -> AssessmentRecord:
         """From Redis, or by the engines; what lies in the bytes themselves is an answer too."""
@@ -111,4 +126,7 @@ def _verdict(
         produced_at=datetime.now(UTC),
         latency_ms=watch.reading(),
         metadata=event.metadata,
+        service=event.service,
+        uploaded_at=event.uploaded_at,
+        url=public_url(event.url),
     )

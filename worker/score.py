@@ -13,6 +13,7 @@ from worker.app import make_assessors
 from worker.contracts.events import ImageUploaded
 from worker.contracts.verdicts import QualityVerdict
 from worker.cpu import cpu_quota
+from worker.errors import IqaError
 from worker.intake.sources import read_file
 from worker.pipeline import Pipeline
 from worker.settings import Settings
@@ -39,9 +40,13 @@ def score_files(files: Iterable[Path], settings: Settings, service: str | None =
 
     Raises:
         EngineError, ProfileError: engines or profile cannot be used; raised before anything is yielded.
+        IqaError: no profile is for ``service``; raised likewise.
 
     """
     assessors = make_assessors(settings)
+    # An event of an unknown service is judged by the default; a person who names one has misspelt it.
+    if not assessors.knows(service):
+        raise IqaError(f"--service: no profile is for {service!r}; there are: {', '.join(assessors.services)}")
     pipeline = Pipeline(lambda name: read_file(Path(name), settings.fetch.max_bytes), assessors)
     return _judge((_event(file, service) for file in files), pipeline, settings.worker.cpu_slots or cpu_quota())
 
@@ -58,9 +63,14 @@ def _judge(events: Iterable[ImageUploaded], pipeline: Pipeline, workers: int) ->
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, onerror=_refuse):
         folders.sort()
         yield from (Path(root) / name for name in sorted(names))
+
+
+def _refuse(error: OSError) -> None:
+    # Passed over, its files would be missing among the answers, and nobody would know.
+    raise error
 
 
 def _event(file: Path, service: str | None) -> ImageUploaded:

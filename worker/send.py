@@ -13,7 +13,8 @@ from worker.contracts.cloudevents import event_headers
 from worker.contracts.events import ImageUploaded
 from worker.errors import BrokerError
 from worker.settings import Settings
-from worker.stream.clients import make_producer
+from worker.stream.clients import make_admin, make_producer, require_broker
+from worker.stream.topics import find_topics
 
 __all__ = ["make_event", "send_events"]
 
@@ -33,9 +34,11 @@ def send_events(settings: Settings, events: Iterable[ImageUploaded]) -> int:
     """Send events in CloudEvents' binary mode and wait until the broker has them; returns how many.
 
     Raises:
-        BrokerError: the broker did not take them all.
+        BrokerError: the broker is away, there is no uploads topic, or it did not take them all.
 
     """
+    require_broker(settings.kafka)
+    find_topics(make_admin(settings.kafka), [settings.topics.uploads])
     # Not longer than the flush below: the broker's own reason is then reported, and not only that time is up.
     producer = make_producer(settings.kafka, **{"delivery.timeout.ms": int(1000 * FLUSH_S) - 2000})
     failures: list[str] = []

@@ -36,6 +36,11 @@ class Assessors:
         return not service or service in self._others
 
     @property
+    def services(self) -> list[str]:
+        """All services that have a profile of their own."""
+        return sorted(self._others)
+
+    @property
     def labels(self) -> list[str]:
         """All profiles, as verdicts name them."""
         return sorted({self.default.profile.label, *(assessor.profile.label for assessor in self._others.values())})
@@ -45,7 +50,7 @@ class Assessors:
         """Load every profile that ``settings`` name, and make an assessor for each with ``make`` (profile, its shadow).
 
         Raises:
-            ProfileError: a profile cannot be used, two claim one service, or a shadow belongs to none of them.
+            ProfileError: a profile cannot be used, two claim one service, or a shadow is one of them or belongs to none.
 
         """
         default = load_profile(settings.profile)
@@ -58,6 +63,8 @@ class Assessors:
         if shadow and shadow.name not in {profile.name for profile in profiles.values()}:
             served = ", ".join(sorted(profile.label for profile in profiles.values()))
             raise ProfileError(f"shadow profile {shadow.label} has the name of no profile that is served: {served}")
+        if shadow and shadow.digest in profiles:
+            raise ProfileError(f"IQA_SHADOW_PROFILE: {settings.shadow_profile} holds what {shadow.label}, published, holds")
         made = {
             digest: make(profile, shadow if shadow and shadow.name == profile.name else None)
             for digest, profile in profiles.items()

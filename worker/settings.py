@@ -7,19 +7,30 @@ the start with one line that names it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from engines.engine_set import DEFAULT_DIRECTORY, EngineNames
 from engines.runtime.tensorrt import GpuOptions
+from worker import setting_values
 from worker.errors import SettingsError
+from worker.setting_words import PREFIX, wrong_names, wrong_values
+from worker.topic_names import check_topic_names
 
 __all__ = [
     "DecodeSettings",
@@ -37,13 +48,17 @@ __all__ = [
     "load_settings",
 ]
 
-PREFIX = "IQA_"
 Network = IPv4Network | IPv6Network
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _unless_empty(cls, value: object, info: ValidationInfo) -> object:
+        return setting_values.unless_empty(cls.model_fields[info.field_name or ""], value)
 
 
 class KafkaSettings(_Group):
@@ -54,7 +69,7 @@ class KafkaSettings(_Group):
     session's time-out and heartbeats are the broker's then.
     """
 
-    bootstrap_servers: str = Field(default="localhost:9092", min_length=1)
+    bootstrap_servers: Annotated[str, AfterValidator(setting_values.check_servers)] = "localhost:9092"
     group_id: str = Field(default="iqa-workers", min_length=1)
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     transactional_id: str | None = Field(
@@ -71,30 +86,42 @@ class KafkaSettings(_Group):
     properties: dict[str, str] = Field(default_factory=dict, description="Any librdkafka property, underscores for dots.")
     properties_file: Path | None = Field(default=None, description="The same, one key=value a line; the place for secrets.")
 
+    @field_validator("properties")
+    @classmethod
+    def _properties(cls, value: dict[str, str]) -> dict[str, str]:
+        if empty := [name for name, content in value.items() if not content.strip()]:
+            raise ValueError(f"{PREFIX}KAFKA__PROPERTIES__{empty[0].upper()}: must not be empty; unset it for the default")
+        return value
+
     def librdkafka(self) -> dict[str, Any]:
-        """Every property for a librdkafka client; the environment wins over the file."""
-        found = {"bootstrap.servers": self.bootstrap_servers, **self._from_file()}
+        """Every property for a librdkafka client; the environment wins over the file.
+
+        Raises:
+            SettingsError: the file cannot be read, or holds a line that is none of key=value.
+
+        """
+        found: dict[str, Any] = {"bootstrap.servers": self.bootstrap_servers}
+        if self.properties_file:
+            found |= setting_values.read_properties(self.properties_file, "IQA_KAFKA__PROPERTIES_FILE")
         found |= {key.replace("_", "."): value for key, value in self.properties.items()}
         return found
 
-    def _from_file(self) -> dict[str, str]:
-        if self.properties_file is None:
-            return {}
-        try:
-            lines = self.properties_file.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise SettingsError(f"IQA_KAFKA__PROPERTIES_FILE: {error}") from error
-        pairs = [line.partition("=") for line in map(str.strip, lines) if line and not line.startswith("#")]
-        return {key.strip(): value.strip() for key, _, value in pairs}
-
 
 class TopicSettings(_Group):
-    """Names of topics."""
+    """Names of topics. No two may be one: a worker would read its own verdicts, and librdkafka dies of equal names."""
 
     uploads: Topic = "image.uploads"
     verdicts: Topic = "image.quality.verdicts"
     dead_letters: Topic = "image.uploads.dlq"
     retry: Topic = Field(default="image.uploads.retry", description="Prefix of the retry topics.")
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        prefix = f"{PREFIX}TOPICS__"
+        names = {f"{prefix}{field.upper()}": str(getattr(self, field)) for field in type(self).model_fields}
+        names[f"{prefix}DEAD_LETTERS with .parked"] = f"{self.dead_letters}.parked"
+        check_topic_names(names, f"{prefix}RETRY")
+        return self
 
 
 class RetrySettings(_Group):
@@ -107,7 +134,14 @@ class RetrySettings(_Group):
     @field_validator("delays_s", mode="before")
     @classmethod
     def _delays(cls, value: object) -> object:
-        return tuple(float(part) for part in _split(value)) if isinstance(value, str) else value
+        return tuple(float(part) for part in setting_values.split_list(value)) if isinstance(value, str) else value
+
+    @field_validator("delays_s")
+    @classmethod
+    def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(value):
+            raise ValueError("must not fall: each retry waits as long as the one before it, or longer")
+        return value
 
 
 class RedisSettings(_Group):
@@ -115,15 +149,15 @@ class RedisSettings(_Group):
 
     url: str | None = None
     url_file: Path | None = Field(default=None, description="A file with the URL, for secrets; wins over the URL.")
-    verdict_ttl_s: int = Field(default=30 * 86_400, ge=1)
-    content_ttl_s: int = Field(default=30 * 86_400, ge=1)
-    timeout_s: float = Field(default=1.0, gt=0)
+    verdict_ttl_s: int = Field(default=30 * 86_400, ge=1, le=36_500 * 86_400)
+    content_ttl_s: int = Field(default=30 * 86_400, ge=1, le=36_500 * 86_400)
+    timeout_s: float = Field(default=1.0, gt=0, le=60)
 
     def resolved_url(self) -> str | None:
         """The URL to use, from the file if there is one."""
         if self.url_file is None:
             return self.url or None
-        return _secret_file(self.url_file, "IQA_REDIS__URL_FILE")
+        return setting_values.read_secret(self.url_file, "IQA_REDIS__URL_FILE")
 
 
 class FetchSettings(_Group):
@@ -138,40 +172,39 @@ class FetchSettings(_Group):
         default=0, ge=0, le=256, description="Threads that may wait for one host at once; 0: a quarter of them, two at least."
     )
     allow_networks: Annotated[tuple[Network, ...], NoDecode] = ()
-    allow_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+    allow_hosts: Annotated[tuple[str, ...], NoDecode, AfterValidator(setting_values.check_hosts)] = Field(
         default=(), description="Names that may be fetched from wherever they lead; .example.org means all below it."
     )
     allow_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], NoDecode] = Field(
         default=(80, 443), description="Ports of public addresses; allowed networks and hosts may use any."
     )
-    proxy: SecretStr | None = Field(
+    proxy: Annotated[SecretStr | None, AfterValidator(setting_values.check_proxy)] = Field(
         default=None, description="http://[user:password@]host:port for http and https; the environment's is ignored."
     )
     allow_files: Annotated[tuple[Path, ...], NoDecode] = Field(default=(), description="Folders that file: URLs may name.")
 
-    @field_validator("proxy")
-    @classmethod
-    def _proxy(cls, value: SecretStr | None) -> SecretStr | None:
-        parts = urlsplit(value.get_secret_value()) if value else None
-        # The message must not hold the value: it may hold a password.
-        if parts and (parts.scheme != "http" or not parts.hostname or parts.path not in {"", "/"}):
-            raise ValueError("must be http://[user:password@]host:port")
-        return value
+    @model_validator(mode="after")
+    def _timeouts(self) -> Self:
+        # The default is no wish of anybody's: a shorter total is enough by itself.
+        if "connect_timeout_s" in self.model_fields_set and self.connect_timeout_s > self.total_timeout_s:
+            told = f"{self.connect_timeout_s:g} is more than IQA_FETCH__TOTAL_TIMEOUT_S, {self.total_timeout_s:g}"
+            raise ValueError(f"IQA_FETCH__CONNECT_TIMEOUT_S: {told}")
+        return self
 
     @field_validator("allow_networks", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
-        return tuple(ip_network(part) for part in _split(value)) if isinstance(value, str) else value
+        return tuple(ip_network(part) for part in setting_values.split_list(value)) if isinstance(value, str) else value
 
     @field_validator("allow_hosts", "allow_ports", mode="before")
     @classmethod
     def _parts(cls, value: object) -> object:
-        return tuple(_split(value)) if isinstance(value, str) else value
+        return tuple(setting_values.split_list(value)) if isinstance(value, str) else value
 
     @field_validator("allow_files", mode="before")
     @classmethod
     def _folders(cls, value: object) -> object:
-        return tuple(Path(part) for part in _split(value)) if isinstance(value, str) else value
+        return tuple(Path(part) for part in setting_values.split_list(value)) if isinstance(value, str) else value
 
 
 class S3Settings(_Group):
@@ -187,16 +220,23 @@ class S3Settings(_Group):
     secret_access_key_file: Path | None = Field(default=None, description="A file with it, for secrets; wins.")
     anonymous: bool = Field(default=False, description="Requests without a signature, for public buckets.")
 
+    @model_validator(mode="after")
+    def _keys(self) -> Self:
+        secret = self.secret_access_key or self.secret_access_key_file
+        if bool(self.access_key_id) != bool(secret):
+            raise ValueError("IQA_S3__ACCESS_KEY_ID: goes with IQA_S3__SECRET_ACCESS_KEY or its file, and these with it")
+        return self
+
     def secret(self) -> str | None:
         """The secret key, from the file if there is one."""
         if self.secret_access_key_file is None:
             return self.secret_access_key.get_secret_value() if self.secret_access_key else None
-        return _secret_file(self.secret_access_key_file, "IQA_S3__SECRET_ACCESS_KEY_FILE")
+        return setting_values.read_secret(self.secret_access_key_file, "IQA_S3__SECRET_ACCESS_KEY_FILE")
 
     @field_validator("buckets", mode="before")
     @classmethod
     def _buckets(cls, value: object) -> object:
-        return tuple(_split(value)) if isinstance(value, str) else value
+        return tuple(setting_values.split_list(value)) if isinstance(value, str) else value
 
 
 class DecodeSettings(_Group):
@@ -258,9 +298,18 @@ class WorkerSettings(_Group):
         description="Key, body and headers of an event that is parsed; larger ones are dead letters.",
     )
     publish_interval_ms: int = Field(default=200, ge=10, le=60_000)
-    drain_timeout_s: float = Field(default=20.0, gt=0, description="Budget for what is in flight at shutdown or revocation.")
-    start_timeout_s: float = Field(default=600.0, gt=0, description="A start that takes longer hangs: /livez fails.")
+    drain_timeout_s: float = Field(
+        default=20.0, gt=0, le=86_400, description="Budget for what is in flight at shutdown or revocation."
+    )
+    start_timeout_s: float = Field(default=600.0, gt=0, le=86_400, description="A start that takes longer hangs: /livez fails.")
     source: str = Field(default="/iqa/worker", min_length=1, description="CloudEvents source of what is published.")
+
+    @model_validator(mode="after")
+    def _slots(self) -> Self:
+        if self.cpu_slots > self.threads:
+            told = f"{self.cpu_slots} is more than IQA_WORKER__THREADS, {self.threads}: each slot is held by a thread"
+            raise ValueError(f"IQA_WORKER__CPU_SLOTS: {told}")
+        return self
 
 
 class ProjectionSettings(_Group):
@@ -274,7 +323,7 @@ class Settings(BaseSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, extra="forbid", frozen=True
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -303,45 +352,45 @@ class Settings(BaseSettings):
         """One for each delay: ``image.uploads.retry.1`` and so on."""
         return [f"{self.topics.retry}.{number}" for number in range(1, len(self.retry.delays_s) + 1)]
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _unless_empty(cls, value: object, info: ValidationInfo) -> object:
+        return setting_values.unless_empty(cls.model_fields[info.field_name or ""], value)
+
     @field_validator("profiles", mode="before")
     @classmethod
     def _profiles(cls, value: object) -> object:
-        return tuple(_split(value)) if isinstance(value, str) else value
+        return tuple(setting_values.split_list(value)) if isinstance(value, str) else value
 
 
-def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+def load_settings() -> Settings:
     """Read the settings from the environment.
 
     Raises:
-        SettingsError: one line that names the first wrong setting.
+        SettingsError: one line that names every wrong setting.
 
     """
-    _refuse_unknown(os.environ if environment is None else environment)
+    wrong = wrong_names(Settings, os.environ)
+    told = [f"{name}: {message}" for name, message in wrong.items()]
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = PREFIX + "__".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"{name}: {first['msg']}") from error
+        known = {name.upper() for name in wrong}
+        values = [each for each in wrong_values(Settings, error) if each[0] not in known]
+        told += [f"{name}: {message}" if name else message for name, message in values]
+        raise SettingsError("; ".join(told)) from error
+    except SettingsError as error:
+        raise SettingsError("; ".join([*told, str(error)])) from error
     except SourceError as error:
-        raise SettingsError(" ".join(str(error).split())) from error
+        raise SettingsError("; ".join(told) or " ".join(str(error).split())) from error
+    if told:
+        raise SettingsError("; ".join(told))
+    if settings.kafka.properties or settings.kafka.properties_file:
+        from worker.stream.properties import check_properties
 
-
-def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    known = {name.upper() for name in Settings.model_fields}
-    for name in environment:
-        if name.upper().startswith(PREFIX):
-            first = name.upper().removeprefix(PREFIX).split("__")[0]
-            if first not in known:
-                raise SettingsError(f"{name}: no such setting; there are {', '.join(sorted(PREFIX + k for k in known))}")
-
-
-def _secret_file(path: Path, setting: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SettingsError(f"{setting}: {error}") from error
-
-
-def _split(value: str) -> list[str]:
-    return [part.strip() for part in value.strip("[] ").replace('"', "").split(",") if part.strip()]
+        check_properties(settings.kafka)
+    longest_s = float(settings.kafka.librdkafka().get("max.poll.interval.ms", 300_000)) / 1000
+    if settings.worker.drain_timeout_s >= longest_s:
+        reason = f"must be under {longest_s:g}: the group gives away the partitions of who does not poll for longer"
+        raise SettingsError(f"IQA_WORKER__DRAIN_TIMEOUT_S: {reason} (max.poll.interval.ms)")
+    return settings

@@ -190,7 +190,7 @@ class VerdictWriter:
 
 
 def _reusable(verdict: QualityVerdict) -> bool:
-    return verdict.reason is None or verdict.reason.code in REUSABLE_CODES
+    return verdict.assessment_is_whole and (verdict.reason is None or verdict.reason.code in REUSABLE_CODES)
 
 
 class VerdictReader:

@@ -67,10 +67,19 @@ def build_benchmark(recipe: Recipe, out: Path, workers: int = 1, progress: Calla
     stand on white are left out: they are product shots, whatever folder they lie in.
 
     Raises:
-        BenchmarkError: ``out`` holds something already, or a source cannot be decoded.
+        BenchmarkError: ``out`` cannot be written or holds something already, or a source cannot be read or decoded.
 
     """
-    if out.exists() and any(out.iterdir()):
+    try:
+        return _build(recipe, out, workers, progress or (lambda *_: None))
+    except OSError as error:
+        raise BenchmarkError(f"{error.filename or out}: {error.strerror}") from error
+
+
+def _build(recipe: Recipe, out: Path, workers: int, progress: Callable[[int, int], None]) -> Path:
+    # First of all, before minutes of reading photos.
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
         raise BenchmarkError(f"{out} is not empty: a benchmark is built into a folder of its own")
     studio = [source for source in recipe.sources if source.role in PHOTOS and stands_on_white(_load(source.path)[0])]
     jobs = list(_jobs(recipe, {source.path for source in studio}))
@@ -80,12 +89,10 @@ def build_benchmark(recipe: Recipe, out: Path, workers: int = 1, progress: Calla
     with ThreadPoolExecutor(workers) as pool:
         for row in pool.map(lambda job: _make(job, recipe.seed, out), jobs):
             rows.append(row)
-            if progress:
-                progress(len(rows), total)
+            progress(len(rows), total)
     for source in rated:
         rows.append(_copy(source, out))
-        if progress:
-            progress(len(rows), total)
+        progress(len(rows), total)
     table = out / "labels.csv"
     with table.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.DictWriter(lines, FIELDS)

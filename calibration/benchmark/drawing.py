@@ -5,7 +5,7 @@ Pictures are RGB arrays (H x W x 3, uint8). Everything random comes from the gen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -57,7 +57,7 @@ def find_fonts(folders: Sequence[Path] = FONT_FOLDERS) -> Fonts:
     files = sorted(
         path
         for folder in folders
-        for path in folder.expanduser().rglob("*")
+        for path in _below(folder)
         if path.suffix.lower() in {".ttf", ".otf", ".ttc"} and not any(word in path.name.lower() for word in _UNFIT)
     )
     faces = [face for path in files if (face := (str(path), 0)) and _can_write(face, "Ag")]
@@ -69,6 +69,14 @@ def find_fonts(folders: Sequence[Path] = FONT_FOLDERS) -> Fonts:
             + ": install fonts-noto-cjk, or give a folder of fonts with --fonts"
         )
     return Fonts(tuple(faces), chinese)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    try:
+        yield from folder.expanduser().rglob("*")
+    except (OSError, RuntimeError):
+        # No such folder or, where users have none, no home directory: the other folders may do.
+        return
 
 
 def _can_write(face: tuple[str, int], letters: str) -> bool:

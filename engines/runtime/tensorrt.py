@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from engines.batching import MicroBatcher
 from engines.build import Precision, Progress, build_plan, network_bytes, silent
-from engines.catalog import Manifest, file_sha256
+from engines.catalog import Manifest, expanded, file_sha256
 from engines.errors import EngineError
 from engines.runtime.base import Network
 from engines.runtime.cuda import CaptureError, Device, Graph, GraphDriver, OutOfMemoryError
@@ -92,7 +92,7 @@ class TensorRtRuntime:
         trt, driver, library = modules or gpu_modules()
         self._trt: Any = trt
         self._options = options or GpuOptions()
-        self._cache = PlanCache(plans.expanduser())
+        self._cache = PlanCache(expanded(plans))
         self._device = Device(driver)
         self._graphs = GraphDriver(library)
         self._progress = progress

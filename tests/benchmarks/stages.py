@@ -6,12 +6,15 @@ process-CPU time of several rounds, in which all stages take turns.
 
 from __future__ import annotations
 
+import io
+import logging
 import resource
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import structlog
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
@@ -20,13 +23,27 @@ from calibration.background import measure_background
 from engines.verify import golden_picture
 from tests.pictures import encode
 from worker.app import make_assessors
+from worker.errors import FetchFailedError
 from worker.intake.decode import decode
+from worker.intake.sources import Fetcher
 from worker.memory import return_large_blocks
-from worker.settings import Settings
+from worker.settings import FetchSettings, Settings
 from worker.stopwatch import Stopwatch
+from worker.telemetry.logs import configure_logs
 
 ROUNDS = 12
 LINES = ["today's special", "soup, bread and coffee", "eat in or take away", "open until nine"]
+
+
+def failing_fetch() -> FetchFailedError:
+    """A host that refuses: the error with its causes, from deep within the HTTP client."""
+    try:
+        Fetcher(FetchSettings.model_validate({"allow_networks": "127.0.0.0/8", "attempts": 1})).fetch(
+            "http://127.0.0.1:1/a.jpg"
+        )
+    except FetchFailedError as error:
+        return error
+    raise AssertionError
 
 
 def stages() -> dict[str, Callable[[], Any]]:
@@ -41,6 +58,11 @@ def stages() -> dict[str, Callable[[], Any]]:
     text = encode(photo, quality=90)
     picture, written = decode(data, 50_000_000), decode(text, 50_000_000)
     spotted = engines.text.locate(written.pixels)
+    configure_logs("info")
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(io.StringIO())
+    log, failure = structlog.get_logger(), failing_fetch()
     numbers = np.random.default_rng(0).random(500_000, dtype=np.float32)
     return {
         # No product of matrices: BLAS threads spin for a while after one, and the next stage would pay.
@@ -52,6 +74,7 @@ def stages() -> dict[str, Callable[[], Any]]:
         "text recognition, 4 lines": lambda: engines.text.read(written.pixels, spotted),
         "whole, photo": lambda: assessor.assess(data, Stopwatch()),
         "whole, photo with text": lambda: assessor.assess(text, Stopwatch()),
+        "100 exceptions logged": lambda: [log.error("event_failed", exc_info=failure) for _ in range(100)],
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from engines.batching import MicroBatcher
 from tests.conftest import Wait
 from tests.engines.fakes import Array, FakeNetwork
+from tests.patience import PATIENCE_S
 
 
 class Gate:
@@ -25,7 +26,7 @@ class Gate:
     def run(self, batch: Array) -> Array:
         self.sizes.append(len(batch))
         self.entered.release()
-        assert self.free.wait(20)
+        assert self.free.wait(PATIENCE_S)
         if (batch < 0).any():
             raise RuntimeError("a negative picture")
         return np.asarray(batch.mean(axis=(1, 2, 3)), dtype=np.float32)
@@ -50,7 +51,7 @@ def test_calls_gather_while_the_device_is_busy(pool: ThreadPoolExecutor, wait_un
     gate = Gate()
     batcher = MicroBatcher(gate, most=4)
     first = pool.submit(batcher.run, one(1))
-    assert gate.entered.acquire(timeout=20)
+    assert gate.entered.acquire(timeout=PATIENCE_S)
     others: list[Future[Array]] = []
     for index in range(5):
         others.append(pool.submit(batcher.run, one(2 + index)))
@@ -59,7 +60,7 @@ def test_calls_gather_while_the_device_is_busy(pool: ThreadPoolExecutor, wait_un
     wide = pool.submit(batcher.run, one(9, side=8))
     wait_until(lambda: waiting(batcher) == 2)
     gate.free.set()
-    assert [float(f.result(20)[0]) for f in (first, *others, wide)] == [1, 2, 3, 4, 5, 6, 9]
+    assert [float(f.result(PATIENCE_S)[0]) for f in (first, *others, wide)] == [1, 2, 3, 4, 5, 6, 9]
     assert sorted(gate.sizes) == [1, 1, 1, 4]
     assert not batcher._open
 
@@ -76,14 +77,14 @@ def test_an_error_reaches_everyone_in_the_batch_and_no_one_else(pool: ThreadPool
     gate = Gate()
     batcher = MicroBatcher(gate, most=8)
     first = pool.submit(batcher.run, one(1))
-    assert gate.entered.acquire(timeout=20)
+    assert gate.entered.acquire(timeout=PATIENCE_S)
     bad = [pool.submit(batcher.run, one(value)) for value in (2, -1)]
     wait_until(lambda: waiting(batcher) == 2)
     gate.free.set()
-    assert first.result(20).tolist() == [1]
+    assert first.result(PATIENCE_S).tolist() == [1]
     for future in bad:
         with pytest.raises(RuntimeError, match="negative"):
-            future.result(20)
+            future.result(PATIENCE_S)
     assert batcher.run(one(3)).tolist() == [3]
 
 
@@ -92,12 +93,12 @@ def test_batches_of_several_pictures_keep_their_rows(pool: ThreadPoolExecutor, w
     gate = Gate()
     batcher = MicroBatcher(gate, most=8)
     first = pool.submit(batcher.run, one(0))
-    assert gate.entered.acquire(timeout=20)
+    assert gate.entered.acquire(timeout=PATIENCE_S)
     two = pool.submit(batcher.run, np.concatenate([one(1), one(2)]))
     wait_until(lambda: waiting(batcher) == 1)
     three = pool.submit(batcher.run, np.concatenate([one(3), one(4), one(5)]))
     wait_until(lambda: waiting(batcher) == 2)
     gate.free.set()
-    assert first.result(20).tolist() == [0]
-    assert two.result(20).tolist() == [1, 2]
-    assert three.result(20).tolist() == [3, 4, 5]
+    assert first.result(PATIENCE_S).tolist() == [0]
+    assert two.result(PATIENCE_S).tolist() == [1, 2]
+    assert three.result(PATIENCE_S).tolist() == [3, 4, 5]

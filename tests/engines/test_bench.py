@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -28,13 +29,19 @@ def test_every_call_is_timed() -> None:
     assert core > 0
 
 
-def test_rows_are_per_picture() -> None:
-    """Two pictures per call: images per second count both."""
-    row = bench_engine("hyperiqa-r18", DEFAULT_DIRECTORY, OnnxRuntime(), batch=2, seconds=0.1)
+def test_rows_are_per_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pictures per call: images per second and processor time count both."""
+
+    def measured(call: Callable[[], None], seconds: float, callers: int) -> tuple[list[float], float, float]:
+        call()
+        return [0.1, 0.2, 0.3], 0.8, 0.9
+
+    monkeypatch.setattr("engines.bench.measure", measured)
+    row = bench_engine("hyperiqa-r18", DEFAULT_DIRECTORY, OnnxRuntime(), batch=2)
     assert row.input == "2x3x288x384"
-    assert row.p50_ms <= row.p95_ms <= row.p99_ms
-    assert row.images_per_second == pytest.approx(2000 / row.p50_ms, rel=0.9)
-    assert row.core_ms > 1
+    assert (row.p50_ms, row.p95_ms, row.p99_ms) == (200, 290, 298)
+    assert row.images_per_second == 7.5
+    assert row.core_ms == 150
 
 
 @pytest.mark.parametrize(

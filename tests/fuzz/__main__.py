@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -24,21 +25,39 @@ with atheris.instrument_imports(include=["worker", "engines", "PIL"]):
     from engines.text_detection import regions_from_map, text_area
     from tests.hostile.corpus import seeds
     from worker.contracts.cloudevents import parse_event
+    from worker.contracts.events import EVENT_TYPE
+    from worker.contracts.public_url import public_url
+    from worker.contracts.verdicts import QualityVerdict
     from worker.errors import EventError, PictureError
     from worker.intake.decode import jpeg_is_whole, probe
 
+EXAMPLE = (
+    b'{"event_id": "e", "image_id": "i", "url": "http://h/", "uploaded_at": "2026-01-02T03:04:05Z", "metadata": {"x": [1.5]}}'
+)
+ENVELOPE = b'{"specversion": "1.0", "type": "image.uploaded.v1", "id": "e", "subject": "i", "data": ' + EXAMPLE + b"}"
+# Eight choices, then the body: see event().
+EVENTS = [bytes(8) + EXAMPLE, bytes(7) + b"\x01" + EXAMPLE, bytes(6) + b"\x01" + ENVELOPE, bytes(500)]
+VERDICT = QualityVerdict(
+    status="scored", image_id="i", event_id="e", fingerprint="f", engines={}, profile="p@1", produced_at=datetime.now(UTC)
+)
+CARRIED = ("image_id", "event_id", "service", "uploaded_at", "metadata")
 LIMITS = cast("DetectionInput", load_manifest(EngineNames.text_detection).input)
 
 
 def event(data: bytes) -> None:
-    """Only ``EventError``."""
+    """Only ``EventError``; and what is accepted can be written into a verdict and read again unchanged."""
     provider = atheris.FuzzedDataProvider(data)
-    names = ("content-type", "ce_type", "ce_specversion", "ce_id")
+    names = ("content-type", "ce_type", "ce_specversion", "ce_id", "ce_time", "ce_subject")
     headers = {name: provider.ConsumeUnicodeNoSurrogates(40) for name in names if provider.ConsumeBool()}
     if provider.ConsumeBool():
         headers["content-type"] = "application/cloudevents+json"
+    elif provider.ConsumeBool():
+        headers |= {"ce_type": EVENT_TYPE, "ce_specversion": "1.0"}
     with suppress(EventError):
-        parse_event(provider.ConsumeBytes(provider.remaining_bytes()), headers)
+        found = parse_event(provider.ConsumeBytes(provider.remaining_bytes()), headers)
+        sent = VERDICT.model_copy(update={name: getattr(found, name) for name in CARRIED} | {"url": public_url(found.url)})
+        if QualityVerdict.model_validate_json(sent.model_dump_json()) != sent:
+            raise AssertionError("the event's part of a verdict is not what was sent")
 
 
 def header(data: bytes) -> None:
@@ -68,11 +87,7 @@ def main() -> None:
         raise SystemExit(f"usage: python -m tests.fuzz {{{','.join(TARGETS)}}} [libFuzzer options]")
     name = sys.argv.pop(1)
     with TemporaryDirectory() as folder:
-        starts = (
-            seeds().values()
-            if name == "header"
-            else [b'\x01{"event_id": "e", "image_id": "i", "url": "http://h/"}', bytes(500)]
-        )
+        starts = seeds().values() if name == "header" else EVENTS
         for number, data in enumerate(starts):
             (Path(folder) / str(number)).write_bytes(data)
         atheris.Setup([*sys.argv, folder], TARGETS[name])

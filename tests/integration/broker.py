@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.kafka_node import KafkaNode, libraries_there, quick_groups, wait_for
+from tests.patience import PATIENCE_S
 from worker.embedded.redis_server import free_port
 
 IMAGE = "apache/kafka:4.1.0"
@@ -56,7 +57,7 @@ def docker_answers() -> bool:
     if program is None:
         return False
     try:
-        return subprocess.run([program, "info"], capture_output=True, timeout=20, check=False).returncode == 0
+        return subprocess.run([program, "info"], capture_output=True, timeout=PATIENCE_S, check=False).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 
@@ -87,7 +88,7 @@ def in_docker() -> Iterator[str]:
         wait_for(f"127.0.0.1:{port}")
         yield f"127.0.0.1:{port}"
     finally:
-        subprocess.run(["docker", "rm", "--force", container], capture_output=True, check=False, timeout=60)
+        subprocess.run(["docker", "rm", "--force", container], capture_output=True, check=False, timeout=PATIENCE_S)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Self
 
 from confluent_kafka import Consumer
 
+from tests.patience import PATIENCE_S
 from worker.contracts.verdicts import QualityVerdict
 from worker.embedded.redis_server import free_port
 from worker.settings import Settings
@@ -111,7 +112,7 @@ class WorkerProcess:
     def metric(self, name: str) -> float:
         """A metric without labels, 0 while the worker does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
                 found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
         except OSError:
             return 0.0
@@ -137,7 +138,7 @@ class WorkerProcess:
 
     def wait(self) -> int:
         """Until it ends by itself; gives the exit code."""
-        return self._process.wait(60)
+        return self._process.wait(PATIENCE_S)
 
     def kill(self) -> None:
         """SIGKILL: no drain, no leave."""

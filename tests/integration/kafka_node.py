@@ -14,11 +14,13 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.patience import PATIENCE_S
+
 __all__ = ["CLUSTER_ID", "KafkaNode", "libraries_there", "quick_groups", "wait_for"]
 
 LIBS = Path(__file__).parents[2] / ".kafka" / "libs"
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
-START_S = 60.0
+START_S = 300.0
 
 
 def libraries_there() -> bool:
@@ -79,7 +81,7 @@ class KafkaNode:
     def format(self) -> None:
         """Prepare the folder, once."""
         command = [*self._java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties)]
-        subprocess.run([*command, *self._format_options], check=True, capture_output=True, timeout=120)
+        subprocess.run([*command, *self._format_options], check=True, capture_output=True, timeout=300)
 
     def start(self) -> None:
         """Start (again) on the same data; see ``wait_for``."""
@@ -92,11 +94,11 @@ class KafkaNode:
 
     def stop(self) -> None:
         """SIGTERM, waited for: leaders move away first."""
-        self._end(signal.SIGTERM, 60)
+        self._end(signal.SIGTERM, PATIENCE_S)
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._end(signal.SIGKILL, 60)
+        self._end(signal.SIGKILL, PATIENCE_S)
 
     def _end(self, number: int, timeout_s: float) -> None:
         if self._process is None:
@@ -121,7 +123,7 @@ def wait_for(servers: str, node: KafkaNode | None = None, brokers: int = 1, opti
     end, pause = time.monotonic() + START_S, threading.Event()
     while time.monotonic() < end and (node is None or node.running()):
         with suppress(KafkaException):
-            if len(admin.list_topics(timeout=2).brokers) >= brokers:
+            if len(admin.list_topics(timeout=30).brokers) >= brokers:
                 return
         pause.wait(0.1)
     raise RuntimeError(f"no Kafka answers at {servers}\n{node.log.read_text()[-2000:] if node else ''}")

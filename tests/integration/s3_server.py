@@ -17,7 +17,7 @@ from worker.embedded.redis_server import free_port
 __all__ = ["KEY_ID", "SECRET", "gateway", "s3_server"]
 
 KEY_ID, SECRET = "test-key-id", "test-Secret-77b0"
-START_S = 20.0
+START_S = 180.0
 
 
 def gateway() -> str | None:

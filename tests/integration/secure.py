@@ -96,7 +96,7 @@ def secure_redis(folder: Path, certificates: Certificates, password: str) -> Ite
         process = subprocess.Popen(command, stdout=log, stderr=log)
     url = f"rediss://{USER}:{password}@127.0.0.1:{port}/0?ssl_ca_certs={certificates.authority}"
     try:
-        client = redis.Redis.from_url(url, retry=redis.retry.Retry(redis.backoff.ConstantBackoff(0.1), 50))
+        client = redis.Redis.from_url(url, retry=redis.retry.Retry(redis.backoff.ConstantBackoff(0.1), 1800))
         client.ping()
         client.close()
         yield url

@@ -40,13 +40,13 @@ def test_kill_9_loses_nothing(fleet: Fleet, wait_until: Wait, record_property: C
         victim, survivor = fleet.start(**bound), fleet.start(**bound)
         pair = (victim, survivor)
         even = [PARTITIONS / 2] * 2
-        wait_until(lambda: [w.metric("iqa_assigned_partitions") for w in pair] == even, 60, "an even assignment")
+        wait_until(lambda: [w.metric("iqa_assigned_partitions") for w in pair] == even, what="an even assignment")
         wanted = send(fleet, server, 500, 50)
-        wait_until(lambda: fleet.read() >= 150, 90, "150 verdicts")
+        wait_until(lambda: fleet.read() >= 150, what="150 verdicts")
         assert victim.metric("iqa_events_total") > 0
         victim.kill()
         at_kill = len(fleet.seen)
-        wait_until(lambda: fleet.read() >= 500, 150, "a verdict on every image")
+        wait_until(lambda: fleet.read() >= 500, what="a verdict on every image")
         assert survivor.terminate() == 0
         fleet.read()
     assert at_kill < 500
@@ -63,15 +63,15 @@ def test_sigterm_loses_nothing_and_repeats_nothing(fleet: Fleet, wait_until: Wai
     with PictureServer(pictures(20)) as server:
         bound = {"IQA_WORKER__MAX_IN_FLIGHT": str(IN_FLIGHT)}
         first = fleet.start(**bound)
-        wait_until(lambda: first.metric("iqa_assigned_partitions") == PARTITIONS, 60, "the assignment")
+        wait_until(lambda: first.metric("iqa_assigned_partitions") == PARTITIONS, what="the assignment")
         wanted = send(fleet, server, 600, 20)
-        wait_until(lambda: fleet.read() >= 20, 60, "20 verdicts")
+        wait_until(lambda: fleet.read() >= 20, what="20 verdicts")
         second = fleet.start(**bound)
         assert first.terminate() == 0
         assert len(fleet.seen) < 600
-        wait_until(lambda: fleet.read() >= 600, 120, "a verdict on every image")
+        wait_until(lambda: fleet.read() >= 600, what="a verdict on every image")
         # One that has not begun yet would end by the signal itself.
-        wait_until(lambda: second.metric("iqa_assigned_partitions") == PARTITIONS, 60, "all partitions for the second")
+        wait_until(lambda: second.metric("iqa_assigned_partitions") == PARTITIONS, what="all partitions for the second")
         assert second.terminate() == 0
         fleet.read()
     assert set(fleet.seen) == wanted

@@ -44,12 +44,11 @@ def after_verdicts(fleet: Fleet, count: int, wait_until: Wait) -> int:
         most = max(most, resident(worker.pid))
         return fleet.read() - start >= count
 
-    wait_until(enough, 120, f"{count} verdicts")
+    wait_until(enough, what=f"{count} verdicts")
     worker.kill()
     return most
 
 
-@pytest.mark.timeout(300)
 def test_a_backlog_costs_nothing(fleet: Fleet, wait_until: Wait) -> None:
     """1,000 verdicts with 20,000 events waiting, and with hardly any: the same memory, but for a tenth."""
     fleet.create_topics()
@@ -82,14 +81,13 @@ class Varied(Mapping[str, bytes]):
         return 0
 
 
-@pytest.mark.timeout(300)
 def test_the_largest_pictures(fleet: Fleet, wait_until: Wait) -> None:
     """Pictures of 20 MB cost what lies in memory of them at once, and forty more of them cost no more than forty."""
     fleet.create_topics()
     varied = Varied()
     assert 19 * MEGABYTE < len(varied.body) < 20 * MEGABYTE
     with PictureServer(pictures(40)) as small, PictureServer(varied) as large:
-        worker = fleet.start(**ONCE, IQA_WORKER__THREADS=str(THREADS), IQA_FETCH__TOTAL_TIMEOUT_S="60")
+        worker = fleet.start(**ONCE, IQA_WORKER__THREADS=str(THREADS), IQA_FETCH__TOTAL_TIMEOUT_S="300")
 
         def most_for(name: str, urls: list[str]) -> int:
             most, goal = 0, len(fleet.seen) + len(urls)
@@ -100,7 +98,7 @@ def test_the_largest_pictures(fleet: Fleet, wait_until: Wait) -> None:
                 most = max(most, resident(worker.pid))
                 return fleet.read() == goal
 
-            wait_until(done, 120, f"verdicts on {name}")
+            wait_until(done, what=f"verdicts on {name}")
             return most
 
         ordinary = most_for("small", [small.url(f"{number}.jpg") for number in range(40)])

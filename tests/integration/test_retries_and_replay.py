@@ -18,11 +18,12 @@ from confluent_kafka.admin import AdminClient
 from tests.integration.broker import Broker
 from tests.integration.fleet import PARTITIONS, Fleet
 from tests.integration.test_delivery import pictures
+from tests.patience import PATIENCE_S
 from worker.send import make_event, send_events
 from worker.settings import RetrySettings
 from worker.stream.clients import make_consumer, make_producer
 from worker.stream.dead_letters import Filter, parked_topic, read_dead_letters
-from worker.stream.records import header_list, message_bytes
+from worker.stream.incoming import read_record
 from worker.stream.replay import replay
 from worker.stream.topics import create_topics
 
@@ -77,7 +78,7 @@ def send(fleet: Fleet, server: Host, count: int) -> set[str]:
 def iqa(fleet: Fleet, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "worker.cli", *arguments]
     environment = {**os.environ, **fleet.environment, **ONCE, "COLUMNS": "200"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_a_host_that_comes_back_in_time(fleet: Fleet, wait_until: Wait) -> None:
@@ -85,15 +86,16 @@ def test_a_host_that_comes_back_in_time(fleet: Fleet, wait_until: Wait) -> None:
     fleet.create_topics()
     with host(pictures(5)) as away, host(pictures(5)) as well:
         well.down = False
-        worker = fleet.start(**ONCE)
-        wait_until(lambda: worker.metric("iqa_assigned_partitions") == PARTITIONS, 60, "the assignment")
+        # Growing, so that the last try comes late on any machine and the next one soon on a quick one.
+        worker = fleet.start(**ONCE | {"IQA_RETRY__DELAYS_S": "1,2,4,8,16,32,64,128"})
+        wait_until(lambda: worker.metric("iqa_assigned_partitions") == PARTITIONS, what="the assignment")
         wanted = send(fleet, away, 12)
-        wait_until(lambda: away.asked >= 12, 30, "a first try of each")
+        wait_until(lambda: away.asked >= 12, what="a first try of each")
         send_events(fleet.settings, [make_event(well.url(f"{n}.jpg"), f"other-{n}") for n in range(5)])
-        wait_until(lambda: fleet.read() >= 5, 30, "verdicts on what is well")
+        wait_until(lambda: fleet.read() >= 5, what="verdicts on what is well")
         assert set(fleet.seen) == {f"other-{n}" for n in range(5)}
         away.down = False
-        wait_until(lambda: fleet.read() >= 17, 30, "a verdict on every image")
+        wait_until(lambda: fleet.read() >= 17, what="a verdict on every image")
         assert worker.terminate() == 0
         fleet.read()
     assert set(fleet.seen) == wanted | {f"other-{n}" for n in range(5)}
@@ -107,10 +109,10 @@ def test_a_host_that_stays_away_and_a_replay(fleet: Fleet, wait_until: Wait) -> 
     fleet.create_topics()
     with host(pictures(5)) as away:
         worker = fleet.start(**ONCE)
-        wait_until(lambda: worker.metric("iqa_assigned_partitions") == PARTITIONS, 60, "the assignment")
+        wait_until(lambda: worker.metric("iqa_assigned_partitions") == PARTITIONS, what="the assignment")
         wanted = send(fleet, away, 10)
         make_producer(fleet.settings.kafka).produce(fleet.settings.topics.uploads, b"no json", b"poison")
-        wait_until(lambda: fleet.read() >= 10, 60, "a verdict on every image")
+        wait_until(lambda: fleet.read() >= 10, what="a verdict on every image")
         assert {v.reason.code for v in fleet.latest.values() if v.reason} == {"http_server_error"}
         assert away.asked == 30
         letters = list(read_dead_letters(fleet.settings, Filter(("http_server_error",))))
@@ -125,7 +127,7 @@ def test_a_host_that_stays_away_and_a_replay(fleet: Fleet, wait_until: Wait) -> 
         assert real.stdout.startswith("10 events replayed, 0 parked"), real.stderr
         again = iqa(fleet, "dlq", "replay", "--reason", "http_server_error")
         assert again.stdout.startswith("0 events replayed"), again.stderr
-        wait_until(lambda: fleet.read() and {v.status for v in fleet.latest.values()} == {"scored"}, 60, "scored verdicts")
+        wait_until(lambda: fleet.read() and {v.status for v in fleet.latest.values()} == {"scored"}, what="scored verdicts")
         assert worker.terminate() == 0
         fleet.read()
     assert set(fleet.seen.values()) == {2}
@@ -140,7 +142,7 @@ def poisoned(fleet: Fleet, count: int) -> None:
             ("iqa_replays", b"3" if number % 10 == 0 else b"0"),
         ]
         producer.produce(fleet.settings.topics.dead_letters, f"body {number}".encode(), f"k{number}".encode(), headers=headers)
-    assert producer.flush(20) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def bodies(fleet: Fleet, topic: str, count: int, wait_until: Wait) -> list[tuple[bytes, dict[str, bytes]]]:
@@ -151,12 +153,12 @@ def bodies(fleet: Fleet, topic: str, count: int, wait_until: Wait) -> list[tuple
     def enough() -> bool:
         for message in reader.consume(500, 0.2):
             if message.error() is None:
-                headers = {name: message_bytes(value) for name, value in header_list(message)}
-                found.append((message_bytes(message.value()), headers))
+                record = read_record(message)
+                found.append((record.value or b"", {name: value or b"" for name, value in record.headers}))
         return len(found) >= count
 
     try:
-        wait_until(enough, 30, f"{count} records on {topic}")
+        wait_until(enough, what=f"{count} records on {topic}")
         enough()
     finally:
         reader.close()
@@ -190,13 +192,13 @@ def test_workers_create_their_own_topics(fleet: Fleet, broker: Broker, wait_unti
     create_topics(old, PARTITIONS, 1)
     admin = AdminClient({"bootstrap.servers": fleet.settings.kafka.bootstrap_servers})
     (gone,) = admin.delete_topics([parked_topic(old)]).values()
-    gone.result(20)
+    gone.result(PATIENCE_S)
     worker = fleet.start(**ONCE)
-    wait_until(lambda: worker.metric("iqa_assigned_partitions") == PARTITIONS, 60, "the assignment")
+    wait_until(lambda: worker.metric("iqa_assigned_partitions") == PARTITIONS, what="the assignment")
     assert worker.terminate() == 0
     poisoned(fleet, 10)
     assert iqa(fleet, "dlq", "replay").stdout.startswith("9 events replayed, 1 parked")
-    found = {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=10).topics.items()}
+    found = {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=PATIENCE_S).topics.items()}
     assert [found.get(f"{topics.retry}.{number}") for number in (1, 2)] == [PARTITIONS] * 2
     assert found.get(parked_topic(old)) == PARTITIONS
 

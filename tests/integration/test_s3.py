@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from tests.integration.conftest import absent
 from tests.integration.s3_server import KEY_ID, SECRET, gateway, s3_server
+from tests.patience import PATIENCE_S
 from tests.pictures import encode, photo
 from tests.worker.intake.servers import raw_server, silence
 from worker.errors import FetchFailedError
@@ -21,7 +22,7 @@ from worker.settings import FetchSettings, S3Settings
 pytestmark = pytest.mark.s3
 
 PICTURE = encode(photo(300, 260))
-LIMITS = FetchSettings(max_bytes=100_000, total_timeout_s=2, connect_timeout_s=1, attempts=1)
+LIMITS = FetchSettings(max_bytes=100_000, total_timeout_s=PATIENCE_S, connect_timeout_s=60, attempts=1)
 NAMES = ("plain.jpg", "deep/er/one.jpg", "with space & plus+.jpg", "per%41cent.jpg", "头像.jpg", "question?mark=1.jpg")
 
 
@@ -29,9 +30,9 @@ NAMES = ("plain.jpg", "deep/er/one.jpg", "with space & plus+.jpg", "per%41cent.j
 class Stored:
     endpoint: str
 
-    def fetcher(self, **changes: object) -> Fetcher:
+    def fetcher(self, limits: FetchSettings = LIMITS, **changes: object) -> Fetcher:
         given = {"endpoint": self.endpoint, "access_key_id": KEY_ID, "secret_access_key": SecretStr(SECRET)}
-        return Fetcher(LIMITS, S3Settings.model_validate({"buckets": ("uploads", "absent"), **given, **changes}))
+        return Fetcher(limits, S3Settings.model_validate({"buckets": ("uploads", "absent"), **given, **changes}))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def test_a_store_that_is_away_or_silent(stored: Stored) -> None:
     nobody = stored.fetcher(endpoint="http://127.0.0.1:9")
     assert code_of(lambda: nobody.fetch("s3://uploads/plain.jpg")) == ("store_failed", True)
     with raw_server(silence) as endpoint:
-        silent = stored.fetcher(endpoint=endpoint)
+        silent = stored.fetcher(LIMITS.model_copy(update={"total_timeout_s": 2}), endpoint=endpoint)
         assert code_of(lambda: silent.fetch("s3://uploads/plain.jpg")) == ("fetch_timeout", True)
 
 

@@ -15,6 +15,7 @@ from tests.integration.conftest import absent
 from tests.integration.fleet import Fleet
 from tests.integration.kafka_node import libraries_there
 from tests.integration.secure import USER, make_certificates, secure_kafka, secure_redis
+from tests.patience import PATIENCE_S
 from tests.pictures import encode, photo
 from worker.embedded.picture_server import PictureServer
 from worker.send import make_event, send_events
@@ -71,7 +72,6 @@ def secured(tmp_path: Path) -> Iterator[Secured]:
             yield Secured(fleet, url, properties)
 
 
-@pytest.mark.timeout(200)
 def test_tls_sasl_and_users(secured: Secured, wait_until: Wait) -> None:
     """The whole path, transactions and projection included, and nothing secret in what it writes."""
     fleet = secured.fleet
@@ -87,9 +87,9 @@ def test_tls_sasl_and_users(secured: Secured, wait_until: Wait) -> None:
         }
         worker = fleet.start()
         send_events(fleet.settings, [make_event(url, name) for name, url in urls.items()])
-        wait_until(lambda: fleet.read() == len(urls), 90, "all verdicts")
+        wait_until(lambda: fleet.read() == len(urls), what="all verdicts")
         reader = VerdictReader(redis.Redis.from_url(secured.redis_url))
-        stored = {name: reader.wait_for(name, 20) for name in urls}
+        stored = {name: reader.wait_for(name, PATIENCE_S) for name in urls}
         assert worker.terminate() == 0
     assert stored == fleet.latest
     codes = {name: verdict.reason.code if verdict.reason else None for name, verdict in fleet.latest.items()}
@@ -103,7 +103,6 @@ def test_tls_sasl_and_users(secured: Secured, wait_until: Wait) -> None:
         assert secret not in written
 
 
-@pytest.mark.timeout(120)
 def test_a_wrong_password_is_told_without_it(secured: Secured) -> None:
     """One line, exit code 1, and neither password in it."""
     secured.properties.write_text(secured.properties.read_text().replace(KAFKA_PASSWORD, "wrong-Passw0rd"))

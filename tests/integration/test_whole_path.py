@@ -18,6 +18,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from tests.integration.broker import Broker
 from tests.integration.fleet import Fleet
+from tests.patience import PATIENCE_S
 from tests.pictures import encode, page, photo
 from tests.worker.test_score import comparable
 from worker.contracts.verdicts import QualityVerdict
@@ -46,7 +47,9 @@ def reader(url: str) -> VerdictReader:
 
 def iqa(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "worker.cli", *arguments]
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
 
 
 def test_topic_redis_and_files_agree(fleet: Fleet, redis_url: str, tmp_path: Path, wait_until: Wait) -> None:
@@ -60,8 +63,8 @@ def test_topic_redis_and_files_agree(fleet: Fleet, redis_url: str, tmp_path: Pat
     with PictureServer(FILES) as server:
         worker = fleet.start(IQA_REDIS__URL=redis_url)
         send_events(fleet.settings, [make_event(server.url(name), f"{mark}-{name}") for name in FILES])
-        wait_until(lambda: fleet.read() == len(FILES), 60, "all verdicts")
-        stored = {name: reader(redis_url).wait_for(f"{mark}-{name}", 20) for name in FILES}
+        wait_until(lambda: fleet.read() == len(FILES), what="all verdicts")
+        stored = {name: reader(redis_url).wait_for(f"{mark}-{name}", PATIENCE_S) for name in FILES}
         assert worker.terminate() == 0
     scored = iqa("score", str(folder), "--json")
     assert scored.returncode == 0, scored.stderr
@@ -79,10 +82,10 @@ def test_redis_away_at_first(fleet: Fleet, own_redis: LocalRedis, wait_until: Wa
     with PictureServer(FILES) as server:
         worker = fleet.start(IQA_REDIS__URL=own_redis.url, IQA_REDIS__TIMEOUT_S="0.3")
         send_events(fleet.settings, [make_event(server.url(name), name) for name in FILES])
-        wait_until(lambda: fleet.read() == len(FILES), 60, "all verdicts on the topic")
-        wait_until(lambda: worker.metric("iqa_projection_failures_total") >= 2, 60, "attempts at Redis")
+        wait_until(lambda: fleet.read() == len(FILES), what="all verdicts on the topic")
+        wait_until(lambda: worker.metric("iqa_projection_failures_total") >= 2, what="attempts at Redis")
         own_redis.start()
-        found = {name: reader(own_redis.url).wait_for(name, 30) for name in FILES}
+        found = {name: reader(own_redis.url).wait_for(name, PATIENCE_S) for name in FILES}
         assert worker.terminate() == 0
     assert found == {name: fleet.latest[name] for name in FILES}
 
@@ -96,17 +99,17 @@ def test_a_projection_of_its_own_and_a_rebuild_by_command(fleet: Fleet, own_redi
         worker = fleet.start(IQA_REDIS__URL=own_redis.url, IQA_PROJECTION__ENABLED="false")
         projection = fleet.start("projection", IQA_REDIS__URL=own_redis.url)
         send_events(fleet.settings, [make_event(server.url(name), name) for name in FILES])
-        wait_until(lambda: fleet.read() == len(FILES), 60, "all verdicts on the topic")
+        wait_until(lambda: fleet.read() == len(FILES), what="all verdicts on the topic")
         stored = reader(own_redis.url)
-        wait_until(lambda: stored.get_many(list(FILES)) == fleet.latest, 30, "all verdicts in Redis")
+        wait_until(lambda: stored.get_many(list(FILES)) == fleet.latest, what="all verdicts in Redis")
         assert worker.metric("iqa_projected_verdicts_total") == 0
         assert client.delete("iqa:verdict:photo.jpg") == 1
         done = iqa("projection", "rebuild", **fleet.environment, IQA_REDIS__URL=own_redis.url)
         assert (done.returncode, done.stderr) == (0, "")
-        wait_until(lambda: stored.get("photo.jpg") is not None, 30, "the evicted verdict")
+        wait_until(lambda: stored.get("photo.jpg") is not None, what="the evicted verdict")
         own_redis.stop()
         own_redis.start()
-        wait_until(lambda: stored.get_many(list(FILES)) == fleet.latest, 30, "all verdicts in the new Redis")
+        wait_until(lambda: stored.get_many(list(FILES)) == fleet.latest, what="all verdicts in the new Redis")
         assert [projection.terminate(), worker.terminate()] == [0, 0]
 
 
@@ -118,10 +121,10 @@ def test_topics_create(fleet: Fleet) -> None:
     assert first.stdout.count("created") == 7
     assert second.stdout.count("was there") == 7
     admin = AdminClient({"bootstrap.servers": fleet.settings.kafka.bootstrap_servers})
-    assert len(admin.list_topics(topics.uploads, timeout=10).topics[topics.uploads].partitions) == 3
+    assert len(admin.list_topics(topics.uploads, timeout=PATIENCE_S).topics[topics.uploads].partitions) == 3
     resource = ConfigResource(ResourceType.TOPIC, topics.verdicts)
     (described,) = admin.describe_configs([resource]).values()
-    assert described.result(10)["cleanup.policy"].value == "compact"
+    assert described.result(PATIENCE_S)["cleanup.policy"].value == "compact"
 
 
 def test_missing_topics_stop_the_start(fleet: Fleet, broker: Broker) -> None:

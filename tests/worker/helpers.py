@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.patience import PATIENCE_S
 from worker.contracts.events import ImageUploaded
 from worker.contracts.verdicts import AssessmentRecord, QualityVerdict, Reason
 from worker.settings import FetchSettings, Settings
@@ -13,8 +14,16 @@ from worker.settings import FetchSettings, Settings
 Run = Callable[..., tuple[int, str, str]]
 """Runs ``iqa`` with arguments and environment; gives exit code, output, errors."""
 LOCAL = FetchSettings.model_validate(
-    {"allow_networks": "127.0.0.0/8", "connect_timeout_s": 1, "total_timeout_s": 1.5, "attempts": 1, "max_bytes": 1_000_000}
+    {
+        "allow_networks": "127.0.0.0/8",
+        "connect_timeout_s": 60,
+        "total_timeout_s": PATIENCE_S,
+        "attempts": 1,
+        "max_bytes": 1_000_000,
+    }
 )
+IMPATIENT = LOCAL.model_copy(update={"connect_timeout_s": 1, "total_timeout_s": 1.5})
+"""For hosts that never answer, where the time-out is what is tested."""
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATELY = datetime.now(UTC)
 

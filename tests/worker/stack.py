@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicPartition
 
+from tests.patience import PATIENCE_S
 from tests.worker.helpers import make_settings
 from worker.app import Worker
 from worker.contracts.verdicts import QualityVerdict
@@ -73,7 +74,7 @@ def running(settings: Settings) -> Iterator[Worker]:
         yield worker
     finally:
         worker.stop()
-        thread.join(60)
+        thread.join(PATIENCE_S)
     assert not thread.is_alive(), "the worker did not stop"
     if died:
         raise died[0]
@@ -83,10 +84,10 @@ def produce(settings: Settings, value: bytes, key: bytes | None = None, headers:
     """One record on the uploads topic, as it is."""
     producer = make_producer(settings.kafka)
     producer.produce(settings.topics.uploads, value, key, headers=list((headers or {}).items()))
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
-def read(settings: Settings, topic: str, enough: int, group: str = "test-reader", timeout: float = 30.0) -> list[Message]:
+def read(settings: Settings, topic: str, enough: int, group: str = "test-reader", timeout: float = PATIENCE_S) -> list[Message]:
     """Records of ``topic`` from its beginning, until ``enough`` have come or time is up."""
     consumer = make_consumer(settings.kafka, group)
     found: list[Message] = []
@@ -96,6 +97,21 @@ def read(settings: Settings, topic: str, enough: int, group: str = "test-reader"
             found += [m for m in consumer.consume(100, 0.2) if m.error() is None]
             if len(found) >= enough:
                 return found
+    finally:
+        consumer.close()
+    return found
+
+
+def read_all(settings: Settings, topic: str) -> list[Message]:
+    """What lies on ``topic`` by now: up to the ends of its partitions, however long that takes."""
+    consumer = make_consumer(settings.kafka, "test-reader-of-all")
+    found: list[Message] = []
+    try:
+        numbers = consumer.list_topics(topic, PATIENCE_S).topics[topic].partitions
+        ends = {number: consumer.get_watermark_offsets(TopicPartition(topic, number), PATIENCE_S)[1] for number in numbers}
+        consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
+        while len(found) < sum(ends.values()):
+            found += [m for m in consumer.consume(100, 0.2) if m.error() is None]
     finally:
         consumer.close()
     return found

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.pictures import encode, photo
 from tests.worker.helpers import Run, verdict
 from tests.worker.intake.servers import raw_server
@@ -139,7 +140,7 @@ def test_worker_process_logs_json_and_drains_on_sigterm(wait_until: Callable[...
             send_events(stack.settings(), [event])
             messages = read(stack.settings(), "image.quality.verdicts", 1)
             process.send_signal(signal.SIGTERM)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=PATIENCE_S)
     assert [message.key() for message in messages] == [b"a1"]
     assert process.returncode == 0
     lines = [json.loads(line) for line in err.splitlines()]
@@ -155,21 +156,21 @@ def test_a_host_that_hangs_does_not_hold_the_process(wait_until: Callable[..., A
 
     def behave(connection: socket.socket, over: threading.Event) -> None:
         arrived.set()
-        over.wait(120)
+        over.wait()
 
     with embedded_stack({}) as stack, raw_server(behave) as url:
         environment = {
             "IQA_KAFKA__BOOTSTRAP_SERVERS": stack.kafka,
             "IQA_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
-            "IQA_FETCH__TOTAL_TIMEOUT_S": "120",
+            "IQA_FETCH__TOTAL_TIMEOUT_S": "300",
             "IQA_WORKER__DRAIN_TIMEOUT_S": "0.2",
             "IQA_HTTP__PORT": "0",
         }
         command = [sys.executable, "-m", "worker.cli", "worker", "run"]
         with subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True) as process:
             send_events(stack.settings(), [make_event(f"{url}/a.jpg", "a1")])
-            assert arrived.wait(60)
+            assert arrived.wait(PATIENCE_S)
             process.send_signal(signal.SIGTERM)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert json.loads(err.splitlines()[-1])["unpublished"] == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engines.errors import EngineError
-from tests.worker.helpers import FakeAssessor, event
+from tests.worker.helpers import NOW, FakeAssessor, event
 from worker.contracts.verdicts import AssessmentRecord
 from worker.errors import FetchFailedError, PictureError
 from worker.pipeline import Pipeline
@@ -45,6 +45,16 @@ def test_scored() -> None:
     assert (verdict.status, verdict.category, verdict.score) == ("scored", "high", 70.0)
     assert (verdict.content_sha256, verdict.fingerprint, verdict.profile) == (SHA, "f1", "recruitment@1")
     assert set(verdict.latency_ms) == {"fetch", "repeat", "quality", "total"}
+
+
+def test_a_verdict_says_what_it_was_made_of() -> None:
+    """Whose upload, when, and from where, without what only the host should see. A failed fetch gets them too."""
+    sent = event(url="https://u:p@example.com/a.jpg?sig=secret#x", service="housing")
+    for data in (DATA, FetchFailedError("http_not_found", "gone")):
+        verdict = pipeline(FakeAssessor(), data).judge(sent)
+        assert (verdict.service, verdict.uploaded_at, verdict.url) == ("housing", NOW, "https://example.com/a.jpg")
+        assert verdict.omitted == []
+        assert "secret" not in verdict.model_dump_json()
 
 
 def test_repeats_cost_no_inference() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from tests.patience import PATIENCE_S
 from tests.worker.helpers import verdict
 from tests.worker.stack import PROPERTIES
 from worker.embedded.broker import EmbeddedBroker
@@ -80,7 +81,7 @@ def produce(kafka: KafkaSettings, *bodies: bytes | None) -> None:
     producer = make_producer(kafka)
     for body in bodies:
         producer.produce(TOPIC, body, b"k")
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def bodies(*names: str) -> list[bytes]:
@@ -90,7 +91,7 @@ def bodies(*names: str) -> list[bytes]:
 def committed(kafka: KafkaSettings) -> int:
     consumer = make_consumer(kafka, projection_group("g"))
     try:
-        return int(consumer.committed([TopicPartition(TOPIC, 0)], timeout=10)[0].offset)
+        return int(consumer.committed([TopicPartition(TOPIC, 0)], timeout=PATIENCE_S)[0].offset)
     finally:
         consumer.close()
 

@@ -145,3 +145,11 @@ def test_unknown_services_are_judged_by_the_default(assessor: Assessor) -> None:
     pipeline = Pipeline(lambda _: encode(SAMPLES["tiny"], "PNG"), assessors(assessor, Settings()))
     assert not pipeline.knows("pets")
     assert pipeline.judge(event(service="pets")).category == "low"
+
+
+def test_shadow_of_itself_is_refused(assessor: Assessor, tmp_path: Path) -> None:
+    """By name, and as a copy: it could only ever agree."""
+    copy = profile_file(tmp_path, "recruitment")
+    for named in ("recruitment", str(copy)):
+        with pytest.raises(ProfileError, match="IQA_SHADOW_PROFILE: .*recruitment"):
+            assessors(assessor, make_settings(shadow_profile=named))

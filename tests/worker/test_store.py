@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
+from tests.patience import PATIENCE_S
 from tests.worker.helpers import verdict
+from worker.contracts.verdicts import without
 from worker.embedded.redis_server import LocalRedis
 from worker.errors import CacheError
 from worker.redis_client import Client
@@ -49,12 +51,12 @@ def test_keys_are_the_contract() -> None:
 def test_written_verdicts_are_read_back(client: redis.Redis) -> None:
     """One, many, and none; with a time to live."""
     first, second = verdict("a", produced_at=datetime.now(UTC)), verdict("b")
-    VerdictWriter(client, RedisSettings(verdict_ttl_s=1000)).write([first, second])
+    VerdictWriter(client, RedisSettings(verdict_ttl_s=100_000)).write([first, second])
     reader = VerdictReader(client)
     assert reader.get("a") == first
     assert reader.get_many(["b", "nobody", "a"]) == {"b": second, "nobody": None, "a": first}
     assert reader.get_many([]) == {}
-    assert 990 <= int(client.ttl("iqa:verdict:a")) <= 1000
+    assert 99_000 <= int(client.ttl("iqa:verdict:a")) <= 100_000
 
 
 def test_the_later_verdict_counts(client: redis.Redis) -> None:
@@ -68,10 +70,10 @@ def test_the_later_verdict_counts(client: redis.Redis) -> None:
 def test_wait_for(client: redis.Redis) -> None:
     """It comes while it is waited for; or it does not."""
     reader = VerdictReader(client)
-    assert reader.wait_for("late", 0.05) is None
+    assert reader.wait_for("late", 0.05) is None  # not a bound
     writer = VerdictWriter(client, RedisSettings())
     threading.Timer(0.1, writer.write, [[verdict("late")]]).start()
-    assert reader.wait_for("late", 10) == verdict("late")
+    assert reader.wait_for("late", PATIENCE_S) == verdict("late")
 
 
 def test_content_is_known_by_fingerprint_and_bytes(client: redis.Redis) -> None:
@@ -88,6 +90,14 @@ def test_only_what_lies_in_the_bytes_is_reused(client: redis.Redis, code: str, k
     """A host that was down says nothing about the picture."""
     VerdictWriter(client, RedisSettings()).write([verdict("a", reason={"code": code, "detail": ""})])
     assert (ContentCache(client).get("f1", SHA) is not None) == kept
+
+
+def test_a_shortened_assessment_answers_nobody_else(client: redis.Redis) -> None:
+    """What one verdict had to leave out for its size, another event may need."""
+    VerdictWriter(client, RedisSettings()).write([without(verdict("a"), "signals")])
+    assert ContentCache(client).get("f1", SHA) is None
+    VerdictWriter(client, RedisSettings()).write([without(verdict("a"), "metadata")])
+    assert ContentCache(client).get("f1", SHA) == verdict("a").assessment
 
 
 def test_a_damaged_entry_is_no_answer(client: redis.Redis) -> None:
@@ -132,9 +142,9 @@ def test_time_to_live_begins_when_a_verdict_was_produced(client: redis.Redis) ->
     """A rebuild makes nothing live longer; what is over by then stays away."""
     now = datetime.now(UTC)
     half, over = (
-        verdict("half", produced_at=now - timedelta(seconds=500)),
-        verdict("over", produced_at=now - timedelta(seconds=1001)),
+        verdict("half", produced_at=now - timedelta(seconds=50_000)),
+        verdict("over", produced_at=now - timedelta(seconds=100_001)),
     )
-    VerdictWriter(client, RedisSettings(verdict_ttl_s=1000)).write([half, over])
-    assert 490 <= int(client.ttl("iqa:verdict:half")) <= 500
+    VerdictWriter(client, RedisSettings(verdict_ttl_s=100_000)).write([half, over])
+    assert 49_000 <= int(client.ttl("iqa:verdict:half")) <= 50_000
     assert client.exists("iqa:verdict:over") == 0

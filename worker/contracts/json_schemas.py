@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from worker.contracts.cloudevents import schema_uri
 from worker.contracts.events import EVENT_TYPE, ImageUploaded
 from worker.contracts.verdicts import VERDICT_TYPE, QualityVerdict
 
@@ -27,6 +28,7 @@ def schema_text(kind: str) -> str:
     mode: Literal["serialization", "validation"] = "serialization" if kind == VERDICT_TYPE else "validation"
     body: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": schema_uri(kind),
         **SCHEMAS[kind].model_json_schema(mode=mode),
     }
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
+    "OMISSIBLE",
     "VERDICT_TYPE",
     "AdjustmentRecord",
     "AssessmentRecord",
@@ -14,9 +16,17 @@ __all__ = [
     "QualityVerdict",
     "Reason",
     "SignalsRecord",
+    "without",
 ]
 
 VERDICT_TYPE = "image.quality.judged.v1"
+
+OMISSIBLE = ("metadata", "url", "explanation", "adjustments.evidence", "signals")
+"""Parts that may be left out of a verdict that is too large for its topic, in this order: what a program acts on goes last."""
+
+ASSESSMENT_PARTS = frozenset(OMISSIBLE) - {"metadata", "url"}
+
+MOST_DETAIL = 1000
 
 Score = Field(ge=0, le=100)
 
@@ -61,11 +71,18 @@ class SignalsRecord(_Record):
     text_skipped: str | None = Field(default=None, description="Why text was not measured or not read.")
 
 
+def _one_line(told: object) -> object:
+    """Text of libraries and hosts may hold anything; what leaves here is bounded and can be written as JSON and as a line."""
+    if not isinstance(told, str):
+        return told
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", told[:MOST_DETAIL].encode("utf-8", "replace").decode())
+
+
 class Reason(_Record):
     """Why a picture could not be judged: a stable code for programs, a detail for people."""
 
     code: str
-    detail: str
+    detail: Annotated[str, BeforeValidator(_one_line)]
 
 
 class AssessmentRecord(_Record):
@@ -94,8 +111,47 @@ class QualityVerdict(AssessmentRecord):
     produced_at: AwareDatetime
     latency_ms: dict[str, float] = Field(default={}, description="Milliseconds per stage; stages that did not run are absent.")
     metadata: dict[str, Any] = Field(default={}, description="The event's, unchanged.")
+    service: str | None = Field(default=None, description="The event's.")
+    uploaded_at: AwareDatetime | None = Field(default=None, description="The event's; null in verdicts of older workers.")
+    url: str | None = Field(
+        default=None,
+        description="The event's, without user name, password, query string and fragment; null where they cannot be told.",
+    )
+    omitted: list[str] = Field(
+        default=[],
+        description="Parts that were left out, since the verdict would have been too large for its topic: metadata, url, "
+        "explanation, adjustments.evidence, signals.",
+    )
+
+    @property
+    def assessment_is_whole(self) -> bool:
+        """Whether repeats may be answered from it: nothing of the assessment was left out."""
+        return not ASSESSMENT_PARTS & set(self.omitted)
 
     @property
     def assessment(self) -> AssessmentRecord:
         """The part that depends on the bytes, the engines and the profile alone."""
         return AssessmentRecord.model_validate(self.model_dump(include=set(AssessmentRecord.model_fields)))
+
+
+def without(verdict: QualityVerdict, part: str) -> QualityVerdict:
+    """The same verdict without ``part``, one of ``OMISSIBLE``; ``omitted`` says so.
+
+    Raises:
+        ValueError: ``part`` cannot be left out.
+
+    """
+    left: dict[str, Any]
+    match part:
+        case "metadata":
+            left = {"metadata": {}}
+        case "url" | "signals":
+            left = {part: None}
+        case "explanation":
+            left = {"explanation": []}
+        case "adjustments.evidence":
+            left = {"adjustments": [step.model_copy(update={"evidence": {}}) for step in verdict.adjustments]}
+        case _:
+            raise ValueError(f"{part} cannot be left out")
+    omitted = verdict.omitted if part in verdict.omitted else [*verdict.omitted, part]
+    return verdict.model_copy(update={**left, "omitted": omitted})

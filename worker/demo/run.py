@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engines.fetch import fetch_engines
-from worker.contracts.cloudevents import header_map
 from worker.contracts.verdicts import QualityVerdict
 from worker.demo.page import Card, make_page
 from worker.demo.pictures import Sample, fetch_photos, make_samples
@@ -27,7 +26,7 @@ from worker.send import make_event, send_events
 from worker.settings import Settings, load_settings
 from worker.store import VerdictReader, connect
 from worker.stream.clients import make_consumer, make_producer
-from worker.stream.records import header_list
+from worker.stream.incoming import read_record
 from worker.table import verdict_table
 
 __all__ = ["run_demo"]
@@ -157,8 +156,8 @@ def _dead_letters(settings: Settings) -> dict[str, str]:
     try:
         consumer.subscribe([settings.topics.dead_letters])
         for message in consumer.consume(1, 15.0):
-            key = message.key() or b""
-            return {key if isinstance(key, str) else key.decode(): header_map(header_list(message))["iqa_reason"]}
+            letter = read_record(message)
+            return {letter.some_key.decode(): letter.own["reason"]}
     finally:
         consumer.close()
     return {}

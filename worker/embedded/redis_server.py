@@ -19,7 +19,7 @@ from worker.errors import CacheError
 
 __all__ = ["LocalRedis", "free_port"]
 
-START_S = 10.0
+START_S = 60.0
 
 
 def free_port() -> int:

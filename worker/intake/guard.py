@@ -79,7 +79,7 @@ class AddressGuard:
         """Numeric addresses of ``host`` that may be dialled, in the resolver's order.
 
         Raises:
-            FetchFailedError: ``host_not_found`` (may pass), ``fetch_timeout`` (may pass) or ``address_refused``.
+            FetchFailedError: ``host_not_found`` or ``fetch_timeout``, which may pass; ``address_refused``, ``invalid_url``.
 
         """
         lookup = self._lookups.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
@@ -87,10 +87,11 @@ class AddressGuard:
             found = lookup.result(timeout)
         except FutureTimeoutError as error:
             raise FetchFailedError("fetch_timeout", f"{host} was not resolved in time", transient=True) from error
-        except (OSError, UnicodeError) as error:
-            raise FetchFailedError(
-                "host_not_found", f"{host} does not resolve", transient=isinstance(error, OSError)
-            ) from error
+        except OSError as error:
+            raise FetchFailedError("host_not_found", f"{host} does not resolve", transient=True) from error
+        except (ValueError, OverflowError) as error:
+            # Names that no lookup can be made of: labels that are too long or empty, null bytes.
+            raise FetchFailedError("invalid_url", "the URL's host cannot be") from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         if self._trusts(host):
             return addresses

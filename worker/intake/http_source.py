@@ -10,20 +10,23 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import httpcore
-import httpx
 
 from worker.errors import FetchFailedError
 from worker.intake.guard import AddressGuard
 from worker.intake.proxy import Proxy
+from worker.intake.urls import Target, parse_url, resolve_location
 from worker.settings import FetchSettings
 
 __all__ = ["HttpSource"]
 
 REDIRECTS = {301, 302, 303, 307, 308}
+MOST_DIGITS = 18
 HEADERS = [(b"User-Agent", b"iqa-fleet"), (b"Accept", b"image/*,*/*;q=0.5"), (b"Accept-Encoding", b"identity")]
 
 
@@ -106,6 +109,14 @@ class _GuardedBackend(httpcore.NetworkBackend):
         return stream
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """A body, or where a redirect points."""
+
+    body: bytes | None = None
+    location: bytes = b""
+
+
 class HttpSource:
     """Fetches with one pool of connections; safe to use from many threads."""
 
@@ -131,49 +142,37 @@ class HttpSource:
 
         """
         self._deadline.at = time.monotonic() + self._settings.total_timeout_s
-        target = _parse(url)
+        target = parse_url(url)
         for _ in range(self._settings.max_redirects + 1):
-            answer = self._get(target)
-            if isinstance(answer, bytes):
-                return answer
-            target = _parse(str(target.join(answer)))
+            with _failures_have_codes(target.host):
+                answer = self._get(target)
+            if answer.body is not None:
+                return answer.body
+            target = resolve_location(target, answer.location)
         raise FetchFailedError("too_many_redirects", f"more than {self._settings.max_redirects} redirects")
 
-    def _get(self, url: httpx.URL) -> bytes | str:
-        """The body, or where a redirect points."""
+    def _get(self, target: Target) -> _Answer:
         limit = self._settings.connect_timeout_s
         timeouts = {"connect": limit, "pool": self._settings.total_timeout_s}
-        try:
-            with self._pool.stream(
-                "GET",
-                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host.strip(b"[]"), port=url.port, target=url.raw_path or b"/"),
-                headers=[(b"Host", url.netloc), *HEADERS],
-                extensions={"timeout": timeouts},
-            ) as response:
-                headers = {name.lower(): value for name, value in response.headers}
-                if response.status in REDIRECTS and b"location" in headers:
-                    return headers[b"location"].decode("utf-8", "replace")
-                _check_status(response.status, url.host)
-                return self._body(response, headers)
-        except (httpcore.TimeoutException, httpcore.PoolTimeout) as error:
-            raise FetchFailedError("fetch_timeout", f"{url.host} took too long", transient=True) from error
-        except httpcore.ConnectError as error:
-            tls = isinstance(error.__cause__, ssl.SSLError)
-            code, detail = (
-                ("tls_failed", f"TLS with {url.host}") if tls else ("connect_failed", f"cannot connect to {url.host}")
-            )
-            raise FetchFailedError(code, f"{detail}: {error}", transient=not tls) from error
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise FetchFailedError("connection_broken", f"{url.host} broke off: {error}", transient=True) from error
+        with self._pool.stream(
+            "GET", target.request, headers=[(b"Host", target.authority), *HEADERS], extensions={"timeout": timeouts}
+        ) as response:
+            headers = {name.lower(): value for name, value in response.headers}
+            location = headers.get(b"location", b"").strip()
+            if response.status in REDIRECTS and location:
+                return _Answer(location=location)
+            _check_status(response.status, target.host)
+            return _Answer(body=self._body(response, headers))
 
     def _body(self, response: httpcore.Response, headers: dict[bytes, bytes]) -> bytes:
         encoding = headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding not in {b"identity", b""}:
-            raise FetchFailedError("unsupported_encoding", f"content-encoding {encoding.decode('latin-1')} was not asked for")
+            name = encoding[:40].decode("latin-1")
+            raise FetchFailedError("unsupported_encoding", f"content-encoding {name} was not asked for")
         most = self._settings.max_bytes
         length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > most:
-            raise FetchFailedError("too_many_bytes", f"{int(length)} bytes announced, at most {most} are taken")
+        if length.isdigit() and int(length[:MOST_DIGITS]) > most:
+            raise FetchFailedError("too_many_bytes", f"{int(length[:MOST_DIGITS])} bytes announced, at most {most} are taken")
         body = bytearray()
         for chunk in response.iter_stream():
             body += chunk
@@ -187,19 +186,23 @@ class HttpSource:
         self._guard.close()
 
 
-def _parse(url: str) -> httpx.URL:
+@contextmanager
+def _failures_have_codes(host: str) -> Iterator[None]:
+    """Whatever goes wrong between here and ``host`` is a ``FetchFailedError``."""
     try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise FetchFailedError("invalid_url", "the URL cannot be parsed") from error
-    if parsed.scheme not in {"http", "https"}:
-        raise FetchFailedError("unsupported_scheme", f"{parsed.scheme or 'no scheme'}: only http, https and s3 can be fetched")
-    if parsed.userinfo:
-        # Credentials would end in logs of hosts and proxies; signed query strings are what object stores use.
-        raise FetchFailedError("invalid_url", "user names and passwords in URLs are refused")
-    if not parsed.host or set(parsed.host) & set("% \t") or not 0 < (parsed.port or 80) < 65_536:
-        raise FetchFailedError("invalid_url", "the URL's host or port cannot be")
-    return parsed
+        yield
+    except httpcore.TimeoutException as error:
+        raise FetchFailedError("fetch_timeout", f"{host} took too long", transient=True) from error
+    except httpcore.ConnectError as error:
+        tls = isinstance(error.__cause__, ssl.SSLError)
+        code, detail = ("tls_failed", f"TLS with {host}") if tls else ("connect_failed", f"cannot connect to {host}")
+        raise FetchFailedError(code, f"{detail}: {error}", transient=not tls) from error
+    except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol) as error:
+        # Raised before anything is sent: what was asked for cannot be put into a request.
+        raise FetchFailedError("invalid_url", f"{host} cannot be asked for this URL") from error
+    except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
+        # Sockets that another thread has just closed raise OSError, numbers that are too long ValueError.
+        raise FetchFailedError("connection_broken", f"{host} broke off: {error}", transient=True) from error
 
 
 def _check_status(status: int, host: str) -> None:

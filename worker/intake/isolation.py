@@ -36,6 +36,8 @@ ANSWER = struct.Struct("!Q")
 ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 START_S = 60.0
 """For a child to start and to say so."""
+END_S = 10.0
+"""For a child that hung up to end, so that it can be told how."""
 WAITS = 100
 """Times the time for one picture, for a large picture's turn to come."""
 
@@ -212,7 +214,7 @@ class _Child:
 
     def _how_it_ended(self) -> str:
         try:
-            code = self._process.wait(1.0)
+            code = self._process.wait(END_S)
         except subprocess.TimeoutExpired:
             return "it hung up"
         return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -54,7 +54,8 @@ class S3Source:
             raise FetchFailedError("object_not_found", f"bucket {bucket} has no such object") from error
         except (PermissionDeniedError, UnauthenticatedError) as error:
             raise FetchFailedError("object_forbidden", f"bucket {bucket} does not let this worker read it") from error
-        except InvalidPathError as error:
+        except (InvalidPathError, ValueError) as error:
+            # ValueError: "..", empty segments, control characters.
             raise FetchFailedError("invalid_url", "the object's key cannot be") from error
         except (BaseError, OSError) as error:
             # What the client says may hold the whole request; the bucket is all that a verdict needs to name.

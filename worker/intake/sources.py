@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import stat
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from worker.errors import FetchFailedError
 from worker.intake.http_source import HttpSource
@@ -55,8 +56,9 @@ class Fetcher:
             return self._s3.fetch(url)
         if scheme != "file":
             return self._http.fetch(url)
-        path = Path(unquote(urlsplit(url).path)).resolve()
-        if not any(path.is_relative_to(folder) for folder in self._folders):
+        # Without folders nothing is looked up: a path may lead to a file system that hangs.
+        path = _file_path(url) if self._folders else None
+        if path is None or not any(path.is_relative_to(folder) for folder in self._folders):
             raise FetchFailedError("file_refused", "file URLs are taken only from IQA_FETCH__ALLOW_FILES")
         return read_file(path, self._settings.max_bytes)
 
@@ -64,6 +66,15 @@ class Fetcher:
         """Close connections; waits between attempts end at once."""
         self._closing.set()
         self._http.close()
+
+
+def _file_path(url: str) -> Path:
+    """The file that a ``file:`` URL names (RFC 8089), links followed; escapes stand for bytes, whatever they spell."""
+    try:
+        return Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path))).resolve()
+    except (ValueError, OSError, RuntimeError) as error:
+        # Null bytes, brackets that are no host, names that are too long, links that lead to themselves.
+        raise FetchFailedError("invalid_url", "the URL names no file that can be") from error
 
 
 def _s3_source(settings: S3Settings | None, limits: FetchSettings) -> S3Source | None:
@@ -82,15 +93,17 @@ def read_file(path: Path, most: int) -> bytes:
         FetchFailedError: ``file_not_found``, ``file_unreadable``, ``too_many_bytes``.
 
     """
+    # A file system's names are bytes; what is said of them must be text.
+    name = os.fsencode(path.name).decode("utf-8", "replace")
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             # A pipe would be waited for, a device read for ever.
-            raise FetchFailedError("file_unreadable", f"{path.name} is no regular file")
+            raise FetchFailedError("file_unreadable", f"{name} is no regular file")
         if found.st_size > most:
             raise FetchFailedError("too_many_bytes", f"{found.st_size} bytes, at most {most} are taken")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise FetchFailedError("file_not_found", f"{path.name} does not exist") from error
+        raise FetchFailedError("file_not_found", f"{name} does not exist") from error
     except OSError as error:
-        raise FetchFailedError("file_unreadable", f"{path.name}: {error.strerror}") from error
+        raise FetchFailedError("file_unreadable", f"{name}: {error.strerror}") from error

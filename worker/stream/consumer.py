@@ -1,16 +1,17 @@
 """The consumer loop: polls all the time, does no work itself, hands records to the pool.
 
-Promises: nothing is taken beyond the bounds on count and bytes; offsets are committed only through the ledger; revoked
-partitions are drained within a budget and their finished prefix is published before they are given up; partitions that were
-lost are forgotten at once, since somebody else owns them already.
+Promises: of each partition no more is taken than its share of the bounds on unfinished events and on bytes, and a partition
+whose share is used up holds up nobody else; offsets are committed only through the ledger; revoked partitions are drained
+within a budget and their finished prefix is published before they are given up; partitions that were lost are forgotten at
+once, since somebody else owns them already; events that can no longer be read are counted and told of.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
@@ -19,38 +20,55 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from worker.errors import BrokerError
 from worker.settings import WorkerSettings
+from worker.stream.beginnings import Beginning, begin_again
 from worker.stream.breaker import CircuitBreaker
+from worker.stream.incoming import Record, read_record
 from worker.stream.ledger import Entry, Ledger, Partition
-from worker.stream.publisher import PublisherThread
+from worker.stream.offsets import Offsets
+from worker.stream.pauses import Pauses
+from worker.stream.pool import HostPool
+from worker.stream.publisher_thread import PublisherThread
 from worker.stream.waiting import WaitingRoom
+from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["ConsumerLoop", "Handler"]
 
 log = structlog.get_logger()
 
-Handler = Callable[[Message, Entry], None]
+Handler = Callable[[Record, Entry], None]
 """Works on one record and finishes its entry; never raises."""
 
 BATCH = 100
 POLL_S = 0.1
-SUSTAINED_S = 2.0
-"""Pressure must last this long before partitions are paused: pausing throws away what was prefetched."""
 
 SETTLE_S = 5.0
 """For a changing group to take the last commits; members hear of a change with their next heartbeat, within three seconds."""
 
-# The group is changing. What stays here is committed again afterwards; what goes is read again by its new owner.
-_MOVED = {
-    KafkaError.ILLEGAL_GENERATION,
-    KafkaError.UNKNOWN_MEMBER_ID,
-    KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError.FENCED_INSTANCE_ID,
-}
+CLOSE_S = 5.0
+"""Beyond the drain's budget, for the last publication and to leave the group."""
+
+ABANDON_S = 2.0
+"""For each step of an end after a fatal error: nothing that takes longer would be taken by the broker any more."""
 
 
 class ConsumerLoop:
-    """One consumer, driven by one thread: the one that calls ``run``."""
+    """One consumer, driven by one thread: the one that calls ``run``.
+
+    Args:
+        consumer: not subscribed yet.
+        topics: what it follows.
+        ledger: where entries are kept.
+        publisher: publishes what is finished.
+        pool: carries the handler.
+        handler: works on a record.
+        settings: bounds and budgets.
+        metrics: what this loop measures for itself.
+        delays_s: topics whose records wait, with the longest wait.
+        breaker: is asked whether to take anything.
+        latest: whether a group without a place in a partition begins at its end.
+
+    """
 
     def __init__(
         self,
@@ -58,15 +76,19 @@ class ConsumerLoop:
         topics: list[str],
         ledger: Ledger,
         publisher: PublisherThread,
-        pool: Executor,
+        pool: HostPool,
         handler: Handler,
         settings: WorkerSettings,
         metrics: Metrics,
         delays_s: Mapping[str, float] | None = None,
         breaker: CircuitBreaker | None = None,
+        *,
+        latest: bool = False,
     ) -> None:
         self._consumer = consumer
-        self._waiting = WaitingRoom(consumer, delays_s or {})
+        self._pauses = Pauses(consumer)
+        self._waiting = WaitingRoom(consumer, self._pauses, delays_s or {})
+        self._offsets = Offsets(consumer, ledger, in_transactions=publisher.commits_offsets)
         self._breaker = breaker or CircuitBreaker()
         self._topics = topics
         self._ledger = ledger
@@ -75,12 +97,16 @@ class ConsumerLoop:
         self._handler = handler
         self._settings = settings
         self._metrics = metrics
+        self._latest = latest
+        self._complaints = Complaints()
         self._stop = threading.Event()
-        self._paused = False
-        self._full_since: float | None = None
-        self._unconfirmed: dict[Partition, int] = {}
-        self._refused: dict[Partition, int] = {}
+        self._stop_by = float("inf")
         self._assigned: set[Partition] = set()
+        self._homeless: dict[Partition, Message] = {}
+        """Partitions whose place is not there any more, until a beginning is found for them."""
+        self._remade: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._largest = settings.max_in_flight_bytes // 10
+        """A guess at how large the next records may be, so that a batch does not go far beyond the bound on bytes."""
         self.group_metadata: Any = None
         """Generation and member of the group, as of the last turn, for transactions. The thread that consumes asks for it: to
         another one the answer does not come while this one waits for records."""
@@ -89,11 +115,17 @@ class ConsumerLoop:
         self.joined = False
         """Whether the group has given an assignment, be it an empty one."""
         self.unpublished = 0
-        """After ``run``: events that were taken and given back, since the drain's budget was over."""
+        """After ``run``: events that were worked on, and whose results were not published in time."""
 
     def stop(self) -> None:
-        """Ask the loop to end; safe from signal handlers and other threads."""
-        self._stop.set()
+        """Ask the loop to end; safe from signal handlers and other threads. The drain's budget begins now."""
+        if not self._stop.is_set():
+            self._stop_by = time.monotonic() + self._settings.drain_timeout_s
+            self._stop.set()
+
+    def topic_remade(self, topic: str) -> None:
+        """A topic has another id than before: what is in flight was of the old one. Safe from other threads."""
+        self._remade.put(topic)
 
     @property
     def taking(self) -> bool:
@@ -104,6 +136,11 @@ class ConsumerLoop:
     def stopping(self) -> bool:
         """Whether it was asked to end."""
         return self._stop.is_set()
+
+    @property
+    def assigned(self) -> int:
+        """Partitions that this consumer has now."""
+        return len(self._assigned)
 
     def run(self) -> None:
         """Consume until ``stop``, then drain within the budget and leave the group.
@@ -117,48 +154,23 @@ class ConsumerLoop:
             while not self._stop.is_set():
                 self.last_poll = time.monotonic()
                 self._turn()
-        finally:
-            self._drain(None)
-            self._publisher.stop()
-            self._commit(wait=True)
-            self._settle()
-            self.unpublished = self._ledger.count
-            self._consumer.close()
+        except BaseException:
+            self._abandon()
+            raise
+        self._drain(None)
+        self._publisher.stop(self._left(CLOSE_S))
+        self._offsets.commit(wait=True)
+        self._settle()
+        self.unpublished = self._ledger.begun
+        self._close(self._left(CLOSE_S))
 
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """The broker's answer to a commit; librdkafka calls this from within ``consume``."""
-        if error is not None and error.code() not in _MOVED:
-            log.warning("commit_failed", error=error.str())
-        for partition in partitions:
-            key = _key(partition)
-            if self._unconfirmed.get(key) != partition.offset:
-                # A later offset of the same partition is on its way, or the partition was given away.
-                continue
-            del self._unconfirmed[key]
-            if error is not None or partition.error is not None:
-                self._refused[key] = partition.offset
+        self._offsets.on_commit(error, partitions)
 
-    def _commit(self, partitions: list[Partition] | None = None, *, wait: bool = False) -> None:
-        """Commit what is published. Only from this thread: a commit from another one starves while this one consumes."""
-        prefix = self._ledger.published(partitions)
-        if self._publisher.commits_offsets:
-            self._ledger.confirm(prefix)
-            return
-        # Before partitions are given up, what was sent and not yet answered is sent once more.
-        offsets = (self._unconfirmed if wait else {}) | self._refused | prefix.offsets
-        if not offsets:
-            return
-        self._refused = {}
-        self._unconfirmed |= offsets
-        places = [TopicPartition(*key, offset) for key, offset in offsets.items()]
-        try:
-            if wait:
-                self.on_commit(None, self._consumer.commit(offsets=places, asynchronous=False))
-            else:
-                self._consumer.commit(offsets=places, asynchronous=True)
-        except KafkaException as error:
-            self.on_commit(error.args[0], places)
-        self._ledger.confirm(prefix)
+    def _left(self, more: float = 0.0) -> float:
+        """Seconds that the drain, and ``more`` after it, may still take."""
+        return max(0.0, min(self._settings.drain_timeout_s, self._stop_by - time.monotonic()) + more)
 
     def _settle(self) -> None:
         """Take part in a group that refuses the last commits because it is changing, until it takes them.
@@ -166,75 +178,148 @@ class ConsumerLoop:
         Whoever stops as others do would leave work behind that was done and published. Records that come meanwhile are dropped:
         they are in no ledger, so nobody commits them.
         """
-        end = time.monotonic() + SETTLE_S
-        while self._refused and time.monotonic() < end:
+        end = time.monotonic() + min(SETTLE_S, self._left(CLOSE_S))
+        while self._offsets.refused and time.monotonic() < end:
             self._consumer.consume(BATCH, POLL_S)
-            self._commit(wait=True)
+            self._offsets.commit(wait=True)
+
+    def _close(self, timeout_s: float) -> None:
+        """Leave the group; a broker that does not answer is not waited for beyond the budget."""
+        closing = threading.Thread(target=self._consumer.close, name="close", daemon=True)
+        closing.start()
+        closing.join(timeout_s)
+        if closing.is_alive():
+            log.warning("close_left_behind", seconds=round(timeout_s, 1))
+
+    def _abandon(self) -> None:
+        """End without a drain: nothing of what is in flight would be taken any more."""
+        self._stop.set()
+        self.unpublished = self._ledger.begun
+        self._ledger.forget_all()
+        self._publisher.stop(ABANDON_S)
+        self._close(ABANDON_S)
 
     def _turn(self) -> None:
         settings = self._settings
         self._note_group()
-        room = self._ledger.wait_for_room(settings.max_in_flight, settings.max_in_flight_bytes, 0 if self._paused else POLL_S)
+        room = self._ledger.wait_for_room(settings.max_in_flight_bytes, 0 if self._pauses.holds_all("bytes") else POLL_S)
         self._metrics.breaker.set(int(self._breaker.open))
         self._metrics.in_flight.set(self._ledger.count)
         self._metrics.in_flight_bytes.set(self._ledger.bytes)
-        self._commit()
+        self._offsets.commit()
+        self._offsets.commit_idle(self._assigned - self._homeless.keys(), self._waiting.owes)
+        self._find_beginnings()
         self._relieve(room=room)
-        self._waiting.release(resume=not self._paused)
-        if not room and not self._paused:
-            return
-        for message in self._consumer.consume(max(1, min(BATCH, settings.max_in_flight - self._ledger.count)), POLL_S):
+        self._waiting.release()
+        for message in self._consumer.consume(self._batch(), POLL_S):
             self._take(message)
 
-    def _relieve(self, *, room: bool) -> None:
-        """Pause under sustained pressure; go on once half of the bound is free."""
-        if self._paused:
-            if not self._breaker.open and self._ledger.wait_for_room(
-                self._settings.max_in_flight // 2 + 1, self._settings.max_in_flight_bytes // 2 + 1, 0
-            ):
-                self._consumer.resume(self._waiting.without_waiting(self._consumer.assignment()))
-                self._set_paused(paused=False)
-        elif self._breaker.open:
-            log.error("breaker_open", told="most events fail in this worker: it takes no more for now; see event_failed")
-            self._consumer.pause(self._consumer.assignment())
-            self._set_paused(paused=True)
-        elif room:
-            self._full_since = None
-        elif self._full_since is None:
-            self._full_since = time.monotonic()
-        elif time.monotonic() - self._full_since > SUSTAINED_S:
-            self._consumer.pause(self._consumer.assignment())
-            self._set_paused(paused=True)
+    def _batch(self) -> int:
+        """How many records to ask for: no more than the fullest partition that is read has room for, by count and by bytes."""
+        share, _ = self._shares()
+        crowded = self._pauses.held("crowded")
+        room = min((share - self._ledger.load(key).unfinished for key in self._assigned - crowded), default=BATCH)
+        affordable = (self._settings.max_in_flight_bytes - self._ledger.bytes) // max(1, self._largest)
+        return max(1, min(BATCH, room, affordable))
 
-    def _set_paused(self, *, paused: bool) -> None:
-        self._paused = paused
-        self._full_since = None
-        self._metrics.paused.set(int(paused))
-        log.info("paused" if paused else "resumed", in_flight=self._ledger.count)
+    def _shares(self) -> tuple[int, int]:
+        """What one partition may hold: unfinished events, and bytes."""
+        count = max(1, len(self._assigned))
+        return max(1, self._settings.max_in_flight // count), max(1, self._settings.max_in_flight_bytes // count)
+
+    def _relieve(self, *, room: bool) -> None:
+        """Hold partitions whose share is used up, until half of it is free again; all of them, if there is no room at all."""
+        share, share_bytes = self._shares()
+        loads = {key: self._ledger.load(key) for key in self._assigned}
+        full = [key for key, load in loads.items() if load.unfinished >= share or load.bytes >= share_bytes]
+        free = [key for key, load in loads.items() if load.unfinished <= share // 2 and load.bytes <= share_bytes // 2]
+        self._pauses.hold("crowded", full)
+        self._pauses.release("crowded", free)
+        for reason, holds in (("bytes", not room), ("breaker", self._breaker.open)):
+            if holds and not self._pauses.holds_all(reason):
+                if reason == "breaker":
+                    log.error("breaker_open", told="most events fail in this worker: it takes none for now; see event_failed")
+                self._pauses.hold_all(reason, self._assigned)
+                log.info("paused", reason=reason, in_flight=self._ledger.count)
+            elif not holds and self._pauses.holds_all(reason):
+                self._pauses.release_all(reason, self._assigned)
+                log.info("resumed", reason=reason, in_flight=self._ledger.count)
+        self._metrics.crowded.set(len(self._pauses.held("crowded") & self._assigned))
+        self._metrics.paused.set(int(self._pauses.holds_all("bytes") or self._pauses.holds_all("breaker")))
 
     def _take(self, message: Message) -> None:
         error = message.error()
         if error is not None:
-            _check(error)
+            self._heed(error, message)
             return
-        if self._waiting.keeps(message):
+        record = read_record(message)
+        if self._waiting.keeps(record):
             return
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        if topic is None or partition is None or offset is None:
-            raise BrokerError("a record came without its topic, partition or offset")
-        entry = self._ledger.add((topic, partition), offset, len(message))
+        key = (record.topic, record.partition)
+        if self._ledger.goes_back(key, record.offset):
+            self._orphan([key], record.topic)
+        self._largest = max(record.size, int(0.9 * self._largest))
+        entry = self._ledger.add(key, record.offset, record.size)
         self._metrics.events.inc()
-        self._pool.submit(self._handler, message, entry)
+        self._pool.submit(lambda: self._handler(record, entry))
+
+    def _heed(self, error: KafkaError, message: Message) -> None:
+        """Errors in the stream: most pass by themselves; librdkafka goes on trying.
+
+        Raises:
+            BrokerError: this one does not.
+
+        """
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's own name
+            self._homeless[(message.topic() or "", message.partition() or 0)] = message
+            return
+        check(error)
+        if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+            self._complaints.say("consumer_error", error.str(), topic=message.topic(), retriable=error.retriable())
+
+    def _find_beginnings(self) -> None:
+        """Go on in partitions whose place is gone: expired, or of a topic that was made anew."""
+        while not self._remade.empty():
+            topic = self._remade.get()
+            old = [key for key in self._assigned if key[0] == topic and key not in self._homeless]
+            self._orphan(old, topic)
+            self._metrics.remade.labels(topic).inc()
+            self._begin(old)
+        for key, message in list(self._homeless.items()):
+            try:
+                why = begin_again(
+                    self._consumer, message, self._metrics, latest=self._latest, resume=lambda key: self._pauses.begin([key])
+                )
+            except BrokerError as error:
+                self._complaints.say("beginning_unknown", str(error), topic=key[0], partition=key[1])
+                return
+            if why is Beginning.REMADE:
+                self._orphan([key], key[0])
+            del self._homeless[key]
+            self._waiting.forget([key])
+            self._offsets.forget(key)
+
+    def _begin(self, partitions: list[Partition]) -> None:
+        """Read ``partitions`` from their first record on."""
+        places = [TopicPartition(*key, 0) for key in partitions]
+        if places:
+            self._consumer.incremental_unassign(places)
+            self._consumer.incremental_assign(places)
+            self._waiting.forget(partitions)
+            self._pauses.begin(partitions)
+            for key in partitions:
+                self._offsets.forget(key)
+
+    def _orphan(self, partitions: list[Partition], topic: str) -> None:
+        count = self._ledger.orphan(partitions)
+        log.error("topic_went_back", topic=topic, in_flight=count, told="made anew or cut: what was in flight is published")
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
         consumer.incremental_assign(partitions)
-        self._assigned |= {_key(partition) for partition in partitions}
-        if self._paused:
-            consumer.pause(partitions)
-        else:
-            # librdkafka remembers a pause beyond the loss of a partition: what comes back paused would never be read again.
-            consumer.resume(partitions)
+        keys = {_key(partition) for partition in partitions}
+        self._assigned |= keys
+        self._pauses.begin(keys)
         self._note("assigned", partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -249,12 +334,13 @@ class ConsumerLoop:
 
     def _note(self, event: str, partitions: list[TopicPartition]) -> None:
         if event != "assigned":
-            self._waiting.forget(map(_key, partitions))
-            for key in map(_key, partitions):
+            keys = [_key(partition) for partition in partitions]
+            self._waiting.forget(keys)
+            self._pauses.forget(keys)
+            for key in keys:
                 self._assigned.discard(key)
-                # The broker takes a commit from any member: tried again now, it would set the new owner back.
-                self._unconfirmed.pop(key, None)
-                self._refused.pop(key, None)
+                self._homeless.pop(key, None)
+                self._offsets.forget(key)
         # Counted here: while the consumer closes, it may refuse to tell its assignment, and close would raise that.
         self._metrics.assigned.set(len(self._assigned))
         log.info("partitions", change=event, partitions=[f"{p.topic}/{p.partition}" for p in partitions])
@@ -271,9 +357,9 @@ class ConsumerLoop:
         """Let what runs finish within the budget, publish the finished prefix, forget the rest."""
         self._note_group()
         self._ledger.cancel_queued(partitions)
-        drained = self._ledger.wait_idle(self._settings.drain_timeout_s, partitions)
-        published = self._publisher.publish_now(partitions)
-        self._commit(partitions, wait=True)
+        drained = self._ledger.wait_idle(self._left(), partitions)
+        published = self._publisher.publish_now(partitions, self._left(CLOSE_S))
+        self._offsets.commit(partitions, wait=True)
         if not (drained and published):
             log.warning("drain_incomplete", finished=drained, published=published)
         if partitions is not None:
@@ -284,15 +370,15 @@ def _key(partition: TopicPartition) -> Partition:
     return partition.topic, partition.partition
 
 
-def _check(error: KafkaError) -> None:
-    """Errors in the stream: most pass by themselves; librdkafka goes on trying.
+def check(error: KafkaError) -> None:
+    """Whether a consumer can go on after ``error``.
+
+    ``KafkaError.fatal`` is false for fatal errors that come by ``consume``: their code tells
+    (https://github.com/confluentinc/confluent-kafka-python/issues/869).
 
     Raises:
-        BrokerError: this one does not.
+        BrokerError: it cannot.
 
     """
-    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name
-        return
-    if error.fatal():
+    if error.code() == KafkaError._FATAL or error.fatal():  # noqa: SLF001 - the library's own name
         raise BrokerError(f"the consumer cannot go on: {error.str()}") from KafkaException(error)
-    log.warning("consumer_error", error=error.str(), retriable=error.retriable())

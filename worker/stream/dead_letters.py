@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from worker.errors import BrokerError
 from worker.settings import Settings
-from worker.stream.clients import make_consumer
-from worker.stream.records import message_bytes, message_key, number_header, own_headers
+from worker.stream.clients import make_consumer, require_broker
+from worker.stream.incoming import Record, read_record
 
-__all__ = ["DeadLetter", "Filter", "as_dead_letter", "open_reader", "parked_topic", "read_dead_letters", "read_to_end"]
+__all__ = ["DeadLetter", "Filter", "Span", "as_dead_letter", "open_reader", "parked_topic", "read_dead_letters", "read_spans"]
 
 TIMEOUT_S = 10.0
+LATEST_MS = 253_402_300_799_000
+"""The end of the year 9999: a sender may have put any time on a record."""
+_PASSING = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}  # noqa: SLF001 - the library's own names
 
 
 @dataclass(frozen=True)
 class DeadLetter:
     """One record of the dead-letter topic, with what was noted on it."""
 
-    message: Message = field(repr=False)
+    record: Record = field(repr=False)
     reason: str
     detail: str
     origin: str
@@ -34,12 +37,27 @@ class DeadLetter:
     @property
     def key(self) -> str:
         """The event's key, as well as it can be shown."""
-        return message_key(self.message).decode("utf-8", "replace")
+        return self.record.some_key.decode("utf-8", "replace")
 
     @property
     def size(self) -> int:
-        """Bytes of its body."""
-        return len(message_bytes(self.message.value()))
+        """Bytes of its body, as they are here; see ``is_cut``."""
+        return len(self.record.value or b"")
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether only a part was kept of what would have been too large: of its body, its key or its headers."""
+        told = self.record.own
+        return "headers_bytes" in told or "key_bytes" in told or self.record.number("body_bytes", self.size) != self.size
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a partition: offsets from ``start`` on, before ``end``."""
+
+    partition: int
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -64,40 +82,45 @@ def parked_topic(settings: Settings) -> str:
     return f"{settings.topics.dead_letters}.parked"
 
 
-def as_dead_letter(message: Message) -> DeadLetter:
+def as_dead_letter(record: Record) -> DeadLetter:
     """What was noted on a record; what is missing there is left open, since anybody may write to the topic."""
-    told = own_headers(message)
-    milliseconds = number_header(message, "failed_at", max(0, message.timestamp()[1]))
+    told = record.own
+    milliseconds = min(LATEST_MS, record.number("failed_at", max(0, record.timestamp_ms)))
     return DeadLetter(
-        message=message,
-        reason=told.get("reason", "unknown"),
-        detail=told.get("detail", ""),
+        record=record,
+        reason="unreadable_headers" if record.unreadable else told.get("reason", "unknown"),
+        detail=record.unreadable or told.get("detail", ""),
         origin="/".join(told.get(name, "?") for name in ("topic", "partition", "offset")),
         failed_at=datetime.fromtimestamp(milliseconds / 1000, UTC),
-        attempts=number_header(message, "attempts", 1),
-        replays=number_header(message, "replays"),
+        attempts=record.number("attempts", 1),
+        replays=record.number("replays"),
     )
 
 
-def open_reader(settings: Settings, group_id: str) -> tuple[Consumer, list[TopicPartition]]:
-    """A consumer that is no member of a group, and the topic's partitions.
+def open_reader(settings: Settings, group_id: str) -> tuple[Consumer, list[Span]]:
+    """A consumer that is no member of a group, and what lies in each of the topic's partitions by now.
 
     Raises:
         BrokerError: the broker is away, or there is no such topic.
 
     """
+    require_broker(settings.kafka)
     topic = settings.topics.dead_letters
     # The end of a partition is told, since after a transaction it is not the offset after the last record.
     consumer = make_consumer(settings.kafka, group_id, **{"enable.partition.eof": True})
     try:
-        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        return consumer, _spans(consumer, topic)
     except KafkaException as error:
         consumer.close()
-        raise BrokerError(f"{settings.kafka.bootstrap_servers}: {error.args[0].str()}") from error
+        raise BrokerError(f"topic {topic}: {error.args[0].str()}") from error
+
+
+def _spans(consumer: Consumer, topic: str) -> list[Span]:
+    found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
     if found.error is not None:
-        consumer.close()
-        raise BrokerError(f"topic {topic}: {found.error.str()}")
-    return consumer, [TopicPartition(topic, number) for number in sorted(found.partitions)]
+        raise KafkaException(found.error)
+    places = [TopicPartition(topic, number) for number in sorted(found.partitions)]
+    return [Span(place.partition, *consumer.get_watermark_offsets(place, TIMEOUT_S)) for place in places]
 
 
 def read_dead_letters(settings: Settings, wanted: Filter) -> Iterator[DeadLetter]:
@@ -107,36 +130,41 @@ def read_dead_letters(settings: Settings, wanted: Filter) -> Iterator[DeadLetter
         BrokerError: the broker is away, or there is no such topic.
 
     """
-    consumer, places = open_reader(settings, f"{settings.kafka.group_id}.dlq.reader")
+    consumer, spans = open_reader(settings, f"{settings.kafka.group_id}.dlq.reader")
     try:
-        starts = [TopicPartition(place.topic, place.partition, OFFSET_BEGINNING) for place in places]
-        for batch in read_to_end(consumer, starts):
+        for batch in read_spans(consumer, settings.topics.dead_letters, spans):
             yield from (letter for letter in map(as_dead_letter, batch) if wanted.takes(letter))
     finally:
         consumer.close()
 
 
-def read_to_end(consumer: Consumer, starts: list[TopicPartition], batch: int = 200) -> Iterator[list[Message]]:
-    """Every record from ``starts`` on, in batches, until each partition has come to its end.
+def read_spans(consumer: Consumer, topic: str, spans: Sequence[Span], batch: int = 200) -> Iterator[list[Record]]:
+    """The records of ``spans``, in batches; what comes to the topic meanwhile is left alone.
+
+    A span is over with a record at its end or beyond, or where its partition ends: its last offsets may be no records but the
+    marks of transactions.
 
     Raises:
         BrokerError: nothing comes for a while, and the ends have not been reached.
 
     """
-    consumer.assign(starts)
-    open_ends = {place.partition for place in starts}
+    ends = {span.partition: span.end for span in spans if span.start < span.end}
+    consumer.assign([TopicPartition(topic, span.partition, span.start) for span in spans if span.partition in ends])
     last = time.monotonic()
-    while open_ends:
+    while ends:
         records = []
         for message in consumer.consume(batch, 0.2):
-            error = message.error()
-            if error is None:
-                records.append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name
-                open_ends.discard(message.partition() or 0)
-            else:
+            error, number = message.error(), message.partition() or 0
+            if error is not None and error.code() in _PASSING:
+                continue
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name
                 raise BrokerError(f"dead letters: {error.str()}")
-            last = time.monotonic()
+            last, end = time.monotonic(), ends.get(number, 0)
+            if error is None and (message.offset() or 0) < end:
+                records.append(read_record(message))
+            if number in ends and (message.offset() or 0) + (error is None) >= end:
+                del ends[number]
+                consumer.incremental_unassign([TopicPartition(topic, number)])
         if records:
             yield records
         elif time.monotonic() - last > TIMEOUT_S:

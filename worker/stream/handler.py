@@ -1,97 +1,198 @@
-"""Works on one record: parse, judge, and always finish its entry with something to publish."""
+"""Works on one record: parse, wait for the host's share of the threads, judge; and always finish its entry.
+
+Whatever a record carries, its entry is finished and leaves a verdict, a retry or a dead letter with a reason. Only failures of
+the worker's own count for the circuit breaker; what a sender or a host does never counts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import structlog
-from confluent_kafka import Message
 
 from engines.errors import EngineError
 from worker.contracts.cloudevents import header_map, parse_event
+from worker.contracts.events import ImageUploaded
 from worker.contracts.verdicts import QualityVerdict
 from worker.errors import DecodingError, EventError, FetchFailedError
 from worker.pipeline import Pipeline
 from worker.settings import Settings
 from worker.stream.breaker import CircuitBreaker
+from worker.stream.incoming import Record
 from worker.stream.ledger import Entry, Ledger, Outgoing
-from worker.stream.records import dead_letter, header_list, verdict_record
-from worker.stream.retries import PASSING_CODES, attempt_of, retry_record
+from worker.stream.pool import HostPool, Leave, host_of
+from worker.stream.records import Blame, dead_letter, fitting_verdict
+from worker.stream.retries import PASSING_CODES, retry_record
+from worker.stream.sizes import RecordSizes
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["EventHandler"]
 
 log = structlog.get_logger()
 
+UNREADABLE = "unreadable_headers"
+
 
 class EventHandler:
-    """Called by the pool's threads."""
+    """Called by the pool's threads.
+
+    Args:
+        pipeline: judges events.
+        ledger: where entries are finished.
+        settings: topics, retries, bounds.
+        metrics: counts what came of events.
+        pool: carries the work for a host; without one it is done at once.
+        breaker: is told of every event.
+        sizes: the largest record of each topic.
+
+    """
 
     def __init__(
-        self, pipeline: Pipeline, ledger: Ledger, settings: Settings, metrics: Metrics, breaker: CircuitBreaker | None = None
+        self,
+        pipeline: Pipeline,
+        ledger: Ledger,
+        settings: Settings,
+        metrics: Metrics,
+        breaker: CircuitBreaker | None = None,
+        pool: HostPool | None = None,
+        sizes: RecordSizes | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._ledger = ledger
         self._settings = settings
         self._metrics = metrics
         self._breaker = breaker or CircuitBreaker()
+        self._pool = pool
+        self._sizes = sizes or RecordSizes()
 
-    def __call__(self, message: Message, entry: Entry) -> None:
-        """Work on ``message`` unless its entry was cancelled; nothing that happens in here loses it."""
+    def __call__(self, record: Record, entry: Entry) -> None:
+        """Find out what ``record`` needs, and hand it on; nothing that happens in here loses it."""
+        event: ImageUploaded | None = None
+        failure: Exception | None = None
+        try:
+            event = self._parse(record)
+        except Exception as error:  # told and counted where the entry is finished
+            failure = error
+        if event is None or self._pool is None:
+            self._work(record, entry, event, failure, lambda: None)
+        else:
+            self._pool.submit_to(host_of(event.url), partial(self._work, record, entry, event, None))
+
+    def _parse(self, record: Record) -> ImageUploaded:
+        if record.unreadable is not None:
+            raise EventError(UNREADABLE, f"its headers cannot be read: {record.unreadable}")
+        if record.size > self._settings.worker.max_event_bytes:
+            raise EventError(
+                "event_too_large", f"{record.size} bytes, at most {self._settings.worker.max_event_bytes} are taken"
+            )
+        return parse_event(record.value, header_map(record.headers))
+
+    def _work(self, record: Record, entry: Entry, event: ImageUploaded | None, failure: Exception | None, leave: Leave) -> None:
+        """From an event, or from what is wrong with it, to a finished entry; unless the entry was cancelled."""
         if not self._ledger.begin(entry):
             return
-        with structlog.contextvars.bound_contextvars(partition=entry.partition[1], offset=entry.offset):
-            records, failed = self._outcome(message)
-        self._breaker.note(failed=failed)
-        self._ledger.finish(entry, records)
+        context: dict[str, object] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        if event is not None:
+            context |= {"event_id": event.event_id, "image_id": event.image_id}
+        elif record.key:
+            context["key"] = record.key[:100].decode("utf-8", "replace")
+        records: Sequence[Outgoing] = ()
+        refit: Callable[[str, int], Sequence[Outgoing]] = partial(self._refit, record, None)
+        failed = True
+        with structlog.contextvars.bound_contextvars(**context):
+            try:
+                if failure is not None or event is None:
+                    records, failed = self._saved(record, event, failure or AssertionError("neither event nor failure"))
+                else:
+                    verdict = self._judge(record, event, leave)
+                    records, refit, failed = self._publication(record, verdict), partial(self._refit, record, verdict), False
+            except Exception as error:
+                records, failed = self._saved(record, event, error)
+            finally:
+                self._ledger.finish(entry, records, refit)
+                self._breaker.note(failed=failed)
 
-    def _outcome(self, message: Message) -> tuple[list[Outgoing], bool]:
-        """What to publish, and whether the failure, if any, is the worker's own."""
-        final = attempt_of(message) >= len(self._settings.retry.delays_s)
-        try:
-            return self._judge(message, final=final), False
-        except EventError as error:
-            return [self._dead(message, error.code, error.detail, error)], False
-        except FetchFailedError as error:
-            return [self._retry(message, error.code, error.detail)], False
-        except Exception as error:  # whatever went wrong, the event is kept with its reason
-            log.exception("event_failed")
-            if isinstance(error, EngineError | DecodingError) and not final:
-                return [self._retry(message, "internal_error", str(error))], True
-            return [self._dead(message, "internal_error", str(error), error)], True
+    def _final(self, record: Record) -> bool:
+        return record.attempt >= len(self._settings.retry.delays_s)
 
-    def _judge(self, message: Message, *, final: bool) -> list[Outgoing]:
-        body = message.value()
-        event = parse_event(body.encode() if isinstance(body, str) else body, header_map(header_list(message)))
-        with structlog.contextvars.bound_contextvars(event_id=event.event_id, image_id=event.image_id):
-            if not self._pipeline.knows(event.service):
-                self._metrics.unknown_services.inc()
-            verdict = self._pipeline.judge(event, final=final)
-            self._metrics.observe(verdict)
-            log.info(
-                "judged",
-                status=verdict.status,
-                category=verdict.category,
-                score=verdict.score,
-                reason=verdict.reason.code if verdict.reason else None,
-                latency_ms=verdict.latency_ms.get("total"),
-            )
-        records = [verdict_record(verdict, self._settings.topics.verdicts, self._settings.worker.source)]
-        if self._given_up(message, verdict) and verdict.reason:
+    def _judge(self, record: Record, event: ImageUploaded, leave: Leave) -> QualityVerdict:
+        if not self._pipeline.knows(event.service):
+            self._metrics.unknown_services.inc()
+        verdict = self._pipeline.judge(event, final=self._final(record), on_fetched=leave)
+        self._tell(verdict)
+        return verdict
+
+    def _tell(self, verdict: QualityVerdict) -> None:
+        self._metrics.observe(verdict)
+        log.info(
+            "judged",
+            status=verdict.status,
+            category=verdict.category,
+            score=verdict.score,
+            reason=verdict.reason.code if verdict.reason else None,
+            latency_ms=verdict.latency_ms.get("total"),
+        )
+
+    def _publication(self, record: Record, verdict: QualityVerdict) -> list[Outgoing]:
+        topic = self._settings.topics.verdicts
+        published = fitting_verdict(verdict, topic, self._settings.worker.source, self._sizes.of(topic))
+        if published is None:
+            return [self._dead(record, Blame("verdict_too_large", f"larger than the {self._sizes.of(topic)} bytes of {topic}"))]
+        if record.attempt > 0 and verdict.reason is not None and verdict.reason.code in PASSING_CODES:
             # Nobody waits for ever, and nothing is lost: a verdict that says so, and the event for a replay.
-            records.append(self._dead(message, verdict.reason.code, verdict.reason.detail, None))
-        return records
+            return [published, self._dead(record, Blame(verdict.reason.code, verdict.reason.detail, "FetchFailedError"))]
+        return [published]
 
-    def _given_up(self, message: Message, verdict: QualityVerdict) -> bool:
-        """Whether the last of several attempts failed for a reason that once might have passed."""
-        return attempt_of(message) > 0 and verdict.reason is not None and verdict.reason.code in PASSING_CODES
+    def _saved(self, record: Record, event: ImageUploaded | None, error: Exception) -> tuple[list[Outgoing], bool]:
+        try:
+            return self._salvage(record, event, error)
+        except Exception as worse:  # an entry without a record would be an event that is lost
+            log.error("event_salvage_failed", exc_info=worse)
+            return [self._dead(record, Blame("internal_error", type(worse).__name__, type(worse).__name__), bare=True)], True
 
-    def _retry(self, message: Message, code: str, detail: str) -> Outgoing:
-        attempt = attempt_of(message) + 1
-        self._metrics.retries.labels(str(attempt), code).inc()
-        log.info("retry", attempt=attempt, code=code, detail=detail[:200])
-        return retry_record(message, self._settings, code=code, detail=detail)
+    def _salvage(self, record: Record, event: ImageUploaded | None, error: Exception) -> tuple[list[Outgoing], bool]:
+        """What is left of an event that failed, and whether the worker itself is to blame."""
+        match error:
+            case EventError():
+                return [self._dead(record, Blame(error.code, error.detail, type(error).__name__))], False
+            case FetchFailedError() if event is not None:
+                return self._later(record, event, error), False
+        # Whatever went wrong, the event is kept with its reason.
+        log.error("event_failed", exc_info=error)
+        blame = Blame("internal_error", str(error), type(error).__name__)
+        if isinstance(error, EngineError | DecodingError) and not self._final(record):
+            retry = self._retry(record, blame)
+            if retry.size <= self._sizes.of(retry.topic):
+                return [retry], True
+        return [self._dead(record, blame)], True
 
-    def _dead(self, message: Message, code: str, detail: str, error: Exception | None) -> Outgoing:
-        self._metrics.dead_letters.labels(code).inc()
-        log.warning("dead_letter", code=code, detail=detail[:200])
-        topic, name = self._settings.topics.dead_letters, type(error).__name__ if error else "FetchFailedError"
-        return dead_letter(message, topic, group_id=self._settings.kafka.group_id, code=code, detail=detail, error=name)
+    def _later(self, record: Record, event: ImageUploaded, error: FetchFailedError) -> list[Outgoing]:
+        """A retry; or, where the retry topic would not take it, the verdict that would have come in the end."""
+        retry = self._retry(record, Blame(error.code, error.detail, type(error).__name__))
+        if retry.size <= self._sizes.of(retry.topic):
+            return [retry]
+        log.warning("retry_too_large", topic=retry.topic, bytes=retry.size)
+        verdict = self._pipeline.give_up(event, error)
+        self._tell(verdict)
+        return self._publication(record, verdict)
+
+    def _refit(self, record: Record, verdict: QualityVerdict | None, refusal: str, refusals: int) -> list[Outgoing]:
+        """Other records in place of those that the broker has refused ``refusals`` times: smaller, and in the end bare."""
+        if verdict is not None and refusals == 1:
+            # The topic's own bound may have sunk since it was asked for: the same again, by what it is now.
+            return self._publication(record, verdict)
+        return [self._dead(record, Blame("refused_by_broker", refusal), bare=refusals > 2)]
+
+    def _retry(self, record: Record, blame: Blame) -> Outgoing:
+        self._metrics.retries.labels(str(record.attempt + 1), blame.code).inc()
+        log.info("retry", attempt=record.attempt + 1, code=blame.code, detail=blame.detail[:200])
+        return retry_record(record, self._settings, code=blame.code, detail=blame.detail)
+
+    def _dead(self, record: Record, blame: Blame, *, bare: bool = False) -> Outgoing:
+        self._metrics.dead_letters.labels(blame.code).inc()
+        log.warning("dead_letter", code=blame.code, detail=blame.detail[:200])
+        topic = self._settings.topics.dead_letters
+        return dead_letter(
+            record, topic, group_id=self._settings.kafka.group_id, blame=blame, limit=self._sizes.of(topic), bare=bare
+        )

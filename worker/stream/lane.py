@@ -7,8 +7,8 @@ all the uploads and another nothing but retries that wait.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, TopicPartition
@@ -16,17 +16,25 @@ from confluent_kafka import KafkaError, TopicPartition
 from worker.pipeline import Pipeline
 from worker.settings import Settings
 from worker.stream.breaker import CircuitBreaker
-from worker.stream.clients import make_admin, make_consumer, make_producer, make_transactional_producer
+from worker.stream.clients import MAX_RECORD_BYTES, make_admin, make_consumer, make_producer, make_transactional_producer
 from worker.stream.consumer import ConsumerLoop
 from worker.stream.handler import EventHandler
 from worker.stream.ledger import Ledger
-from worker.stream.publisher import AtLeastOncePublisher, Publisher, PublisherThread
+from worker.stream.pool import HostPool
+from worker.stream.publisher import AtLeastOncePublisher, Publisher
+from worker.stream.publisher_thread import PublisherThread
+from worker.stream.sizes import RecordSizes
+from worker.stream.topic_facts import describe
 from worker.stream.transactions import TransactionalPublisher, committed_offsets
+from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["Lane", "broker_error", "retry_group"]
 
 log = structlog.get_logger()
+
+PROPAGATION_MS = 2_000
+"""How long records for a topic that nobody knows hold up a transaction, the first time; afterwards they are refused at once."""
 
 
 def retry_group(group_id: str) -> str:
@@ -46,6 +54,7 @@ class Lane:
         metrics: for what both lanes count together.
         gauges: for what each lane measures for itself.
         breaker: shared, since it is about the worker.
+        on_failure: told if the lane's publisher dies.
 
     Raises:
         SettingsError: librdkafka refuses a property.
@@ -57,18 +66,29 @@ class Lane:
         settings: Settings,
         group_id: str,
         delays_s: Mapping[str, float],
-        pool: Executor,
+        pool: HostPool,
         pipeline: Pipeline,
         metrics: Metrics,
         gauges: Metrics,
         breaker: CircuitBreaker,
+        on_failure: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._group_id = group_id
+        self._metrics = metrics
+        self._admin = make_admin(settings.kafka)
         self.ledger = Ledger()
-        consumer = make_consumer(settings.kafka, group_id, error_cb=broker_error, on_commit=self._on_commit)
+        self._sizes = RecordSizes(self._describe, _number(settings, "message.max.bytes", MAX_RECORD_BYTES))
+        # Where reading begins if its place is gone is decided by the loop, and said aloud.
+        own: dict[str, Any] = {"error_cb": broker_error, "on_commit": self._on_commit, "auto.offset.reset": "error"}
+        consumer = make_consumer(settings.kafka, group_id, **own)
         self._publisher = PublisherThread(
-            self.ledger, self._make_publisher(), settings.worker.publish_interval_ms / 1000, metrics
+            self.ledger,
+            self._make_publisher(),
+            settings.worker.publish_interval_ms / 1000,
+            metrics,
+            self._sizes.refresh,
+            on_failure,
         )
         self.loop = ConsumerLoop(
             consumer,
@@ -76,11 +96,12 @@ class Lane:
             self.ledger,
             self._publisher,
             pool,
-            EventHandler(pipeline, self.ledger, settings, metrics, breaker),
+            EventHandler(pipeline, self.ledger, settings, metrics, breaker, pool, self._sizes),
             settings.worker,
             gauges,
             {topic: delay for topic, delay in delays_s.items() if delay > 0},
             breaker,
+            latest=settings.kafka.librdkafka().get("auto.offset.reset") in {"latest", "largest", "end"},
         )
 
     def start(self) -> None:
@@ -90,33 +111,68 @@ class Lane:
             BrokerError: the publisher cannot get ready.
 
         """
+        self._sizes.refresh()
         self._publisher.start()
+
+    @property
+    def publisher(self) -> PublisherThread:
+        """What publishes this lane's results."""
+        return self._publisher
 
     def publishing(self) -> bool:
         """Whether the publisher runs, or has ended as it should."""
         return self._publisher.alive() or self.loop.stopping
 
+    def _describe(self) -> dict[str, int | None]:
+        names = self._settings.topics
+        written = [names.verdicts, names.dead_letters, *self._settings.retry_topics]
+        return {name: facts.max_message_bytes for name, facts in describe(self._admin, written).items()}
+
     def _make_publisher(self) -> Publisher:
         kafka = self._settings.kafka
         if kafka.delivery == "at_least_once":
-            return AtLeastOncePublisher(make_producer(kafka, error_cb=broker_error), self.ledger)
+            return AtLeastOncePublisher(
+                lambda: make_producer(kafka, error_cb=broker_error, **self._producer_properties()), self.ledger
+            )
         # Each lane has transactions of its own, named after its group; a name of the pod's keeps them apart from others'.
         name = f"{self._group_id}-{kafka.transactional_id or uuid.uuid4().hex}"
         return TransactionalPublisher(
-            lambda: make_transactional_producer(kafka, name, error_cb=broker_error),
+            lambda: make_transactional_producer(kafka, name, error_cb=broker_error, **self._producer_properties()),
             lambda: self.loop.group_metadata,
-            committed_offsets(make_admin(kafka), self._group_id),
+            committed_offsets(self._admin, self._group_id),
             self.ledger,
+            on_fenced=self._metrics.fenced.inc,
+            on_commit=self._metrics.transaction_partitions.observe,
         )
+
+    def _producer_properties(self) -> dict[str, Any]:
+        batch = _number(self._settings, "batch.size", self._sizes.batch_bytes)
+        return {
+            "topic.metadata.propagation.max.ms": PROPAGATION_MS,
+            "batch.size": min(batch, self._sizes.batch_bytes),
+        }
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         self.loop.on_commit(error, partitions)
 
 
+def _number(settings: Settings, name: str, default: int) -> int:
+    """A property of librdkafka as set, else ``default``. A wrong value is the library's to refuse."""
+    found = str(settings.kafka.librdkafka().get(name, ""))
+    return int(found) if found.isdigit() else default
+
+
+_complaints = Complaints()
+
+_AWAY = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE}  # noqa: SLF001 - the library's own names
+
+
 def broker_error(error: KafkaError) -> None:
-    """Log what librdkafka tells about the broker."""
-    if error.fatal():
+    """Log what librdkafka tells about the broker: once a minute, since every client tells it again and again."""
+    if error.code() == KafkaError._FATAL or error.fatal():  # noqa: SLF001
         # The poll loop meets it too, and ends the process.
         log.error("broker_fatal", error=error.str())
+    elif error.code() in _AWAY:
+        _complaints.say("broker_away", error.name(), told="events wait in Kafka, none is lost", detail=error.str())
     else:
-        log.warning("broker_error", error=error.str())
+        _complaints.say("broker_error", error.str())

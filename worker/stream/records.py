@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from confluent_kafka import Message
+import structlog
 
 from worker.contracts.cloudevents import verdict_headers
-from worker.contracts.verdicts import QualityVerdict
+from worker.contracts.verdicts import OMISSIBLE, QualityVerdict, without
+from worker.stream.clients import MAX_RECORD_BYTES
+from worker.stream.incoming import PREFIX, Header, Record
 from worker.stream.ledger import Outgoing
 
-__all__ = [
-    "dead_letter",
-    "header_list",
-    "message_bytes",
-    "message_key",
-    "number_header",
-    "origin",
-    "own_headers",
-    "software_version",
-    "verdict_record",
-    "without_own_headers",
-]
+__all__ = ["Blame", "dead_letter", "fitting_verdict", "noted", "software_version", "verdict_record"]
 
-PREFIX = "iqa_"
-"""Of headers that workers add; a sender's own of that name would be taken for them."""
-MOST_DIGITS = 14
+log = structlog.get_logger()
+
+KEPT_BODY = 64_000
+"""Bytes of the body that a dead letter keeps if it cannot keep all: enough to see what it is."""
+
+MOST_KEY = 1_000
 
 
 def software_version() -> str:
@@ -38,75 +34,71 @@ def software_version() -> str:
         return "unknown"
 
 
+def noted(told: dict[str, Any]) -> list[Header]:
+    """Headers of our own, with what they say."""
+    return [(f"{PREFIX}{name}", str(value).encode("utf-8", "replace")) for name, value in told.items()]
+
+
 def verdict_record(verdict: QualityVerdict, topic: str, source: str) -> Outgoing:
     """A verdict, keyed by image so that a compacted topic keeps the latest of each."""
     return Outgoing(topic, verdict.image_id.encode(), verdict.model_dump_json().encode(), verdict_headers(verdict, source))
 
 
-def dead_letter(message: Message, topic: str, *, group_id: str, code: str, detail: str, error: str) -> Outgoing:
-    """The original record, key, body and headers untouched, with ``iqa_`` headers that say why and where it came from."""
-    known = own_headers(message)
+def fitting_verdict(verdict: QualityVerdict, topic: str, source: str, limit: int) -> Outgoing | None:
+    """A verdict of at most ``limit`` bytes: whole, or without what makes it too large, which it then says.
+
+    ``None`` if it is too large even so.
+    """
+    published = verdict_record(verdict, topic, source)
+    for part in OMISSIBLE:
+        if published.size <= limit:
+            break
+        verdict = without(verdict, part)
+        log.warning("verdict_too_large", omitted=verdict.omitted, bytes=published.size, limit=limit)
+        published = verdict_record(verdict, topic, source)
+    return published if published.size <= limit else None
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Why an event is a dead letter: a code for programs, a detail for people, the class of the error."""
+
+    code: str
+    detail: str
+    error: str = ""
+
+
+def dead_letter(
+    record: Record, topic: str, *, group_id: str, blame: Blame, limit: int = MAX_RECORD_BYTES, bare: bool = False
+) -> Outgoing:
+    """The original record, key, body and headers untouched, with ``iqa_`` headers that say why and where it came from.
+
+    One that would be larger than ``limit`` bytes keeps the first part of its body; ``iqa_body_bytes`` and ``iqa_body_sha256``
+    tell the whole one's length and SHA-256. If its headers or key are too large by themselves they go too
+    (``iqa_headers_bytes``, ``iqa_key_bytes``). A ``bare`` one has nothing but ``iqa_`` headers, as short as they can be.
+    """
     told: dict[str, Any] = {
-        "reason": code,
-        "detail": detail[:1000],
-        "error": error,
-        **origin(message),
+        "reason": blame.code,
+        "detail": blame.detail[: 100 if bare else 1000],
+        "error": blame.error,
+        **record.origin,
         "failed_at": int(time.time() * 1000),
         "group": group_id,
-        "attempts": number_header(message, "attempt") + 1,
+        "attempts": record.attempt + 1,
         "version": software_version(),
     }
-    if "replays" in known:
-        told["replays"] = known["replays"]
-    headers = without_own_headers(message)
-    headers += [(f"iqa_{name}", str(value).encode("utf-8", "replace")) for name, value in told.items()]
-    return Outgoing(topic, message_key(message), message_bytes(message.value()), headers)
-
-
-def origin(message: Message) -> dict[str, Any]:
-    """Topic, partition, offset and time that a record first had, retries and replays notwithstanding."""
-    known = own_headers(message)
-    here = {
-        "topic": message.topic(),
-        "partition": message.partition(),
-        "offset": message.offset(),
-        "timestamp": message.timestamp()[1],
-    }
-    return {name: known.get(name, value) for name, value in here.items()}
-
-
-def header_list(message: Message) -> list[tuple[str, str | bytes | None]]:
-    """A record's headers as pairs, in order; none is an empty list."""
-    found = message.headers() or []
-    return list(found.items()) if isinstance(found, dict) else list(found)
-
-
-def own_headers(message: Message) -> dict[str, str]:
-    """What workers have noted on a record: ``iqa_`` headers, without that prefix."""
-    return {
-        name.removeprefix(PREFIX): message_bytes(value).decode("utf-8", "replace")
-        for name, value in header_list(message)
-        if name.startswith(PREFIX)
-    }
-
-
-def number_header(message: Message, name: str, default: int = 0) -> int:
-    """A number that workers have noted. Anybody may send headers: no plain number of up to 14 digits is as good as none."""
-    value = own_headers(message).get(name, "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS else default
-
-
-def without_own_headers(message: Message) -> list[tuple[str, str | bytes | None]]:
-    """The headers that the sender gave."""
-    return [(name, value) for name, value in header_list(message) if not name.startswith(PREFIX)]
-
-
-def message_key(message: Message) -> bytes:
-    """The key, or where the record lies: a key is never empty."""
-    where = f"{message.topic()}/{message.partition()}/{message.offset()}"
-    return message_bytes(message.key()) or where.encode()
-
-
-def message_bytes(value: str | bytes | None) -> bytes:
-    """A key, a body or a header's value as bytes."""
-    return value.encode() if isinstance(value, str) else value or b""
+    if "replays" in record.own:
+        told["replays"] = record.own["replays"]
+    key, body, headers = record.some_key, record.value, record.sender_headers
+    whole = Outgoing(topic, key, body, [*headers, *noted(told)])
+    if whole.size <= limit and not bare:
+        return whole
+    headers_bytes = sum(len(name) + len(value or b"") for name, value in headers)
+    if bare or headers_bytes > limit // 4:
+        headers, told["headers_bytes"] = [], headers_bytes
+    if bare or len(key) > MOST_KEY:
+        key, told["key_bytes"] = key[:MOST_KEY], len(key)
+    told |= {"body_bytes": len(body or b""), "body_sha256": hashlib.sha256(body or b"").hexdigest()}
+    cut = Outgoing(topic, key, b"", [*headers, *noted(told)])
+    room = 0 if bare else max(0, min(KEPT_BODY, limit - cut.size))
+    return replace(cut, value=(body or b"")[:room])

@@ -1,7 +1,8 @@
-"""Sends dead letters back to the uploads topic: once each, however often the command is interrupted.
+"""Sends dead letters back to the uploads topic: once each, however often the command is interrupted or given.
 
-A batch's events and the place it has come to are one transaction. An event that has been replayed too often is parked in a
-topic of its own, where nothing reads: it would only come back.
+A batch's events and the place it has come to are one transaction. Replays with the same filter share a transactional id: the
+later one ends what the earlier has begun, fences it, and goes on from there. An event that was replayed too often is parked in
+a topic of its own, where nothing reads: it would only come back.
 """
 
 from __future__ import annotations
@@ -10,33 +11,55 @@ import hashlib
 import json
 import threading
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from worker.errors import BrokerError
 from worker.settings import Settings
-from worker.stream.clients import make_producer, make_transactional_producer
-from worker.stream.dead_letters import DeadLetter, Filter, as_dead_letter, open_reader, parked_topic, read_to_end
-from worker.stream.records import header_list, message_bytes, message_key, without_own_headers
+from worker.stream.clients import make_admin, make_producer, make_transactional_producer
+from worker.stream.dead_letters import DeadLetter, Filter, Span, as_dead_letter, open_reader, parked_topic, read_spans
+from worker.stream.incoming import Header, Record
+from worker.stream.ledger import Outgoing
+from worker.stream.sizes import RecordSizes
+from worker.stream.topic_facts import describe
 from worker.stream.topics import ensure_topics
 
 __all__ = ["Replayed", "replay", "replay_group"]
 
 BATCH = 100
 CALL_S = 15.0
+_FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}  # noqa: SLF001
+TAKEN_OVER = "another replay with the same filter took over and goes on from here"
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay has done: sent to the uploads topic, parked, left alone by the filter, and whether it was interrupted."""
+    """What a replay has done, in events.
+
+    Attributes:
+        sent: to the uploads topic.
+        parked: after too many replays.
+        passed_over: left alone by the filter.
+        impossible: not whole any more, or larger than the topic takes; left where they are.
+        interrupted: whether there is more to do.
+
+    """
 
     sent: int = 0
     parked: int = 0
     passed_over: int = 0
+    impossible: int = 0
     interrupted: bool = False
+
+    def __add__(self, other: Replayed) -> Replayed:
+        return Replayed(
+            self.sent + other.sent,
+            self.parked + other.parked,
+            self.passed_over + other.passed_over,
+            self.impossible + other.impossible,
+        )
 
 
 def replay_group(settings: Settings, wanted: Filter) -> str:
@@ -56,10 +79,11 @@ def replay(
     stop: threading.Event | None = None,
     progress: Callable[[Replayed], None] | None = None,
 ) -> Replayed:
-    """Replay what ``wanted`` takes and no earlier replay with the same filter has taken, up to what lies there now.
+    """Replay what ``wanted`` takes and no earlier replay with the same filter has taken, up to what lies there at the start.
 
     Args:
-        settings: broker, topics, delivery.
+        settings: broker, topics, delivery. With at-least-once delivery there is no fence: a second replay at the same time is
+            noticed after a batch, which may have been sent twice by then.
         wanted: which dead letters.
         dry_run: only count.
         per_second: events sent in a second, at most; 0 for no limit.
@@ -68,73 +92,115 @@ def replay(
         progress: told after every batch.
 
     Raises:
-        BrokerError: the broker is away or refuses; what was sent is counted, what was not is taken up by the next replay.
+        BrokerError: the broker is away or refuses, or another replay took over; what was sent is counted, what was not is taken
+            up by the next replay.
 
     """
     stop = stop or threading.Event()
-    if not dry_run:
-        ensure_topics(settings, [parked_topic(settings)], settings.topics.dead_letters)
-    consumer, places = open_reader(settings, replay_group(settings, wanted))
+    group, topic = replay_group(settings, wanted), settings.topics.dead_letters
+    consumer, spans = open_reader(settings, group)
     try:
-        outlet = None if dry_run else _Outlet(settings, consumer)
+        if not dry_run:
+            ensure_topics(settings, [parked_topic(settings)], topic)
+        outlet = None if dry_run else _Outlet(settings, consumer, group)
+        # After the outlet, which ends what an earlier replay had begun: only then is it known how far that came.
+        spans = _remaining(consumer, topic, spans)
         done, began = Replayed(), time.monotonic()
-        starts = _starts(consumer, places)
-        for messages in read_to_end(consumer, starts, BATCH):
-            letters = [letter for letter in map(as_dead_letter, messages) if wanted.takes(letter)]
-            parked = [letter for letter in letters if letter.replays >= most]
-            sent = [letter for letter in letters if letter.replays < most]
-            if outlet:
-                outlet.send(sent, parked, messages)
-            done = Replayed(done.sent + len(sent), done.parked + len(parked), done.passed_over + len(messages) - len(letters))
-            if progress:
-                progress(done)
+        for records in read_spans(consumer, topic, spans, _batch(per_second)):
             if per_second > 0 and not dry_run:
                 stop.wait(max(0.0, began + done.sent / per_second - time.monotonic()))
             if stop.is_set():
                 return replace(done, interrupted=True)
+            done += _replay_batch(settings, records, wanted, most, outlet)
+            if progress:
+                progress(done)
     except KafkaException as error:
-        raise BrokerError(f"the replay ends here: {error.args[0].str()}") from error
+        told = TAKEN_OVER if error.args[0].code() in _FENCED else error.args[0].str()
+        raise BrokerError(f"the replay ends here: {told}") from error
     finally:
         consumer.close()
     return done
 
 
-def _starts(consumer: Consumer, places: list[TopicPartition]) -> list[TopicPartition]:
-    """Where the last replay with this filter has come to; the beginning if there was none."""
-    found = consumer.committed(places, timeout=CALL_S)
-    # A negative offset means none: the consumer's own rule, the earliest, holds then.
-    return [TopicPartition(place.topic, place.partition, place.offset) for place in found]
+def _batch(per_second: float) -> int:
+    """Events at once: slow replays are to be stopped, and to be seen to move, within a second or two."""
+    return BATCH if per_second <= 0 else max(1, min(BATCH, int(per_second)))
+
+
+def _remaining(consumer: Consumer, topic: str, spans: Sequence[Span]) -> list[Span]:
+    """What the last replay with this filter has left of ``spans``; all of them if there was none."""
+    found = consumer.committed([TopicPartition(topic, span.partition) for span in spans], timeout=CALL_S)
+    offsets = {place.partition: place.offset for place in found}
+    # A place outside what lies there is one of another topic of that name, or retention has taken what was there.
+    return [
+        replace(span, start=offset) if span.start <= (offset := offsets[span.partition]) <= span.end else span for span in spans
+    ]
+
+
+def _replay_batch(settings: Settings, records: list[Record], wanted: Filter, most: int, outlet: _Outlet | None) -> Replayed:
+    letters = [letter for letter in map(as_dead_letter, records) if wanted.takes(letter)]
+    whole = [letter for letter in letters if not letter.is_cut]
+    events = [
+        _parked(letter, parked_topic(settings)) if letter.replays >= most else _sent(letter, settings.topics.uploads)
+        for letter in whole
+    ]
+    if outlet:
+        events = [event for event in events if outlet.takes(event)]
+        outlet.send(events, records)
+    sent = sum(event.topic == settings.topics.uploads for event in events)
+    return Replayed(sent, len(events) - sent, len(records) - len(letters), len(letters) - len(events))
+
+
+def _sent(letter: DeadLetter, topic: str) -> Outgoing:
+    record = letter.record
+    headers: list[Header] = [*record.sender_headers, ("iqa_replays", str(letter.replays + 1).encode())]
+    return Outgoing(topic, record.some_key, record.value, headers)
+
+
+def _parked(letter: DeadLetter, topic: str) -> Outgoing:
+    return Outgoing(topic, letter.record.some_key, letter.record.value, letter.record.headers)
 
 
 class _Outlet:
-    """Sends batches, each with the place it ends at."""
+    """Sends batches, each with the place it ends at.
 
-    def __init__(self, settings: Settings, consumer: Consumer) -> None:
-        self._settings = settings
+    Raises:
+        KafkaException: the broker does not give the transactional id.
+
+    """
+
+    def __init__(self, settings: Settings, consumer: Consumer, group: str) -> None:
+        self._topic = settings.topics.dead_letters
         self._consumer = consumer
         self._failures: list[str] = []
+        self._ends: dict[int, int] = {}
         self._once = settings.kafka.delivery == "exactly_once"
-        self._producer = self._make()
+        self._producer = self._make(settings, group)
+        admin, topics = make_admin(settings.kafka), (settings.topics.uploads, parked_topic(settings))
+        self._sizes = RecordSizes(lambda: {name: facts.max_message_bytes for name, facts in describe(admin, topics).items()})
+        self._sizes.refresh()
 
-    def _make(self) -> Producer:
+    def _make(self, settings: Settings, group: str) -> Producer:
         if not self._once:
-            return make_producer(self._settings.kafka)
-        producer = make_transactional_producer(self._settings.kafka, f"{self._settings.kafka.group_id}.dlq.{uuid.uuid4().hex}")
+            return make_producer(settings.kafka)
+        producer = make_transactional_producer(settings.kafka, group)
         producer.init_transactions(CALL_S)
         return producer
 
-    def send(self, sent: list[DeadLetter], parked: list[DeadLetter], seen: list[Message]) -> None:
-        """All of a batch, and where it ends; or nothing of it."""
-        ends: dict[int, int] = {}
-        for message in seen:
-            ends[message.partition() or 0] = (message.offset() or 0) + 1
-        topic = self._settings.topics.dead_letters
-        places = [TopicPartition(topic, number, offset) for number, offset in ends.items()]
+    def takes(self, event: Outgoing) -> bool:
+        """Whether it is small enough for its topic: one that is not would keep all others of its batch from being sent."""
+        return event.size <= self._sizes.of(event.topic)
+
+    def send(self, events: list[Outgoing], seen: list[Record]) -> None:
+        """All of ``events``, and where their batch ends; or nothing of it."""
+        ends = {record.partition: record.offset + 1 for record in seen}
+        places = [TopicPartition(self._topic, number, offset) for number, offset in ends.items()]
         if self._once:
             self._producer.begin_transaction()
-        for letters, target in ((sent, self._settings.topics.uploads), (parked, parked_topic(self._settings))):
-            for letter in letters:
-                self._produce(letter, target)
+        else:
+            self._look_for_others()
+        for event in events:
+            self._produce(event)
         if self._once:
             self._producer.send_offsets_to_transaction(places, self._consumer.consumer_group_metadata(), CALL_S)
             self._producer.commit_transaction(CALL_S)
@@ -142,16 +208,20 @@ class _Outlet:
         if self._producer.flush(CALL_S) or self._failures:
             raise BrokerError(f"not all events were sent: {self._failures[:1] or 'the broker does not answer'}")
         self._consumer.commit(offsets=places, asynchronous=False)
+        self._ends |= ends
 
-    def _produce(self, letter: DeadLetter, topic: str) -> None:
-        message = letter.message
-        headers = [*without_own_headers(message), ("iqa_replays", str(letter.replays + 1).encode())]
-        if topic == parked_topic(self._settings):
-            headers = header_list(message)
+    def _look_for_others(self) -> None:
+        """Without transactions nobody is fenced, but somebody else's progress can be seen."""
+        places = [TopicPartition(self._topic, number) for number in self._ends]
+        found = self._consumer.committed(places, timeout=CALL_S) if places else []
+        if any(place.offset != self._ends[place.partition] for place in found):
+            raise BrokerError(f"the replay ends here: {TAKEN_OVER}")
+
+    def _produce(self, event: Outgoing) -> None:
         self._producer.produce(
-            topic,
-            message_bytes(message.value()),
-            message_key(message),
-            headers=headers,
+            event.topic,
+            event.value,
+            event.key,
+            headers=list(event.headers),
             on_delivery=lambda error, _: self._failures.append(error.str()) if error else None,
         )

@@ -1,29 +1,40 @@
-"""Creates the topics that workers use."""
+"""Looks at the topics that workers use, creates those that are missing, and says how others differ from what they must be."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import TimeoutError as NotInTime
+from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from worker.errors import BrokerError
 from worker.settings import Settings
-from worker.stream.clients import MAX_RECORD_BYTES, make_admin
-from worker.stream.dead_letters import parked_topic
+from worker.stream.clients import make_admin, require_broker
+from worker.stream.topic_facts import TopicFacts, describe
+from worker.stream.topic_plan import Finding, TopicPlan, findings, is_compacted, mend, plan_topics
 
-__all__ = ["create_topics", "ensure_topics", "require_topics"]
+__all__ = ["TopicState", "compare_topics", "create_topics", "ensure_topics", "find_topics", "require_topics"]
 
 log = structlog.get_logger()
 
 TIMEOUT_S = 20.0
 SPREAD_S = 3.0
 """How long a new topic may be unknown to the broker that happens to be asked, while others have it."""
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic as it must be, and as it is: ``facts`` are ``None`` if it does not exist."""
+
+    plan: TopicPlan
+    facts: TopicFacts | None
+    findings: tuple[Finding, ...] = ()
 
 
 def create_topics(settings: Settings, partitions: int, replication: int) -> dict[str, bool]:
@@ -33,70 +44,104 @@ def create_topics(settings: Settings, partitions: int, replication: int) -> dict
         BrokerError: the broker is away or refuses.
 
     """
-    names = settings.topics
-    room = {"max.message.bytes": str(MAX_RECORD_BYTES)}
-    wanted = [
-        NewTopic(names.uploads, partitions, replication),
-        NewTopic(names.verdicts, partitions, replication, config={**room, "cleanup.policy": "compact"}),
-        *(NewTopic(name, partitions, replication, config=room) for name in settings.retry_topics),
-        *(
-            NewTopic(name, partitions, replication, config={**room, "retention.ms": str(30 * 86_400_000)})
-            for name in (names.dead_letters, parked_topic(settings))
-        ),
-    ]
-    return _create(make_admin(settings.kafka), settings, wanted)
+    return _create(make_admin(settings.kafka), settings, plan_topics(settings, partitions, replication))
 
 
-def require_topics(settings: Settings, timeout_s: float = 10.0) -> None:
-    """Check that the broker answers and has the topics that others share; brokers that create topics on first use do so now.
-
-    Brokers hear of a topic one after the other, so that one just created is waited for.
-
-    Retry topics are the workers' own business: those that are missing, after an upgrade say, are made like the uploads topic.
-
-    Raises:
-        BrokerError: it does not answer, or a topic is missing and cannot be created.
-
-    """
-    topics, admin = settings.topics, make_admin(settings.kafka)
-    end, pause = time.monotonic() + SPREAD_S, threading.Event()
-    for name in (topics.uploads, topics.verdicts, topics.dead_letters):
-        while _look(admin, settings, name, timeout_s) is None:
-            if time.monotonic() > end:
-                raise BrokerError(f"topic {name} does not exist; run `iqa topics create`")
-            pause.wait(0.1)
-    ensure_topics(settings, settings.retry_topics, topics.uploads, timeout_s)
-
-
-def ensure_topics(settings: Settings, names: Sequence[str], like: str, timeout_s: float = 10.0) -> None:
-    """Create those of ``names`` that are missing, with as many partitions and copies as topic ``like`` has.
+def compare_topics(settings: Settings, partitions: int = 1, replication: int = 1) -> list[TopicState]:
+    """Each topic of ours beside what it must be, with ``partitions`` and ``replication`` at the least. Creates none.
 
     Raises:
         BrokerError: the broker is away or refuses.
 
     """
+    plans = plan_topics(settings, partitions, replication)
+    found = describe(make_admin(settings.kafka), [plan.name for plan in plans])
+    states = []
+    for plan in plans:
+        facts = found.get(plan.name)
+        differs = findings(plan, facts) if facts and not facts.hidden else ()
+        states.append(TopicState(plan, facts, tuple(differs)))
+    return states
+
+
+def find_topics(admin: AdminClient, names: Sequence[str], timeout_s: float = 10.0) -> dict[str, TopicFacts]:
+    """What the broker says about topics that must be there. Those just created are waited for.
+
+    Brokers hear of a topic one after the other.
+
+    Raises:
+        BrokerError: the broker does not answer, a topic is missing, or cannot be seen.
+
+    """
+    end, pause = time.monotonic() + SPREAD_S, threading.Event()
+    while True:
+        found = describe(admin, names, timeout_s)
+        missing = [name for name in names if name not in found]
+        hidden = [name for name in names if name in found and found[name].hidden]
+        if hidden:
+            raise BrokerError(f"topic {hidden[0]} cannot be seen: it does not exist, or this client has no right to use it")
+        if not missing:
+            return found
+        if time.monotonic() > end:
+            raise BrokerError(f"topic {missing[0]} does not exist; run `iqa topics create`")
+        pause.wait(0.1)
+
+
+def require_topics(settings: Settings, timeout_s: float = 10.0) -> None:
+    """Check that the broker answers and has the topics that others share, and that verdicts are compacted.
+
+    Retry topics are the workers' own business: those that are missing, after an upgrade say, are made with as many partitions
+    as the uploads topic. No other is.
+
+    Raises:
+        BrokerError: the broker does not answer, a topic is missing or cannot be seen, or verdicts would vanish.
+
+    """
+    require_broker(settings.kafka, timeout_s)
+    admin, names = make_admin(settings.kafka), settings.topics
+    found = find_topics(admin, (names.uploads, names.verdicts, names.dead_letters), timeout_s)
+    for plan in plan_topics(settings):
+        if plan.name in found:
+            _require(plan, found[plan.name], settings, verdicts=plan.name == names.verdicts)
+    ensure_topics(settings, settings.retry_topics, names.uploads, timeout_s)
+
+
+def ensure_topics(settings: Settings, names: Sequence[str], like: str, timeout_s: float = 10.0) -> None:
+    """Create those of ``names``, topics of ours, that are missing, with as many partitions and copies as topic ``like`` has.
+
+    Raises:
+        BrokerError: the broker is away or refuses, or there is no topic ``like``.
+
+    """
     admin = make_admin(settings.kafka)
-    missing = [name for name in names if _look(admin, settings, name, timeout_s) is None]
-    model = _look(admin, settings, like, timeout_s) if missing else None
-    if model is None:
+    found = describe(admin, [*names, like], timeout_s)
+    missing = [name for name in names if name not in found]
+    if not missing:
         return
-    copies = len(model.partitions[0].replicas) if 0 in model.partitions else 1
-    room = {"max.message.bytes": str(MAX_RECORD_BYTES)}
-    created = _create(admin, settings, [NewTopic(name, len(model.partitions), copies, config=room) for name in missing])
-    log.info("topics_created", topics=sorted(created))
+    model = found.get(like)
+    if model is None or model.hidden:
+        raise BrokerError(f"topic {like} does not exist or cannot be seen; run `iqa topics create`")
+    plans = plan_topics(settings, model.partitions, model.replication)
+    created = _create(admin, settings, [plan for plan in plans if plan.name in missing])
+    log.info("topics_created", topics=sorted(name for name, new in created.items() if new))
 
 
-def _look(admin: AdminClient, settings: Settings, name: str, timeout_s: float) -> TopicMetadata | None:
-    """What the broker knows about a topic; ``None`` if there is no such topic."""
-    try:
-        found = admin.list_topics(name, timeout=timeout_s).topics[name]
-    except KafkaException as error:
-        message = f"no answer from {settings.kafka.bootstrap_servers}: {error.args[0].str()}"
-        raise BrokerError(f"{message}; check IQA_KAFKA__BOOTSTRAP_SERVERS") from error
-    return None if found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else found
+def _require(plan: TopicPlan, facts: TopicFacts, settings: Settings, *, verdicts: bool) -> None:
+    """Refuse verdicts that are not compacted; tell of other differences by which events are lost."""
+    compacted, differs = is_compacted(facts), findings(plan, facts)
+    if verdicts and compacted is None:
+        log.warning("topic_settings_unknown", topic=plan.name, detail="no right to describe them: is it compacted?")
+    musts = [finding for finding in differs if finding.must]
+    if verdicts and compacted is False:
+        remedy = mend(plan.name, musts, settings.kafka.bootstrap_servers)[0]
+        told = ", ".join(finding.text for finding in musts)
+        raise BrokerError(f"topic {plan.name}: {told}; verdicts would vanish from it. Mend it: {remedy}")
+    if musts:
+        log.warning("topic_differs", topic=plan.name, differs=[finding.text for finding in musts])
 
 
-def _create(admin: AdminClient, settings: Settings, wanted: list[NewTopic]) -> dict[str, bool]:
+def _create(admin: AdminClient, settings: Settings, plans: Sequence[TopicPlan]) -> dict[str, bool]:
+    wanted = [NewTopic(plan.name, plan.partitions, plan.replication, config=dict(plan.config)) for plan in plans]
     created = {}
     for topic, future in admin.create_topics(wanted, request_timeout=TIMEOUT_S).items():
         try:
@@ -106,6 +151,6 @@ def _create(admin: AdminClient, settings: Settings, wanted: list[NewTopic]) -> d
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerError(f"topic {topic} was not created: {error.args[0].str()}") from error
             created[topic] = False
-        except TimeoutError as error:
+        except NotInTime as error:
             raise BrokerError(f"no answer from {settings.kafka.bootstrap_servers} within {TIMEOUT_S:.0f} s") from error
     return created

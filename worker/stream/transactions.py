@@ -18,13 +18,16 @@ from confluent_kafka import (
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
+    Message,
     Producer,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
 
-from worker.errors import BrokerError
+from worker.errors import BrokerError, IqaError
 from worker.stream.ledger import Entry, Ledger, Outgoing, Partition
+from worker.stream.publisher import produce_record
+from worker.stream.refusals import RefusedError, refusal
 
 __all__ = ["CommittedOffsets", "TransactionalPublisher", "committed_offsets"]
 
@@ -38,6 +41,9 @@ OFFSETS_S = 8.0
 
 GRACE_S = 1.0
 """Beyond its bound, for a call that should have come back by itself."""
+
+# Another producer has begun under the same transactional id.
+_FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}  # noqa: SLF001
 
 CommittedOffsets = Callable[[Sequence[Partition]], dict[Partition, int]]
 
@@ -64,6 +70,8 @@ class TransactionalPublisher:
         committed: looks up what an unanswered commit has done.
         ledger: entries are marked there once their transaction is committed.
         bound_s: the longest that one publication may take.
+        on_fenced: called when somebody else has begun to publish under the same transactional id.
+        on_commit: called with the number of partitions that a committed transaction wrote to.
 
     """
 
@@ -76,12 +84,16 @@ class TransactionalPublisher:
         committed: CommittedOffsets,
         ledger: Ledger,
         bound_s: float = 20.0,
+        on_fenced: Callable[[], None] = lambda: None,
+        on_commit: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._make_producer = make_producer
         self._group = group
         self._committed = committed
         self._ledger = ledger
         self._bound_s = bound_s
+        self._on_fenced = on_fenced
+        self._on_commit = on_commit
         self._producer: Producer | None = None
         self._unanswered: list[Entry] = []
 
@@ -101,17 +113,21 @@ class TransactionalPublisher:
         entries = self._without_answered(entries)
         if not entries:
             return
+        sent = _Sent()
         try:
             producer.begin_transaction()
             for entry in entries:
                 for record in entry.records:
-                    _produce(producer, record, end)
+                    sent.produce(producer, entry, record, end)
+            if sent.failures:
+                raise KafkaException(sent.failures[0][2])  # noqa: TRY301 - one way out of a transaction that failed
             places = [TopicPartition(*partition, offset) for partition, offset in _offsets(entries).items()]
-            self._send_offsets(producer, places, end)
-        except (KafkaException, BufferError) as error:
+            if places:
+                self._send_offsets(producer, places, end)
+        except (KafkaException, BufferError, RefusedError, RuntimeError) as error:
             self._abort(error, end)
-            raise BrokerError(f"a transaction of {len(entries)} events was given up: {_told(error)}") from error
-        self._commit(producer, entries, end)
+            raise self._given_up(sent, f"a transaction of {len(entries)} events was given up", error) from error
+        self._commit(producer, entries, sent, end)
 
     def _send_offsets(self, producer: Producer, places: list[TopicPartition], end: float) -> None:
         """Add the consumed offsets to the transaction.
@@ -132,17 +148,26 @@ class TransactionalPublisher:
             self._producer = None
             raise BrokerError("the group's coordinator took no offsets in time; another producer takes over") from error
 
-    def _commit(self, producer: Producer, entries: Sequence[Entry], end: float) -> None:
+    @staticmethod
+    def _given_up(sent: _Sent, what: str, error: Exception) -> BrokerError:
+        """Why a transaction did not come about: a record's fault or a topic's, if it is one; else what happened."""
+        if isinstance(error, RefusedError):
+            return error
+        return refusal(sent.failures) or BrokerError(f"{what}: {_told(error)}")
+
+    def _commit(self, producer: Producer, entries: Sequence[Entry], sent: _Sent, end: float) -> None:
         try:
             _until(end, producer.commit_transaction)
         except KafkaException as error:
             if error.args[0].txn_requires_abort():
                 self._abort(error, end)
             else:
+                self._note_fence(error)
                 # It may have been committed: a new producer ends the transaction one way or the other, and then we look.
                 self._unanswered = list(entries)
                 self._producer = None
-            raise BrokerError(f"a transaction of {len(entries)} events was not committed: {_told(error)}") from error
+            raise self._given_up(sent, f"a transaction of {len(entries)} events was not committed", error) from error
+        self._on_commit(len(sent.partitions))
         self._mark(entries)
 
     def _ready(self, end: float) -> Producer:
@@ -150,7 +175,8 @@ class TransactionalPublisher:
             try:
                 producer = self._make_producer()
                 _until(end, producer.init_transactions)
-            except KafkaException as error:
+            except (KafkaException, IqaError, RuntimeError) as error:
+                # Settings are read again here, from files that may be away for a moment: a thread must not die of that.
                 raise BrokerError(
                     f"transactions cannot begin: {_told(error)}; check the broker, or set IQA_KAFKA__DELIVERY=at_least_once"
                 ) from error
@@ -166,7 +192,7 @@ class TransactionalPublisher:
             found = self._committed(wanted)
         except (KafkaException, TimeoutError) as error:
             raise BrokerError(f"committed offsets cannot be looked up: {error}") from error
-        done = [entry for entry in self._unanswered if found.get(entry.partition, -1) > entry.offset]
+        done = [entry for entry in self._unanswered if entry.commits and found.get(entry.partition, -1) > entry.offset]
         log.warning("commit_looked_up", published=len(done), again=len(self._unanswered) - len(done))
         self._unanswered = []
         self._mark(done)
@@ -178,6 +204,7 @@ class TransactionalPublisher:
 
     def _abort(self, error: Exception, end: float) -> None:
         """Leave no transaction open; a producer that cannot even abort is replaced."""
+        self._note_fence(error)
         fatal = isinstance(error, KafkaException) and error.args[0].fatal()
         if self._producer is not None and not fatal:
             try:
@@ -189,26 +216,47 @@ class TransactionalPublisher:
         log.warning("producer_replaced", error=_told(error))
         self._producer = None
 
+    def _note_fence(self, error: Exception) -> None:
+        if isinstance(error, KafkaException) and error.args[0].code() in _FENCED:
+            log.error("producer_fenced", told="another one runs under this IQA_KAFKA__TRANSACTIONAL_ID; each needs its own")
+            self._on_fenced()
+
     def _mark(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             self._ledger.mark_published(entry)
 
 
+class _Sent:
+    """What one transaction has sent: where to, and what has become of it so far."""
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[Entry, Outgoing, KafkaError]] = []
+        self.partitions: set[Partition] = set()
+
+    def produce(self, producer: Producer, entry: Entry, record: Outgoing, end: float) -> None:
+        """Hand a record over; a queue that is full is waited for until ``end``.
+
+        Raises:
+            BufferError: it is still full.
+            RefusedError: it is no record that can be sent.
+
+        """
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self.failures.append((entry, record, error))
+            else:
+                self.partitions.add((message.topic() or "", message.partition() or 0))
+
+        while not produce_record(producer, record, delivered, self.failures, entry):
+            if time.monotonic() >= end:
+                raise BufferError("the producer's queue is full")
+            producer.poll(0.1)
+
+
 def _offsets(entries: Sequence[Entry]) -> dict[Partition, int]:
     """The next offset to read of every partition in ``entries``, which come in the order of their offsets."""
-    return {entry.partition: entry.offset + 1 for entry in entries}
-
-
-def _produce(producer: Producer, record: Outgoing, end: float) -> None:
-    while True:
-        try:
-            producer.produce(record.topic, record.value, record.key, headers=list(record.headers))
-        except BufferError:
-            if time.monotonic() >= end:
-                raise
-            producer.poll(0.1)
-        else:
-            return
+    return {entry.partition: entry.offset + 1 for entry in entries if entry.commits}
 
 
 def _until(end: float, call: Callable[[float], object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -70,8 +71,18 @@ class TelemetryServer:
             def log_message(self, *_: object) -> None:
                 """Probes come every few seconds and are not worth a line."""
 
+        class Server(QuietServer):
+            # Names are for IPv4, as they have always been here; an address says by itself what it is.
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+            def server_bind(self) -> None:
+                if self.address_family == socket.AF_INET6:
+                    # "::" is everything: also IPv4, whatever the machine's default is.
+                    self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                super().server_bind()
+
         try:
-            self._server = QuietServer((host, port), Handler)
+            self._server: QuietServer = Server((host, port), Handler)
         except OSError as error:
             raise SettingsError(f"IQA_HTTP__PORT: cannot listen on {host}:{port}: {error.strerror}") from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)

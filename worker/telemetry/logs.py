@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+from worker.telemetry.tracebacks import bounded_traceback
+
 __all__ = ["configure_logs"]
 
 
@@ -17,7 +19,7 @@ def configure_logs(level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(bounded_traceback),
     ]
     structlog.configure(
         processors=[

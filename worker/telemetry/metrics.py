@@ -56,9 +56,17 @@ class Metrics:
         # Gauge: events in flight, and their bytes.
         self.in_flight = Gauge("iqa_in_flight_events", "Events taken and not yet published", registry=self.registry)
         self.in_flight_bytes = Gauge("iqa_in_flight_bytes", "Bytes of events in flight", registry=self.registry)
+        # Gauges, in seconds, 0 where there is nothing to tell: since the oldest event in flight was taken, since the oldest
+        # result could have been published, since when every publication has failed, since the broker's last answer.
+        self.oldest = Gauge("iqa_oldest_event_seconds", "Age of the oldest event in flight", registry=self.registry)
+        self.unpublished = Gauge("iqa_unpublished_seconds", "Age of the oldest result to publish", registry=self.registry)
+        self.failing = Gauge("iqa_publish_failing_seconds", "How long publishing has failed", registry=self.registry)
+        self.silent = Gauge("iqa_broker_silent_seconds", "Time since the broker's last answer", registry=self.registry)
         # Gauge: partitions assigned to this worker; paused says that it takes no more for now.
         self.assigned = Gauge("iqa_assigned_partitions", "Partitions assigned", registry=self.registry)
         self.paused = Gauge("iqa_paused", "1 while partitions are paused under pressure", registry=self.registry)
+        # Gauge: partitions that give nothing for now, since their share of what may be in flight is used up.
+        self.crowded = Gauge("iqa_crowded_partitions", "Partitions whose share is used up", registry=self.registry)
         # Histogram: seconds to make a batch durable; counter: batches that the broker did not take.
         self.publish_seconds = Histogram(
             "iqa_publish_seconds", "Seconds to publish and commit a batch", buckets=_SECONDS, registry=self.registry

@@ -19,6 +19,7 @@ from calibration.report.write import page_data, write_report
 from tests.calibration.cases import LOGO, MIXED, picture
 from tests.calibration.cases import cases as made
 from tests.needs import chromium
+from tests.patience import PATIENCE_S
 from tests.pictures import photo
 
 PROFILE = load_profile("recruitment")
@@ -58,7 +59,7 @@ def opened(page: Path, script: str = "") -> str:
         "--dump-dom",
         str(tried),
     ]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
 
 
 def confusion(dom: str) -> list[list[int]]:

@@ -22,6 +22,7 @@ from engines.verify import golden_picture
 from tests.engines.gpu import cuda_double, trt_double
 from tests.engines.gpu.cuda_double import Gpu, GraphLibrary
 from tests.engines.gpu.networks import manifest_of, small_network
+from tests.patience import PATIENCE_S
 
 Array = NDArray[np.float32]
 MODULES = (trt_double, cuda_double, GraphLibrary())
@@ -266,7 +267,7 @@ def test_a_lane_is_given_back_after_an_error(gpu: Gpu, onnx_file: Path) -> None:
             network.run(batch)
     gpu.failing = False
     with ThreadPoolExecutor(1) as pool:
-        assert len(pool.submit(network.run, batch).result(20)) == 1
+        assert len(pool.submit(network.run, batch).result(PATIENCE_S)) == 1
 
 
 @pytest.mark.parametrize("name", ["hyperiqa-lite0", "hyperiqa-r18"])

@@ -23,11 +23,11 @@ def test_pipelines_expiry_and_many_keys(server: LocalRedis) -> None:
     """The stand-in, too."""
     client = redis.Redis.from_url(server.url)
     with client.pipeline(transaction=False) as batch:
-        batch.set("a", b"1", ex=100)
+        batch.set("a", b"1", ex=10_000)
         batch.set("b", b"2")
         batch.execute()
     assert client.mget(["a", "none", "b"]) == [b"1", None, b"2"]
-    assert 0 < int(client.ttl("a")) <= 100
+    assert 0 < int(client.ttl("a")) <= 10_000
 
 
 def test_insisting_on_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def reply(*parts: bytes, pause_s: float = 0.0) -> Behaviour:
 
 def silence(connection: socket.socket, over: threading.Event) -> None:
     """Never answer."""
-    over.wait(60)
+    over.wait()
 
 
 def head(status: str, **headers: str) -> bytes:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.hostile.corpus import hostile_files, seeds
+from tests.patience import PATIENCE_S
 from tests.pictures import encode, photo
 from worker.errors import DecodingError, PictureError
 from worker.intake.decode import decode
@@ -25,7 +26,7 @@ CODES = {"not_an_image", "too_many_pixels", "truncated", "damaged"}
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[DecoderPool]:
-    found = DecoderPool(2, 60.0, 1_500_000_000)
+    found = DecoderPool(2, PATIENCE_S, 1_500_000_000)
     yield found
     found.close()
 
@@ -33,7 +34,7 @@ def pool() -> Iterator[DecoderPool]:
 @pytest.fixture
 def dying() -> Iterator[tuple[DecoderPool, list[int]]]:
     deaths: list[int] = []
-    found = DecoderPool(1, 1.0, 1_500_000_000, lambda: deaths.append(1), "tests.hostile.dying_child")
+    found = DecoderPool(1, PATIENCE_S, 1_500_000_000, lambda: deaths.append(1), "tests.hostile.dying_child")
     yield found, deaths
     found.close()
 
@@ -68,8 +69,10 @@ def test_a_decoder_that_dies(dying: tuple[DecoderPool, list[int]], data: bytes, 
     """Tried twice, then it is the picture's fault; the next one is decoded as if nothing had been."""
     pool, deaths = dying
     assert pool.decode(GOOD, MOST).width == 80
+    pool._timeout_s = 1.0 if data == b"HANG" else PATIENCE_S
     with pytest.raises(PictureError, match=why) as caught:
         pool.decode(data, MOST)
+    pool._timeout_s = PATIENCE_S
     assert caught.value.code == "decoder_failed"
     assert len(deaths) == (0 if data == b"EAT" else 2)
     assert pool.decode(GOOD, MOST).width == 80
@@ -79,7 +82,7 @@ def test_children_know_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that is taken over finds no passwords in its environment."""
     monkeypatch.setenv("IQA_REDIS__URL", "redis://:secret-word@host")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-word")
-    pool = DecoderPool(1, 60.0, 1_500_000_000)
+    pool = DecoderPool(1, PATIENCE_S, 1_500_000_000)
     assert pool.decode(GOOD, MOST).width == 80
     (child,) = pool._all
     environment = Path(f"/proc/{child._process.pid}/environ").read_bytes()
@@ -100,14 +103,14 @@ def test_a_child_killed_from_outside_costs_nobody_a_verdict(pool: DecoderPool) -
 def test_large_pictures_wait_for_their_turn() -> None:
     """Longer than one picture may take: waiting is not decoding."""
     large = encode(photo(100, 80).resize((4200, 3000)), "WEBP", quality=50, method=0)
-    pool = DecoderPool(4, 4.0, 1_500_000_000)
+    pool = DecoderPool(4, 8.0, 1_500_000_000)
     fcntl.lockf(pool._turns, fcntl.LOCK_EX)
     try:
         with ThreadPoolExecutor(4) as threads:
             waiting = [threads.submit(pool.decode, large, MOST) for _ in range(3)]
             assert threads.submit(pool.decode, GOOD, MOST).result().width == 80
             with pytest.raises(TimeoutError):
-                waiting[0].result(4.5)
+                waiting[0].result(8.5)  # not a bound
             fcntl.lockf(pool._turns, fcntl.LOCK_UN)
             assert {each.result().width for each in waiting} == {4200}
     finally:
@@ -116,7 +119,7 @@ def test_large_pictures_wait_for_their_turn() -> None:
 
 def test_decoders_that_do_not_start() -> None:
     """Nobody's picture is blamed for that."""
-    pool = DecoderPool(1, 1.0, 1_500_000_000, module="tests.hostile.no_such_module")
+    pool = DecoderPool(1, PATIENCE_S, 1_500_000_000, module="tests.hostile.no_such_module")
     with pytest.raises(DecodingError, match="exit code 1"):
         pool.decode(GOOD, MOST)
     pool.close()

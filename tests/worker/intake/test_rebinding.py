@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.worker.intake.rebinding import PUBLIC, RESOLVER
 
 
@@ -26,11 +27,11 @@ def test_names_that_change_their_address_gain_nothing(tmp_path: Path) -> None:
         if os.environ.get("CI"):
             pytest.fail("a resolver of our own takes the right to mount, and in CI it must be there")
         pytest.skip("a resolver of our own takes the right to mount")
-    (tmp_path / "resolv.conf").write_text(f"nameserver {RESOLVER}\noptions timeout:1 attempts:1\n")
+    (tmp_path / "resolv.conf").write_text(f"nameserver {RESOLVER}\noptions timeout:30 attempts:1\n")
     (tmp_path / "nsswitch.conf").write_text("hosts: dns\n")
     mounts = " && ".join(f"mount --bind {tmp_path}/{name} /etc/{name}" for name in ("resolv.conf", "nsswitch.conf"))
     command = ["unshare", "--mount", "sh", "-c", f"{mounts} && exec {sys.executable} -m tests.worker.intake.rebinding"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["told"] == {

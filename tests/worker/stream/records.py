@@ -1,41 +1,21 @@
-"""Stand-ins for records of Kafka."""
+"""Records as they are read, for tests."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+
+from worker.stream.incoming import Header, Record
+from worker.stream.ledger import Outgoing
+
+__all__ = ["as_read", "record"]
 
 
-@dataclass
-class FakeMessage:
-    """As much of a record as workers look at."""
+def record(body: bytes | None = b"{}", headers: Iterable[Header] = (), key: bytes | None = b"a1") -> Record:
+    """A record of the uploads topic."""
+    return Record("image.uploads", 0, 7, key, body, tuple(headers), 1_700_000_000_000)
 
-    body: bytes = b"{}"
-    headers_: list[tuple[str, str | bytes | None]] = field(default_factory=list)
-    topic_: str = "image.uploads"
-    partition_: int = 0
-    offset_: int = 7
-    key_: bytes | None = b"a1"
 
-    def value(self) -> bytes:
-        return self.body
-
-    def key(self) -> bytes | None:
-        return self.key_
-
-    def headers(self) -> list[tuple[str, str | bytes | None]]:
-        return self.headers_
-
-    def topic(self) -> str:
-        return self.topic_
-
-    def partition(self) -> int:
-        return self.partition_
-
-    def offset(self) -> int:
-        return self.offset_
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, 1_700_000_000_000
-
-    def error(self) -> None:
-        return None
+def as_read(sent: Outgoing) -> Record:
+    """A record that was published, as it is read from its topic."""
+    headers = tuple((name, value.encode() if isinstance(value, str) else value) for name, value in sent.headers)
+    return Record(sent.topic, 3, 99, sent.key, sent.value, headers, 1_700_000_000_000)

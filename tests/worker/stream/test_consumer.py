@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from tests.patience import PATIENCE_S
 from tests.worker.helpers import make_settings
 from tests.worker.stack import PROPERTIES, produce
 from worker.embedded.broker import EmbeddedBroker
 from worker.errors import BrokerError
 from worker.settings import Settings
-from worker.stream.clients import make_consumer
-from worker.stream.consumer import ConsumerLoop, _check
+from worker.stream.clients import make_consumer, make_producer
+from worker.stream.consumer import ConsumerLoop, check
+from worker.stream.incoming import Record
 from worker.stream.ledger import Entry, Ledger
-from worker.stream.publisher import PublisherThread
+from worker.stream.pool import HostPool
+from worker.stream.publisher_thread import PublisherThread
 from worker.telemetry.metrics import Metrics
 
 Wait = Callable[..., Any]
@@ -37,41 +39,43 @@ class Marker:
     def prepare(self) -> None:
         pass
 
-    def publish(self, entries: list[Entry]) -> None:
+    def publish(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             self.ledger.mark_published(entry)
 
 
 class Loop:
-    """A consumer loop in a thread, whose handler does nothing until it is let."""
+    """A consumer loop in a thread, whose handler does nothing until it is let: with anything, or with what ``hangs``."""
 
-    def __init__(self, settings: Settings, *, held: bool = False) -> None:
+    def __init__(self, settings: Settings, *, held: bool = False, hangs: bytes = b"") -> None:
         self.go = threading.Event()
-        if not held:
+        self.hangs = hangs
+        if not held and not hangs:
             self.go.set()
         self.handled: list[bytes] = []
         self.ledger = Ledger()
         self.metrics = Metrics()
-        publisher = PublisherThread(self.ledger, Marker(self.ledger), 0.02, self.metrics)  # type: ignore[arg-type]
+        publisher = PublisherThread(self.ledger, Marker(self.ledger), 0.02, self.metrics)
         publisher.start()
         self.consumer = make_consumer(settings.kafka, settings.kafka.group_id)
-        self.pool = ThreadPoolExecutor(4)
+        self.pool = HostPool(4, 4)
         self.loop = ConsumerLoop(
             self.consumer, [TOPIC], self.ledger, publisher, self.pool, self.handle, settings.worker, self.metrics
         )
         self.thread = threading.Thread(target=self.loop.run)
         self.thread.start()
 
-    def handle(self, message: Any, entry: Entry) -> None:
+    def handle(self, record: Record, entry: Entry) -> None:
         if self.ledger.begin(entry):
-            self.go.wait(30)
-            self.handled.append(message.value())
+            if record.value == self.hangs or not self.hangs:
+                self.go.wait()  # ``stop`` lets go, too
+            self.handled.append(record.value or b"")
             self.ledger.finish(entry, [])
 
     def stop(self) -> None:
         self.loop.stop()
         self.go.set()
-        self.thread.join(30)
+        self.thread.join(PATIENCE_S)
         self.pool.shutdown()
         assert not self.thread.is_alive()
 
@@ -89,7 +93,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 def settings(broker: EmbeddedBroker) -> Settings:
     return make_settings(
         kafka={"bootstrap_servers": broker.bootstrap_servers, "properties": PROPERTIES},
-        worker={"max_in_flight": 5, "drain_timeout_s": 10},
+        worker={"max_in_flight": 5, "drain_timeout_s": PATIENCE_S},
     )
 
 
@@ -101,28 +105,45 @@ def fill(settings: Settings, count: int) -> None:
 def committed(settings: Settings) -> int:
     consumer = make_consumer(settings.kafka, settings.kafka.group_id)
     try:
-        places = consumer.committed([TopicPartition(TOPIC, number) for number in range(2)], timeout=10)
+        places = consumer.committed([TopicPartition(TOPIC, number) for number in range(2)], timeout=PATIENCE_S)
         return sum(max(0, place.offset) for place in places)
     finally:
         consumer.close()
 
 
-def test_never_more_in_flight_than_the_bound(settings: Settings, wait_until: Wait, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rest waits in Kafka; under lasting pressure partitions are paused, and resumed when there is room again."""
-    monkeypatch.setattr("worker.stream.consumer.SUSTAINED_S", 0.3)
+def test_never_more_unfinished_than_the_bound(settings: Settings, wait_until: Wait) -> None:
+    """Each of two partitions has half of five, rounded down; the rest waits in Kafka, and comes when there is room again."""
     fill(settings, 12)
     loop = Loop(settings, held=True)
     try:
-        wait_until(lambda: loop.ledger.count == 5)
-        wait_until(lambda: loop.value("iqa_paused") == 1)
-        assert loop.ledger.count == 5
+        wait_until(lambda: loop.value("iqa_crowded_partitions") == 2)
+        assert [loop.ledger.load((TOPIC, number)).unfinished for number in range(2)] == [2, 2]
         loop.go.set()
         wait_until(lambda: len(loop.handled) == 12)
-        wait_until(lambda: loop.value("iqa_paused") == 0)
+        wait_until(lambda: loop.value("iqa_crowded_partitions") == 0)
     finally:
         loop.stop()
     assert sorted(loop.handled) == sorted(str(n).encode() for n in range(12))
     assert committed(settings) == 12
+
+
+def test_slow_work_holds_up_its_own_partition_alone(settings: Settings, wait_until: Wait) -> None:
+    """What hangs fills its partition's share; what comes after it there may finish and waits; all others go on for ever."""
+    producer = make_producer(settings.kafka)
+    for number in range(40):
+        producer.produce(TOPIC, b"hang" if number == 0 else b"quick", partition=0)
+        producer.produce(TOPIC, b"other", partition=1)
+    assert producer.flush(PATIENCE_S) == 0
+    loop = Loop(settings, hangs=b"hang")
+    try:
+        wait_until(lambda: loop.handled.count(b"other") == 40)
+        wait_until(lambda: loop.handled.count(b"quick") == 39)
+        assert loop.ledger.load((TOPIC, 0)).unfinished == 1
+        wait_until(lambda: loop.ledger.count == 40)
+        assert loop.ledger.published().offsets == {}
+    finally:
+        loop.stop()
+    assert committed(settings) == 80
 
 
 def test_a_second_worker_takes_over_what_the_first_has_not_finished(settings: Settings, wait_until: Wait) -> None:
@@ -144,8 +165,11 @@ def test_a_second_worker_takes_over_what_the_first_has_not_finished(settings: Se
     assert committed(settings) == 15
 
 
-def test_the_last_commit_outlasts_a_changing_group(broker: EmbeddedBroker, settings: Settings, wait_until: Wait) -> None:
+def test_the_last_commit_outlasts_a_changing_group(
+    broker: EmbeddedBroker, settings: Settings, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who stops while others do is refused at first: what was done would be done again."""
+    monkeypatch.setattr("worker.stream.consumer.SETTLE_S", PATIENCE_S)
     fill(settings, 4)
     loop = Loop(settings, held=True)
     wait_until(lambda: loop.ledger.count == 4)
@@ -190,7 +214,7 @@ def prepared() -> tuple[ConsumerLoop, Committer]:
         ledger.mark_published(entry)
     parts: tuple[Any, ...] = (Marker(ledger), None, lambda *_: None, make_settings().worker, Metrics())
     loop = ConsumerLoop(cast("Consumer", committer), [TOPIC], ledger, *parts)
-    loop._commit()
+    loop._offsets.commit()
     assert committer.commits == [{0: 7, 1: 9}]
     return loop, committer
 
@@ -203,19 +227,19 @@ def test_a_refused_commit_is_tried_again(code: int) -> None:
     """Once, until it is refused again; and no more when it was taken."""
     loop, committer = prepared()
     loop.on_commit(KafkaError(code), PLACES)
-    loop._commit()
-    loop._commit()
+    loop._offsets.commit()
+    loop._offsets.commit()
     assert committer.commits[1:] == [{0: 7, 1: 9}]
     loop.on_commit(None, PLACES)
-    loop._commit(wait=True)
+    loop._offsets.commit(wait=True)
     assert len(committer.commits) == 2
 
 
 def test_an_unanswered_commit_is_sent_again_before_leaving() -> None:
     """Its answer would come too late to be heard."""
     loop, committer = prepared()
-    loop._commit(wait=True)
-    loop._commit(wait=True)
+    loop._offsets.commit(wait=True)
+    loop._offsets.commit(wait=True)
     assert committer.commits[1:] == [{0: 7, 1: 9}]
 
 
@@ -224,7 +248,7 @@ def test_commits_are_not_repeated_for_partitions_given_away() -> None:
     loop, committer = prepared()
     loop._note("lost", PLACES[:1])
     loop.on_commit(KafkaError(KafkaError.REQUEST_TIMED_OUT), PLACES)
-    loop._commit()
+    loop._offsets.commit()
     assert committer.commits[1:] == [{1: 9}]
 
 
@@ -238,11 +262,12 @@ def test_a_closing_consumer_tells_nothing_of_its_group() -> None:
 
 def test_errors_in_the_stream() -> None:
     """What passes is waited out; what does not ends the worker, so that another one starts."""
-    _check(KafkaError(KafkaError._PARTITION_EOF))
-    _check(KafkaError(KafkaError._ALL_BROKERS_DOWN))
-    with pytest.raises(BrokerError, match="cannot go on") as caught:
-        _check(KafkaError(KafkaError._FATAL, "fenced", fatal=True))
-    assert isinstance(caught.value.__cause__, KafkaException)
+    check(KafkaError(KafkaError._PARTITION_EOF))
+    check(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    for fatal in (KafkaError(KafkaError._FATAL, "fenced"), KafkaError(KafkaError.FENCED_INSTANCE_ID, "fenced", fatal=True)):
+        with pytest.raises(BrokerError, match="cannot go on") as caught:
+            check(fatal)
+        assert isinstance(caught.value.__cause__, KafkaException)
 
 
 @pytest.mark.parametrize("pressure", [False, True])
@@ -250,6 +275,7 @@ def test_what_comes_back_is_paused_only_under_pressure(pressure: bool) -> None:
     """A pause outlives the loss of a partition: one that came back was never read again."""
     loop, consumer = prepared()
     consumer.pause(PLACES)
-    loop._paused = pressure
+    if pressure:
+        loop._pauses.hold_all("bytes", [])
     loop._on_assign(cast("Consumer", consumer), PLACES)
     assert consumer.paused == {0: pressure, 1: pressure}

@@ -82,12 +82,90 @@ def test_waiting_for_room_and_for_idleness() -> None:
     """Waiters wake when something finishes, and give up when time does."""
     ledger = Ledger()
     entry = ledger.add(P0, 1, 100)
-    assert ledger.wait_for_room(2, 101, 0)
-    assert not ledger.wait_for_room(1, 101, 0)
-    assert not ledger.wait_for_room(2, 100, 0.01)
+    assert ledger.wait_for_room(101, 0)
+    assert not ledger.wait_for_room(100, 0.01)
     assert ledger.begin(entry)
     threading.Timer(0.05, ledger.finish, (entry, [RECORD])).start()
     assert ledger.wait_idle(10)
+
+
+def test_what_is_finished_and_waits_is_no_unfinished_work() -> None:
+    """One slow picture at the head: its partition holds many results, and one event."""
+    ledger = Ledger()
+    head, *others = [ledger.add(P0, offset, 10) for offset in range(50)]
+    assert ledger.begin(head)
+    for entry in others:
+        run(ledger, entry)
+    assert (ledger.load(P0).unfinished, ledger.load(P1).unfinished) == (1, 0)
+    assert ledger.load(P0).bytes == 50 * 10 + 49 * RECORD.size
+    assert ledger.finished() == []
+    ledger.cancel_queued()
+    ledger.finish(head, [RECORD])
+    assert (ledger.load(P0).unfinished, len(ledger.finished())) == (0, 50)
+
+
+def test_a_topic_that_takes_nothing_holds_back_only_who_needs_it() -> None:
+    """A dead letter waits with all that comes after it in its partition; other partitions go on."""
+    ledger, letter = Ledger(), Outgoing("dlq", b"k", b"", [])
+    for partition, offset, record in ((P0, 0, RECORD), (P0, 1, letter), (P0, 2, RECORD), (P1, 0, RECORD), (P1, 1, RECORD)):
+        entry = ledger.add(partition, offset, 1)
+        assert ledger.begin(entry)
+        ledger.finish(entry, [record])
+
+    def places(*, only_closed: bool = False) -> list[tuple[Partition, int]]:
+        return [(e.partition, e.offset) for e in ledger.finished(None, {"dlq"}, only_closed=only_closed)]
+
+    assert places() == [(P0, 0), (P1, 0), (P1, 1)]
+    assert places(only_closed=True) == []
+    ledger.mark_published(ledger.finished()[0])
+    assert places() == [(P1, 0), (P1, 1)]
+    assert places(only_closed=True) == [(P0, 1), (P0, 2)]
+
+
+def test_a_topic_made_anew_gets_no_old_offset() -> None:
+    """What was in flight is published all the same, before what comes from the new topic."""
+    ledger = Ledger()
+    old = [ledger.add(P0, offset, 1) for offset in (500, 501)]
+    run(ledger, old[0])
+    assert not ledger.goes_back(P0, 502)
+    assert ledger.goes_back(P0, 0)
+    assert ledger.orphan([P0]) == 2
+    new = ledger.add(P0, 0, 1)
+    run(ledger, new)
+    assert ledger.finished() == [old[0], new]
+    assert not ledger.is_idle(P0)
+    for entry in ledger.finished():
+        ledger.mark_published(entry)
+    prefix = ledger.published()
+    assert prefix.offsets == {P0: 1}
+    ledger.confirm(prefix)
+    assert ledger.count == 1
+    run(ledger, old[1])
+    assert ledger.finished() == [old[1]]
+    ledger.mark_published(old[1])
+    prefix = ledger.published()
+    assert prefix.offsets == {}
+    ledger.confirm(prefix)
+    assert (ledger.count, ledger.bytes, ledger.is_idle(P0)) == (0, 0, True)
+
+
+def test_ages_tell_progress() -> None:
+    """What runs, what could be published, what was taken first; nothing in flight has no age."""
+    ledger = Ledger()
+    assert (ledger.oldest_s(), ledger.running_s(), ledger.unpublished_s(), ledger.begun) == (0, 0, 0, 0)
+    first, second = ledger.add(P0, 0, 1), ledger.add(P0, 1, 1)
+    assert (ledger.begin(first), ledger.begin(second)) == (True, True)
+    ledger.finish(second, [RECORD])
+    first.since -= 100
+    first.added -= 200
+    second.since -= 50
+    assert ledger.running_s() >= 100
+    assert ledger.oldest_s() >= 200
+    assert ledger.unpublished_s() == 0
+    ledger.finish(first, [RECORD])
+    first.since -= 30
+    assert ledger.unpublished_s() >= 30
+    assert ledger.begun == 2
 
 
 def test_offsets_must_rise() -> None:
@@ -109,6 +187,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.next = {P0: 0, P1: 0}
         self.committed = {P0: 0, P1: 0}
         self.published: set[tuple[Partition, int]] = set()
+        self.living: list[Entry] = []
 
     @rule(target=entries, partition=st.sampled_from([P0, P1]), count=st.integers(1, 4))
     def arrive(self, partition: Partition, count: int) -> object:
@@ -116,6 +195,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for _ in range(count):
             added.append(self.ledger.add(partition, self.next[partition], 7))
             self.next[partition] += 1
+        self.living += added
         return multiple(*added)
 
     @rule(entry=entries)
@@ -139,17 +219,22 @@ class LedgerMachine(RuleBasedStateMachine):
             assert all((partition, n) in self.published for n in range(offset))
             self.committed[partition] = offset
         self.ledger.confirm(prefix)
+        self.living = [entry for entry in self.living if entry not in prefix.entries]
 
     @rule(partition=st.sampled_from([P0, P1]))
     def lose(self, partition: Partition) -> None:
         self.ledger.forget([partition])
+        self.living = [entry for entry in self.living if entry.partition != partition]
         self.next[partition] = self.committed[partition]
 
     @invariant()
     def counts_add_up(self) -> None:
         waiting = sum(self.next[p] - self.committed[p] for p in (P0, P1))
         assert self.ledger.count == waiting
-        assert self.ledger.bytes == 7 * waiting
+        assert self.ledger.bytes == 7 * waiting + RECORD.size * sum(bool(entry.records) for entry in self.living)
+        for partition in (P0, P1):
+            mine = [entry for entry in self.living if entry.partition == partition]
+            assert self.ledger.load(partition).unfinished == sum(entry.state.name in {"QUEUED", "RUNNING"} for entry in mine)
 
 
 TestLedger = LedgerMachine.TestCase

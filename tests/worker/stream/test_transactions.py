@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from tests.patience import PATIENCE_S
 from tests.worker.stream.test_ledger import P0, RECORD
 from worker.errors import BrokerError
 from worker.stream.ledger import Ledger, Partition
@@ -66,7 +67,7 @@ class Producer:
         assert self.state == "ready"
         self.state, self.records = "open", []
 
-    def produce(self, topic: str, value: bytes, key: bytes, *, headers: Any) -> None:
+    def produce(self, topic: str, value: bytes, key: bytes, *, headers: Any, on_delivery: Any) -> None:
         assert self.state == "open"
         self.broker.meet("produce")
         self.records.append(value)
@@ -107,7 +108,7 @@ def broker() -> Broker:
     return Broker()
 
 
-def made(broker: Broker, count: int = 3, bound_s: float = 5.0) -> tuple[Ledger, TransactionalPublisher]:
+def made(broker: Broker, count: int = 3, bound_s: float = PATIENCE_S) -> tuple[Ledger, TransactionalPublisher]:
     ledger = Ledger()
     add(ledger, range(count))
     publisher = TransactionalPublisher(
@@ -253,6 +254,7 @@ def test_a_call_that_never_comes_back_is_left_behind(broker: Broker) -> None:
     with pytest.raises(BrokerError, match="another producer"):
         publisher.publish(ledger.finished())
     assert broker.records == []
+    publisher._bound_s = PATIENCE_S
     publisher.publish(ledger.finished())
     assert broker.records == [b"0", b"1", b"2"]
     assert (broker.producers, broker.offset) == (2, 3)

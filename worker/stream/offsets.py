@@ -1,0 +1,119 @@
+"""What the consumer commits: published prefixes where no transaction does it, and the position of partitions that are idle.
+
+Only for the thread that consumes: a commit from another one starves while that one waits for records.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from worker.stream.ledger import Ledger, Partition
+
+__all__ = ["Offsets"]
+
+log = structlog.get_logger()
+
+IDLE_S = 3.0
+"""Between looks for partitions whose position is ahead of what is committed."""
+
+# The group is changing. What stays here is committed again afterwards; what goes is read again by its new owner.
+_MOVED = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.FENCED_INSTANCE_ID,
+}
+
+
+class Offsets:
+    """Commits, and what has become of them.
+
+    Args:
+        consumer: whose group takes the commits.
+        ledger: knows what is published.
+        in_transactions: whether publishing commits it already.
+
+    """
+
+    def __init__(self, consumer: Consumer, ledger: Ledger, *, in_transactions: bool) -> None:
+        self._consumer = consumer
+        self._ledger = ledger
+        self._in_transactions = in_transactions
+        self._unconfirmed: dict[Partition, int] = {}
+        self._refused: dict[Partition, int] = {}
+        self._idle_at: dict[Partition, int] = {}
+        self._looked = time.monotonic()
+
+    @property
+    def refused(self) -> bool:
+        """Whether some commit was not taken."""
+        return bool(self._refused)
+
+    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """The broker's answer to a commit; librdkafka calls this from within ``consume``."""
+        if error is not None and error.code() not in _MOVED:
+            log.warning("commit_failed", error=error.str())
+        for partition in partitions:
+            key = (partition.topic, partition.partition)
+            if self._unconfirmed.get(key) != partition.offset:
+                # A later offset of the same partition is on its way, or the partition was given away.
+                continue
+            del self._unconfirmed[key]
+            if error is not None or partition.error is not None:
+                self._refused[key] = partition.offset
+
+    def commit(self, partitions: list[Partition] | None = None, *, wait: bool = False) -> None:
+        """Commit what is published, and let the ledger go of it."""
+        prefix = self._ledger.published(partitions)
+        if self._in_transactions:
+            self._ledger.confirm(prefix)
+            return
+        # Before partitions are given up, what was sent and not yet answered is sent once more.
+        offsets = (self._unconfirmed if wait else {}) | self._refused | prefix.offsets
+        self._refused = {}
+        self._send(offsets, wait=wait)
+        self._ledger.confirm(prefix)
+
+    def commit_idle(self, partitions: Iterable[Partition], owes: Callable[[Partition], bool]) -> None:
+        """Commit the position where nothing is in flight: markers of transactions lie there, and lag would never reach 0.
+
+        Not where a record was put back (``owes``): the position is ahead of it.
+        """
+        if time.monotonic() - self._looked < IDLE_S:
+            return
+        self._looked = time.monotonic()
+        idle = [key for key in partitions if self._ledger.is_idle(key) and not owes(key)]
+        if not idle:
+            return
+        try:
+            found = self._consumer.position([TopicPartition(*key) for key in idle])
+        except KafkaException as error:
+            log.info("position_unknown", error=error.args[0].str())
+            return
+        places = {(place.topic, place.partition): place.offset for place in found if place.offset > 0}
+        news = {key: offset for key, offset in places.items() if self._idle_at.get(key) != offset}
+        self._idle_at |= news
+        self._send(news)
+
+    def forget(self, partition: Partition) -> None:
+        """It was given away. The broker takes a commit from any member: tried again now, it would set the new owner back."""
+        self._unconfirmed.pop(partition, None)
+        self._refused.pop(partition, None)
+        self._idle_at.pop(partition, None)
+
+    def _send(self, offsets: dict[Partition, int], *, wait: bool = False) -> None:
+        if not offsets:
+            return
+        self._unconfirmed |= offsets
+        places = [TopicPartition(*key, offset) for key, offset in offsets.items()]
+        try:
+            if wait:
+                self.on_commit(None, self._consumer.commit(offsets=places, asynchronous=False))
+            else:
+                self._consumer.commit(offsets=places, asynchronous=True)
+        except KafkaException as error:
+            self.on_commit(error.args[0], places)

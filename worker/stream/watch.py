@@ -1,0 +1,187 @@
+"""Looks at the broker from outside the consumer: whether it answers, and whether topics, rights and a share are there.
+
+librdkafka tells a missing right or a lost broker once, and then keeps trying in silence. This thread asks again every few
+seconds, says what is wrong once a minute, and keeps what the probes want to know.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from worker.errors import BrokerError
+from worker.stream.topic_facts import TopicFacts, describe
+from worker.telemetry.complaints import Complaints
+
+__all__ = ["Membership", "Watch", "find_faults"]
+
+log = structlog.get_logger()
+
+LOOK_S = 5.0
+ASK_S = 4.0
+
+SILENT_S = 15.0
+"""Without an answer from the broker for so long, nothing should be expected of a worker."""
+
+IDLE_S = 30.0
+"""Without a partition for so long, although there are some that nobody has: the group does not work."""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """How a consumer group shares out its topics: members, partitions that they have, and those that there are."""
+
+    members: int
+    owned: int
+    partitions: int
+
+    @property
+    def leaves_some(self) -> bool:
+        """Whether a member that has none could have one."""
+        return self.owned < self.partitions
+
+
+class Watch:
+    """A thread that asks the broker.
+
+    Args:
+        admin: asks.
+        needs: topics with the operations that this worker needs on each (``READ``, ``WRITE``).
+        group_id: of the consumer whose share is looked at.
+        source: the topic that the group shares out.
+        has_partitions: whether this worker has any of them now.
+        on_remade: called with the name of a topic that has another id than before.
+        clock: monotonic seconds.
+
+    """
+
+    def __init__(
+        self,
+        admin: AdminClient,
+        needs: Mapping[str, Collection[str]],
+        group_id: str,
+        source: str,
+        has_partitions: Callable[[], bool],
+        on_remade: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._admin = admin
+        self._needs = {name: frozenset(operations) for name, operations in needs.items()}
+        self._group_id = group_id
+        self._source = source
+        self._has_partitions = has_partitions
+        self._on_remade = on_remade
+        self._clock = clock
+        self._complaints = Complaints(clock)
+        self._ids: dict[str, str] = {}
+        self._answered = clock()
+        self._idle_since: float | None = None
+        self._faults: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the broker's last answer."""
+        return self._clock() - self._answered
+
+    @property
+    def answers(self) -> bool:
+        """Whether the broker has answered lately."""
+        return self.silent_s < SILENT_S
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with topics and rights, as of the last look."""
+        return self._faults
+
+    @property
+    def has_its_share(self) -> bool:
+        """False while this worker has had no partition for long, although there are some that nobody has."""
+        return self._idle_since is None or self._clock() - self._idle_since < IDLE_S
+
+    def start(self) -> None:
+        """Begin to look. The broker has just answered: else nobody would start."""
+        self._answered = self._clock()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; a look under way is not waited for."""
+        self._stop.set()
+
+    def look(self) -> None:
+        """Ask once. Never raises: what cannot be asked is told."""
+        try:
+            facts = describe(self._admin, sorted(self._needs), ASK_S)
+            self._answered = self._clock()
+            faults = find_faults(facts, self._needs)
+            self._compare_ids(facts)
+            if not self._look_for_partitions(facts.get(self._source)):
+                faults.append(f"no right to READ group {self._group_id}")
+            for fault in faults:
+                self._complaints.say("topic_fault", fault)
+            self._faults = faults
+        except BrokerError as error:
+            self._complaints.say("broker_silent", str(error), seconds=round(self.silent_s))
+
+    def _compare_ids(self, facts: Mapping[str, TopicFacts]) -> None:
+        for name, found in facts.items():
+            if found.topic_id is None:
+                continue
+            known = self._ids.setdefault(name, found.topic_id)
+            if known != found.topic_id:
+                self._ids[name] = found.topic_id
+                log.error("topic_remade", topic=name, was=known, now=found.topic_id)
+                self._on_remade(name)
+
+    def _look_for_partitions(self, source: TopicFacts | None) -> bool:
+        """Look whether there are partitions for a worker that has none; false if the group may not be looked at."""
+        idle, allowed = False, True
+        if source is not None and not self._has_partitions():
+            try:
+                group = self._membership(source.partitions)
+                idle = group.leaves_some
+                if idle and not self.has_its_share:
+                    told = f"no partition, though {group.partitions - group.owned} of {group.partitions} are nobody's"
+                    self._complaints.say("partitions_missing", told, members=group.members)
+            except KafkaException as error:
+                allowed = error.args[0].code() != KafkaError.GROUP_AUTHORIZATION_FAILED
+            except TimeoutError:
+                pass
+        self._idle_since = (self._idle_since or self._clock()) if idle else None
+        return allowed
+
+    def _membership(self, partitions: int) -> Membership:
+        future = self._admin.describe_consumer_groups([self._group_id], request_timeout=ASK_S)[self._group_id]
+        group = future.result(ASK_S + 1.0)
+        owned = sum(
+            place.topic == self._source
+            for member in group.members
+            for place in (member.assignment.topic_partitions if member.assignment else ())
+        )
+        return Membership(len(group.members), owned, partitions)
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK_S):
+            try:
+                self.look()
+            except Exception:  # the probes go by the age of the last answer: a look that fails is seen there
+                log.exception("watch_failed")
+
+
+def find_faults(facts: Mapping[str, TopicFacts], needs: Mapping[str, Collection[str]]) -> list[str]:
+    """What keeps a worker from its topics: missing ones, and rights that it does not have."""
+    faults = []
+    for name, operations in sorted(needs.items()):
+        found = facts.get(name)
+        if found is None:
+            faults.append(f"topic {name} does not exist")
+        elif found.operations is not None and (missing := sorted(set(operations) - found.operations)):
+            faults.append(f"no right to {' or '.join(missing)} topic {name}")
+    return faults
