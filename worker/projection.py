@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import structlog
 from confluent_kafka import (
@@ -29,14 +29,15 @@ from confluent_kafka import (
 )
 
 from worker.errors import BrokerError, CacheError
-from worker.projection_health import Conditions, Seldom
-from worker.projection_topic import TopicWatch, ask_topic_id
+from worker.projection_health import Conditions
+from worker.projection_topic import TopicWatch, ask_topic_id, parts
 from worker.redis_client import Client
 from worker.redis_writer import DisplacedError, Partition, Place
 from worker.settings import Settings
 from worker.store import Change, VerdictWriter
 from worker.stream.clients import make_admin, make_consumer
 from worker.stream.lane import broker_error
+from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["Projection", "make_projection", "projection_group"]
@@ -57,9 +58,6 @@ DENIED_S = 10.0
 
 STALLED_S = 60.0
 """A loop that has not gone round for so long will not do so again."""
-
-BATCH_BYTES = 4_000_000
-"""A batch of Redis must be over within its time-out."""
 
 
 def projection_group(group_id: str) -> str:
@@ -122,7 +120,7 @@ class Projection:
         """Partitions that the broker refused, with when they were asked for again."""
         self._looked = self._probed = self._told = 0.0
         self._conditions = Conditions(metrics.projection_missing)
-        self._errors = Seldom(metrics.projection_errors)
+        self._complaints = Complaints()
         self.failed: BaseException | None = None
         """What ended the thread, if it did not end by ``stop``."""
         self.last_poll = time.monotonic()
@@ -225,10 +223,14 @@ class Projection:
             elif error.code() == KafkaError._FATAL or error.fatal():  # noqa: SLF001
                 raise BrokerError(f"the projection's consumer cannot go on: {error.str()}")
             else:
-                if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED and key in self._assigned:
                     self._denied[key] = time.monotonic()
-                self._errors.note("projection_error", error.name(), error=error.str(), partition=key[1])
+                self._complain(error)
         self._conditions.set("reading", holds=not self._denied)
+
+    def _complain(self, error: KafkaError) -> None:
+        self._metrics.projection_errors.labels(error.name()).inc()
+        self._complaints.say("projection_error", error.name(), detail=error.str())
 
     def _write_pending(self) -> None:
         """Write the batch, however long Redis is away, polling all the while; a rebalance empties the batch."""
@@ -236,7 +238,7 @@ class Projection:
         while True:
             try:
                 self._go_where_redis_is()
-                for part in list(_parts(self._pending)):
+                for part in list(parts(self._pending)):
                     self._write(part)
                     del self._pending[: len(part)]
             except DisplacedError:
@@ -247,7 +249,7 @@ class Projection:
             except CacheError as error:
                 self._conditions.set("redis", holds=False)
                 self._metrics.projection_failures.inc()
-                log.warning("redis_away", error=str(error), retry_s=pause)
+                self._complaints.say("redis_away", str(error), told="verdicts wait in Kafka, none is lost")
                 if self._stop.is_set():
                     return
                 self._wait(pause)
@@ -324,7 +326,7 @@ class Projection:
         error = self._watch.ask_end(self._assigned)
         self._conditions.set("broker", holds=error is None)
         if error is not None:
-            self._errors.note("projection_error", error.name(), error=error.str())
+            self._complain(error)
             return
         self._look_at_topic()
         self._ask_denied_again()
@@ -365,7 +367,7 @@ class Projection:
         try:
             self._known = self._writer.places(sorted(self._assigned))
         except CacheError as error:
-            log.warning("redis_away", error=str(error), told="where to read is known once it answers")
+            self._complaints.say("redis_away", str(error), told="where to read is known once it answers")
         for partition in partitions:
             key = (partition.topic, partition.partition)
             partition.offset = self._start(self._known[key]) if key in self._known else OFFSET_STORED
@@ -384,16 +386,3 @@ class Projection:
 
 def _key(message: Message) -> Partition:
     return message.topic() or "", message.partition() or 0
-
-
-def _parts(messages: list[Message]) -> Iterator[list[Message]]:
-    """The messages in order, in parts of at most ``BATCH_BYTES``, or of one."""
-    part, size = list[Message](), 0
-    for message in messages:
-        if part and size + len(message) > BATCH_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(message)
-        size += len(message)
-    if part:
-        yield part

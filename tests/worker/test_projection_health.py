@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge
-from structlog.testing import capture_logs
+from prometheus_client import CollectorRegistry, Gauge
 
-from worker.projection_health import PATIENCE_S, Conditions, Seldom
+from worker.projection_health import PATIENCE_S, Conditions
 
 
 class Clock:
@@ -37,17 +36,3 @@ def test_a_condition_may_be_missing_for_a_while_once_it_held(name: str) -> None:
     assert conditions.missing_s(name) == pytest.approx(PATIENCE_S[name] + 0.1)
     conditions.set(name, holds=True)
     assert conditions.bearable()[name] is True
-
-
-def test_errors_are_counted_all_and_logged_once_a_minute_and_kind() -> None:
-    """With how many there were since the last line."""
-    clock, registry = Clock(), CollectorRegistry()
-    seldom = Seldom(Counter("errors", "", ["code"], registry=registry), clock)
-    with capture_logs() as lines:
-        for _ in range(5):
-            seldom.note("failed", "A", partition=1)
-        seldom.note("failed", "B")
-        clock.now += 60
-        seldom.note("failed", "A")
-    assert [(line["kind"], line["count"]) for line in lines] == [("A", 1), ("B", 1), ("A", 5)]
-    assert registry.get_sample_value("errors_total", {"code": "A"}) == 6
