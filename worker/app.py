@@ -153,9 +153,10 @@ class Worker:
         self._retries: Lane | None = None
         self._retry_thread = threading.Thread(target=self._run_retries, name="retries", daemon=True)
         self._watch = self._make_watch()
+        self._show_ages()
         self._projection: Projection | None = None
         if client and settings.projection.enabled:
-            self._projection = make_projection(settings, client, self.metrics)
+            self._projection = make_projection(settings, client, self.metrics, self._fail)
         log.info("engines_ready", fingerprint=assessors.default.fingerprint, **labels)
 
     @property
@@ -243,6 +244,15 @@ class Worker:
             self._on_remade,
         )
 
+    def _show_ages(self) -> None:
+        def oldest(age: Callable[[Lane], float]) -> Callable[[], float]:
+            return lambda: max(age(lane) for lane in self._lanes)
+
+        self.metrics.oldest.set_function(oldest(lambda lane: lane.ledger.oldest_s()))
+        self.metrics.unpublished.set_function(oldest(lambda lane: lane.ledger.unpublished_s()))
+        self.metrics.failing.set_function(oldest(lambda lane: lane.publisher.failing_s))
+        self.metrics.silent.set_function(lambda: self._watch.silent_s)
+
     def _on_remade(self, topic: str) -> None:
         for lane in self._lanes:
             lane.loop.topic_remade(topic)
@@ -286,7 +296,7 @@ class Worker:
         if self._decoders:
             self._decoders.close()
         if self._projection and self._started:
-            self._projection.stop()
+            self._projection.stop(CLOSE_S)
         self._telemetry.close()
         self._ended.set()
         log.info("stopped", unpublished=self.unpublished)
@@ -313,7 +323,7 @@ class Worker:
             "consumer": after_start(lambda: all(polled(lane) for lane in self._lanes)),
             "publisher": after_start(lambda: all(lane.publishing() for lane in self._lanes)),
             "events": after_start(lambda: all(lane.ledger.running_s() < longest_s for lane in self._lanes)),
-            "projection": after_start(lambda: self._projection is None or self._projection.alive()),
+            "projection": after_start(lambda: self._projection is None or all(self._projection.live().values())),
         }
 
     def _ready_conditions(self) -> dict[str, Condition]:

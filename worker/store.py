@@ -2,7 +2,7 @@
 
     iqa:verdict:{image_id}               verdict, JSON
     iqa:content:{fingerprint}:{sha256}   assessment, JSON
-    iqa:projection                       which filling of this Redis it is, see ``VerdictWriter.generation``
+    iqa:projection:...                   how far the topic has been written, see ``worker.redis_writer``
 
 Only the projection writes; everything here but ``VerdictWriter`` reads.
 """
@@ -12,26 +12,34 @@ from __future__ import annotations
 import random
 import threading
 import time
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import redis
 import structlog
 from pydantic import ValidationError
 
 from worker.contracts.verdicts import AssessmentRecord, QualityVerdict
 from worker.errors import CacheError
+from worker.redis_client import REDIS_ERRORS, Client, cache_error, connect
+from worker.redis_writer import Command, Partition, Place, RedisWriter
 from worker.settings import RedisSettings
 
-__all__ = ["REUSABLE_CODES", "ContentCache", "VerdictReader", "VerdictWriter", "connect", "content_key", "verdict_key"]
+__all__ = [
+    "REUSABLE_CODES",
+    "Change",
+    "ContentCache",
+    "VerdictReader",
+    "VerdictWriter",
+    "connect",
+    "content_key",
+    "verdict_key",
+]
 
 log = structlog.get_logger()
 
 REUSABLE_CODES = frozenset({"not_an_image", "too_many_pixels", "truncated", "damaged"})
 """Reasons that lie in the bytes themselves: the same bytes will fail in the same way."""
-
-GENERATION_KEY = "iqa:projection"
 
 BREAK_S = 5.0
 """Seconds without questions to a Redis that failed: events must not each wait for a time-out."""
@@ -47,26 +55,10 @@ def content_key(fingerprint: str, sha256: str) -> str:
     return f"iqa:content:{fingerprint}:{sha256}"
 
 
-def connect(settings: RedisSettings) -> redis.Redis | None:
-    """A client, or ``None`` if no URL is set. Connects on first use.
-
-    Raises:
-        CacheError: the URL is none.
-
-    """
-    url = settings.resolved_url()
-    if not url:
-        return None
-    try:
-        return redis.Redis.from_url(url, socket_timeout=settings.timeout_s, socket_connect_timeout=settings.timeout_s)
-    except ValueError as error:
-        raise CacheError(f"IQA_REDIS__URL: {error}") from error
-
-
 class ContentCache:
     """Answers repeats. A Redis that is away only means that repeats are judged again."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
         self._silent_until = 0.0
 
@@ -76,9 +68,10 @@ class ContentCache:
             return None
         try:
             found = self._client.get(content_key(fingerprint, sha256))
-        except redis.RedisError as error:
+        except REDIS_ERRORS as error:
             self._silent_until = time.monotonic() + BREAK_S
-            log.warning("redis_away", error=type(error).__name__, silent_s=BREAK_S)
+            told = cache_error(self._client, error, type(error).__name__)
+            log.warning("redis_away", error=str(told), silent_s=BREAK_S)
             return None
         try:
             return AssessmentRecord.model_validate_json(found) if isinstance(found, bytes) else None
@@ -87,69 +80,113 @@ class ContentCache:
             return None
 
 
-class VerdictWriter:
-    """Writes verdicts, and what repeats are answered from."""
+@dataclass(frozen=True)
+class Change:
+    """One record of the verdicts topic: a verdict with its JSON, or a tombstone (no verdict, empty JSON)."""
 
-    def __init__(self, client: redis.Redis, settings: RedisSettings) -> None:
+    image_id: bytes
+    verdict: QualityVerdict | None = None
+    body: bytes = b""
+
+    @classmethod
+    def of(cls, key: str | bytes | None, value: str | bytes | None) -> Change:
+        """What a record of the topic says.
+
+        Raises:
+            ValueError: nothing that can be read; pydantic's own are of this kind.
+
+        """
+        if value is not None:
+            body = value if isinstance(value, bytes) else value.encode()
+            verdict = QualityVerdict.model_validate_json(body)
+            return cls(verdict.image_id.encode(), verdict, body)
+        if not key:
+            raise ValueError("neither key nor value")
+        return cls(key if isinstance(key, bytes) else key.encode())
+
+    @classmethod
+    def to(cls, verdict: QualityVerdict) -> Change:
+        """A verdict that has no JSON yet."""
+        return cls(verdict.image_id.encode(), verdict, verdict.model_dump_json().encode())
+
+
+class VerdictWriter:
+    """Writes verdicts, what repeats are answered from, and how far the topic has been written."""
+
+    def __init__(self, client: Client, settings: RedisSettings) -> None:
         self._client = client
         self._settings = settings
+        self._writer = RedisWriter(client)
 
     def write(self, verdicts: Iterable[QualityVerdict]) -> None:
-        """Write all, in order, in one round trip; a later verdict on an image replaces an earlier one.
+        """Write verdicts that come from no topic; see ``apply``.
 
-        Times to live begin when a verdict was produced: one that is over by now is not written.
+        Raises:
+            CacheError: Redis is away or refuses.
+
+        """
+        self.apply([Change.to(verdict) for verdict in verdicts], {}, {})
+
+    def apply(
+        self, changes: Iterable[Change], before: Mapping[Partition, Place | None], after: Mapping[Partition, Place]
+    ) -> None:
+        """Write all, in order, in one go; a later record on an image replaces or deletes an earlier one.
+
+        A verdict is kept as it came: fields that a newer worker has added are not lost. Times to live begin when a verdict was
+        produced: one that is over by now is not written.
+
+        Args:
+            changes: in the topic's order.
+            before: what Redis must say of the places that change.
+            after: the places once all is written.
 
         Raises:
             CacheError: Redis is away or refuses; some may have been written, writing all again is safe.
+            DisplacedError: Redis says other places.
 
         """
         now = datetime.now(UTC)
-        with self._client.pipeline(transaction=False) as batch:
-            for verdict in verdicts:
-                age = max(0, int((now - verdict.produced_at).total_seconds()))
-                if age < self._settings.verdict_ttl_s:
-                    left = self._settings.verdict_ttl_s - age
-                    batch.set(verdict_key(verdict.image_id), verdict.model_dump_json(), ex=left)
-                if age < self._settings.content_ttl_s and _reusable(verdict) and verdict.content_sha256:
-                    key = content_key(verdict.fingerprint, verdict.content_sha256)
-                    batch.set(key, verdict.assessment.model_dump_json(), ex=self._settings.content_ttl_s - age)
-            try:
-                batch.execute()
-            except redis.RedisError as error:
-                raise CacheError(f"Redis does not take verdicts: {error}") from error
+        commands = [command for change in changes for command in self._commands(change, now)]
+        try:
+            self._writer.write(commands, before, after)
+        except REDIS_ERRORS as error:
+            raise cache_error(self._client, error, "Redis does not take verdicts") from error
 
-    def generation(self) -> str:
-        """A name of what Redis holds now: it changes when Redis has lost everything, and by ``renew``.
+    def _commands(self, change: Change, now: datetime) -> Iterator[Command]:
+        key, verdict = b"iqa:verdict:" + change.image_id, change.verdict
+        if verdict is None:
+            yield "DEL", key
+            return
+        age = max(0, int((now - verdict.produced_at).total_seconds()))
+        if age < self._settings.verdict_ttl_s:
+            yield "SET", key, change.body, "EX", self._settings.verdict_ttl_s - age
+        if age < self._settings.content_ttl_s and _reusable(verdict) and verdict.content_sha256:
+            content = content_key(verdict.fingerprint, verdict.content_sha256)
+            yield "SET", content, verdict.assessment.model_dump_json(), "EX", self._settings.content_ttl_s - age
+
+    def places(self, partitions: Collection[Partition]) -> dict[Partition, Place | None]:
+        """How far each partition has been written, by what Redis holds now; ``None``: nothing is known to be there.
 
         Raises:
             CacheError: Redis is away or refuses.
 
         """
         try:
-            found = self._client.get(GENERATION_KEY)
-            if found is None:
-                # Several ask at once after a loss: all take the first one's.
-                self._client.set(GENERATION_KEY, uuid.uuid4().hex, nx=True)
-                found = self._client.get(GENERATION_KEY)
-        except redis.RedisError as error:
-            raise CacheError(f"Redis does not answer: {error}") from error
-        if not isinstance(found, bytes):
-            raise CacheError(f"Redis does not keep {GENERATION_KEY}")
-        return found.decode("utf-8", "replace")
+            return self._writer.places(partitions)
+        except REDIS_ERRORS as error:
+            raise cache_error(self._client, error, "Redis does not answer") from error
 
-    def renew(self) -> str:
-        """Begin a new generation: every projection then writes everything once more.
+    def reset(self, partitions: Iterable[Partition]) -> None:
+        """Have every projection write these partitions once more.
 
         Raises:
             CacheError: Redis is away or refuses.
 
         """
-        name = uuid.uuid4().hex
         try:
-            self._client.set(GENERATION_KEY, name)
-        except redis.RedisError as error:
-            raise CacheError(f"Redis does not answer: {error}") from error
-        return name
+            self._writer.reset(partitions)
+        except REDIS_ERRORS as error:
+            raise cache_error(self._client, error, "Redis does not answer") from error
 
 
 def _reusable(verdict: QualityVerdict) -> bool:
@@ -159,41 +196,40 @@ def _reusable(verdict: QualityVerdict) -> bool:
 class VerdictReader:
     """What the ranking service reads with: one, many, or wait for one."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
 
     def get(self, image_id: str) -> QualityVerdict | None:
         """The latest verdict on an image, or ``None`` if there is none (yet, or any more).
 
         Raises:
-            CacheError: Redis is away.
+            CacheError: Redis is away, or holds what is no verdict.
 
         """
-        return self.get_many([image_id])[image_id]
+        (body,) = self._bodies([image_id])
+        return None if body is None else _read(image_id, body)
 
     def get_many(self, image_ids: Sequence[str]) -> dict[str, QualityVerdict | None]:
-        """The latest verdict on each image, in one round trip.
+        """The latest verdict on each image, in one round trip; ``None`` also, with a line in the log, for what is no verdict.
 
         Raises:
             CacheError: Redis is away.
 
         """
-        if not image_ids:
-            return {}
-        try:
-            found = self._client.mget([verdict_key(image_id) for image_id in image_ids])
-        except redis.RedisError as error:
-            raise CacheError(f"Redis does not answer: {error}") from error
-        if not isinstance(found, list):
-            raise CacheError("Redis gave no list of values")
-        parsed = (None if body is None else QualityVerdict.model_validate_json(body) for body in found)
-        return dict(zip(image_ids, parsed, strict=True))
+        found: dict[str, QualityVerdict | None] = {}
+        for image_id, body in zip(image_ids, self._bodies(image_ids), strict=True):
+            try:
+                found[image_id] = None if body is None else _read(image_id, body)
+            except CacheError as error:
+                log.error("verdict_unreadable", image_id=image_id, error=str(error))
+                found[image_id] = None
+        return found
 
     def wait_for(self, image_id: str, timeout_s: float) -> QualityVerdict | None:
         """The verdict on an image, waited for up to ``timeout_s``; ``None`` if it did not come.
 
         Raises:
-            CacheError: Redis is away.
+            CacheError: Redis is away, or holds what is no verdict.
 
         """
         end, pause, nobody = time.monotonic() + timeout_s, 0.02, threading.Event()
@@ -201,3 +237,23 @@ class VerdictReader:
             nobody.wait(min(left, pause * random.uniform(0.8, 1.2)))
             pause = min(0.5, 1.5 * pause)
         return verdict
+
+    def _bodies(self, image_ids: Sequence[str]) -> list[bytes | None]:
+        if not image_ids:
+            return []
+        try:
+            found = self._client.mget([verdict_key(image_id) for image_id in image_ids])
+        except REDIS_ERRORS as error:
+            raise cache_error(self._client, error, "Redis does not answer") from error
+        return [body.encode() if isinstance(body, str) else body for body in found]
+
+
+def _read(image_id: str, body: bytes) -> QualityVerdict:
+    try:
+        return QualityVerdict.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CacheError(
+            f"what Redis holds on {image_id} is no verdict: {where}: {first['msg']}".replace(": : ", ": ")
+        ) from error

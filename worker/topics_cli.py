@@ -15,8 +15,9 @@ from worker.stream.topics import TopicState, compare_topics, create_topics
 __all__ = ["app"]
 
 EVEN = (
-    "as many partitions: a transaction touches only those it read from, where producers of uploads choose them by murmur2 of the key"
-    " (Java's default; librdkafka: partitioner=murmur2_random). This cannot be seen here: iqa_transaction_partitions tells"
+    "as many partitions: a transaction touches only those it read from, where producers of uploads choose them by murmur2"
+    " of the key (Java's default; librdkafka: partitioner=murmur2_random)."
+    " This cannot be seen here: iqa_transaction_partitions tells"
 )
 
 app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
@@ -33,7 +34,7 @@ def create(
     there = [state for state in compare_topics(settings, partitions, replication) if not created[state.plan.name]]
     differ = {state.plan.name: state for state in there}
     for name, new in created.items():
-        typer.echo(f"{name}: created" if new else _line(differ[name], "was there"))
+        typer.echo(f"{name}: created" if new else _line(differ[name], "was there", settings))
     _tell_how_to_mend(there, settings)
     if any(state.findings for state in there):
         raise typer.Exit(1)
@@ -45,10 +46,10 @@ def check() -> None:
     settings = _settings()
     states = compare_topics(settings)
     for state in states:
-        typer.echo(_line(state, "is there"))
+        typer.echo(_line(state, "is there", settings))
+    _tell_how_to_mend(states, settings)
     for line in (*_rights(states, settings), *_left_over(settings), *_uneven(states, settings)):
         typer.echo(line)
-    _tell_how_to_mend(states, settings)
     if any(_is_wrong(state, settings) for state in states):
         raise typer.Exit(1)
 
@@ -61,11 +62,12 @@ def _settings() -> Settings:
     return settings
 
 
-def _line(state: TopicState, there: str) -> str:
+def _line(state: TopicState, there: str, settings: Settings) -> str:
     """``image.uploads: was there, but 1 partition (asked: 6)``."""
     facts = state.facts
     if facts is None:
-        return f"{state.plan.name}: does not exist"
+        remedy = "run `iqa topics create`" if _is_shared(state, settings) else "it is made when it is needed"
+        return f"{state.plan.name}: does not exist; {remedy}"
     if facts.hidden:
         return f"{state.plan.name}: cannot be seen: it does not exist, or this client has no right to use it"
     if state.findings:
@@ -75,11 +77,15 @@ def _line(state: TopicState, there: str) -> str:
     return f"{state.plan.name}: {there}, {size}{told}"
 
 
-def _is_wrong(state: TopicState, settings: Settings) -> bool:
-    """Missing and not made by workers or replays themselves; or not what it must be."""
+def _is_shared(state: TopicState, settings: Settings) -> bool:
+    """Not made by workers or replays themselves."""
     names = settings.topics
-    shared = state.plan.name in {names.uploads, names.verdicts, names.dead_letters}
-    return (shared and (state.facts is None or state.facts.hidden)) or any(finding.must for finding in state.findings)
+    return state.plan.name in {names.uploads, names.verdicts, names.dead_letters}
+
+
+def _is_wrong(state: TopicState, settings: Settings) -> bool:
+    absent = state.facts is None or state.facts.hidden
+    return (absent and _is_shared(state, settings)) or any(finding.must for finding in state.findings)
 
 
 def _uneven(states: list[TopicState], settings: Settings) -> list[str]:

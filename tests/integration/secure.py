@@ -77,7 +77,8 @@ def secure_redis(folder: Path, certificates: Certificates, password: str) -> Ite
     """A Redis with TLS alone, whose only user may touch ``iqa:`` keys alone; gives its URL, password included."""
     port = free_port()
     users = folder / "users.acl"
-    users.write_text(f"user default off\nuser {USER} on >{password} ~iqa:* resetchannels -@all +get +set +mget +@connection\n")
+    rights = "~iqa:* resetchannels -@all +get +set +mget +del +@transaction +@connection"
+    users.write_text(f"user default off\nuser {USER} on >{password} {rights}\n")
     options = {
         "port": 0,
         "tls-port": port,

@@ -22,6 +22,7 @@ from tests.integration.fleet import Fleet
 from tests.integration.kafka_node import LIBS, libraries_there
 from tests.integration.open_node import OpenNode, open_node
 from tests.worker.stream.test_clients import JAVA_MURMUR2, javas_partition
+from worker.embedded.picture_server import PictureServer
 from worker.embedded.redis_server import LocalRedis
 from worker.errors import BrokerError
 from worker.send import make_event, send_events
@@ -30,7 +31,7 @@ from worker.stream.clients import make_admin, make_consumer, make_producer
 from worker.stream.topic_facts import describe, old_retry_topics
 from worker.stream.topics import create_topics, find_topics, require_topics
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 
 Wait = Callable[..., Any]
 DAY_MS = 86_400_000
@@ -85,7 +86,7 @@ def test_looking_creates_nothing(node: OpenNode, ours: Fleet, own_redis: LocalRe
     assert iqa(ours, "send", "http://h/1.jpg") == (1, [], [f"iqa: {missing}"])
     code, lines, complaints = iqa(ours, "topics", "check")
     assert (code, complaints) == (1, [])
-    assert lines[:2] == [f"{names.uploads}: does not exist", f"{names.verdicts}: does not exist"]
+    assert lines[:2] == [f"{name}: does not exist; run `iqa topics create`" for name in (names.uploads, names.verdicts)]
     assert iqa(ours, "dlq", "stats")[0] == 1
     assert iqa(ours, "dlq", "replay")[0] == 1
     for what in ("worker", "projection"):
@@ -250,19 +251,30 @@ def test_a_wrong_password_is_told(node: OpenNode, ours: Fleet) -> None:
     assert "Invalid username or password; check IQA_KAFKA__PROPERTIES" in complaints[0]
 
 
-def test_uploads_go_where_javas_producers_send_them(node: OpenNode, ours: Fleet) -> None:
-    """Read back from the broker: by Kafka's own hashes of those keys."""
+def test_uploads_and_verdicts_lie_where_javas_producers_would_put_them(ours: Fleet) -> None:
+    """Read back from the broker, from transactions: by Kafka's own hashes of those keys."""
     create(ours, 7)
-    send_events(ours.settings, [make_event("http://h/a.jpg", key) for key in JAVA_MURMUR2])
-    consumer, found = make_consumer(ours.settings.kafka, f"{ours.settings.kafka.group_id}.reader"), dict[str, int]()
-    consumer.subscribe([ours.settings.topics.uploads])
-    for _ in range(300):
-        for message in consumer.consume(100, 0.2):
-            found[(message.key() or b"").decode()] = message.partition() or 0
-        if len(found) == len(JAVA_MURMUR2):
-            break
-    consumer.close()
-    assert found == {key: javas_partition(key, 7) for key in JAVA_MURMUR2}
+    with PictureServer({}) as server:
+        send_events(ours.settings, [make_event(server.url("none.jpg"), key) for key in JAVA_MURMUR2])
+        ours.start(IQA_KAFKA__DELIVERY="exactly_once")
+        expected = {key: javas_partition(key, 7) for key in JAVA_MURMUR2}
+        for topic in (ours.settings.topics.uploads, ours.settings.topics.verdicts):
+            assert partitions_of(ours, topic, enough=len(expected)) == expected
+
+
+def partitions_of(fleet: Fleet, topic: str, enough: int) -> dict[str, int]:
+    """Where each key lies, once there are ``enough`` keys."""
+    consumer, found = make_consumer(fleet.settings.kafka, f"{topic}.reader"), dict[str, int]()
+    consumer.subscribe([topic])
+    try:
+        for _ in range(500):
+            for message in consumer.consume(100, 0.2):
+                found[(message.key() or b"").decode()] = message.partition() or 0
+            if len(found) >= enough:
+                break
+    finally:
+        consumer.close()
+    return found
 
 
 def alter(node: OpenNode, topic: str, key: str, value: str) -> None:

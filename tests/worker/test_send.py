@@ -49,4 +49,4 @@ def test_a_topic_that_is_missing_is_named() -> None:
         settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker.bootstrap_servers))
         with pytest.raises(BrokerError, match="topic image.uploads does not exist; run `iqa topics create`"):
             send_events(settings, [make_event("http://h/a.jpg")])
-        assert make_admin(settings.kafka).list_topics(timeout=10).topics == {}
+        assert make_admin(settings.kafka).list_topics(timeout=30).topics == {}

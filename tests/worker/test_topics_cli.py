@@ -50,7 +50,7 @@ def test_what_a_broker_does_not_tell_is_said() -> None:
         f"{names.uploads}: {told}",
         f"{names.verdicts}: {told}",
         f"{names.retry}.1: {told}",
-        f"{names.retry}.2: does not exist",
+        f"{names.retry}.2: does not exist; it is made when it is needed",
     ]
 
 
@@ -60,5 +60,5 @@ def test_a_topic_that_is_missing_ends_with_one() -> None:
     with EmbeddedBroker([names.uploads, names.dead_letters]) as broker:
         code, out, complaints = iqa("topics", "check", IQA_KAFKA__BOOTSTRAP_SERVERS=broker.bootstrap_servers)
     assert (code, complaints) == (1, [])
-    assert f"{names.verdicts}: does not exist" in out.splitlines()
+    assert f"{names.verdicts}: does not exist; run `iqa topics create`" in out.splitlines()
     assert len(out.splitlines()) == 7

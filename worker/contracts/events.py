@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 __all__ = ["EVENT_TYPE", "ImageUploaded"]
 
@@ -12,6 +13,14 @@ EVENT_TYPE = "image.uploaded.v1"
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("in UTC it is not within the years 1 to 9999") from error
+    return time
 
 
 class ImageUploaded(BaseModel):
@@ -24,7 +33,9 @@ class ImageUploaded(BaseModel):
     url: Annotated[str, StringConstraints(min_length=1, max_length=8192)] = Field(
         description="Where the bytes are: http, https; s3 and file where the worker allows them."
     )
-    uploaded_at: AwareDatetime = Field(description="When the picture was uploaded (RFC 3339, with an offset).")
+    uploaded_at: Annotated[AwareDatetime, AfterValidator(_in_utc)] = Field(
+        description="When the picture was uploaded (RFC 3339, with an offset)."
+    )
     service: Annotated[str, StringConstraints(max_length=256, pattern=PRINTABLE)] | None = Field(
         default=None, description="Which service uploaded it; chooses the profile."
     )

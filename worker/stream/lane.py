@@ -26,6 +26,7 @@ from worker.stream.publisher_thread import PublisherThread
 from worker.stream.sizes import RecordSizes
 from worker.stream.topic_facts import describe
 from worker.stream.transactions import TransactionalPublisher, committed_offsets
+from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["Lane", "broker_error", "retry_group"]
@@ -161,10 +162,17 @@ def _number(settings: Settings, name: str, default: int) -> int:
     return int(found) if found.isdigit() else default
 
 
+_complaints = Complaints()
+
+_AWAY = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE}  # noqa: SLF001 - the library's own names
+
+
 def broker_error(error: KafkaError) -> None:
-    """Log what librdkafka tells about the broker."""
-    if error.fatal():
+    """Log what librdkafka tells about the broker: once a minute, since every client tells it again and again."""
+    if error.code() == KafkaError._FATAL or error.fatal():  # noqa: SLF001
         # The poll loop meets it too, and ends the process.
         log.error("broker_fatal", error=error.str())
+    elif error.code() in _AWAY:
+        _complaints.say("broker_away", error.name(), told="events wait in Kafka, none is lost", detail=error.str())
     else:
-        log.warning("broker_error", error=error.str())
+        _complaints.say("broker_error", error.str())

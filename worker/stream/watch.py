@@ -16,8 +16,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from worker.errors import BrokerError
-from worker.stream.complaints import Complaints
 from worker.stream.topic_facts import TopicFacts, describe
+from worker.telemetry.complaints import Complaints
 
 __all__ = ["Membership", "Watch", "find_faults"]
 
@@ -107,7 +107,8 @@ class Watch:
         return self._idle_since is None or self._clock() - self._idle_since < IDLE_S
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look. The broker has just answered: else nobody would start."""
+        self._answered = self._clock()
         self._thread.start()
 
     def stop(self) -> None:

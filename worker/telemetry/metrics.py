@@ -56,6 +56,12 @@ class Metrics:
         # Gauge: events in flight, and their bytes.
         self.in_flight = Gauge("iqa_in_flight_events", "Events taken and not yet published", registry=self.registry)
         self.in_flight_bytes = Gauge("iqa_in_flight_bytes", "Bytes of events in flight", registry=self.registry)
+        # Gauges, in seconds, 0 where there is nothing to tell: since the oldest event in flight was taken, since the oldest
+        # result could have been published, since when every publication has failed, since the broker's last answer.
+        self.oldest = Gauge("iqa_oldest_event_seconds", "Age of the oldest event in flight", registry=self.registry)
+        self.unpublished = Gauge("iqa_unpublished_seconds", "Age of the oldest result to publish", registry=self.registry)
+        self.failing = Gauge("iqa_publish_failing_seconds", "How long publishing has failed", registry=self.registry)
+        self.silent = Gauge("iqa_broker_silent_seconds", "Time since the broker's last answer", registry=self.registry)
         # Gauge: partitions assigned to this worker; paused says that it takes no more for now.
         self.assigned = Gauge("iqa_assigned_partitions", "Partitions assigned", registry=self.registry)
         self.paused = Gauge("iqa_paused", "1 while partitions are paused under pressure", registry=self.registry)
@@ -83,6 +89,18 @@ class Metrics:
         # Counter: verdicts projected to Redis, and attempts that Redis refused.
         self.projected = Counter("iqa_projected_verdicts", "Verdicts written to Redis", registry=self.registry)
         self.projection_failures = Counter("iqa_projection_failures", "Batches Redis did not take", registry=self.registry)
+        # Gauge: verdicts on the topic that this projection's Redis does not hold yet, of its own partitions.
+        self.projection_lag = Gauge("iqa_projection_lag", "Verdicts not yet in Redis", registry=self.registry)
+        # Gauge: seconds since a condition held last (joined, redis, broker, reading, progress); 0 while it holds.
+        self.projection_missing = Gauge(
+            "iqa_projection_missing_seconds", "Seconds since it held last", ["condition"], registry=self.registry
+        )
+        # Counter: times that Redis said another place than was read; verdicts that cannot be read; errors of the consumer.
+        self.projection_rewinds = Counter("iqa_projection_rewinds", "Partitions read again", registry=self.registry)
+        self.projection_unreadable = Counter("iqa_projection_unreadable", "Verdicts passed over", registry=self.registry)
+        self.projection_errors = Counter(
+            "iqa_projection_errors", "Errors of the projection's consumer", ["code"], registry=self.registry
+        )
 
     def observe(self, verdict: QualityVerdict) -> None:
         """Count one verdict."""

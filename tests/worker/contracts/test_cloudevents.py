@@ -137,6 +137,7 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
         (REST, CE | {"ce_id": "\ufffd"}, "invalid_event", "attribute id is not UTF-8"),
         ({**BODY, "service": "a\nb"}, {}, "invalid_event", "service: "),
         ({**BODY, "service": "x" * 257}, {}, "invalid_event", "service: "),
+        ({**BODY, "uploaded_at": "0001-01-01T00:00:00+14:00"}, {}, "invalid_event", "in UTC it is not within the years"),
         ({**BODY, "content_type": "a\x00b"}, {}, "invalid_event", "content_type: "),
     ],
 )  # fmt: skip
@@ -154,6 +155,7 @@ def test_what_senders_did_is_still_taken() -> None:
     taken: list[tuple[dict[str, Any], dict[str, str]]] = [
         ({**BODY, "service": ""}, {}),
         ({**BODY, "service": "招聘 / housing"}, {}),
+        ({**BODY, "uploaded_at": "0001-01-01T00:00:00Z"}, {}),
         ({**BODY, "specversion": "1.0", "data": {}, "type": "x"}, {}),
         (BODY, {"content-type": "text/plain"}),
         (BODY, CE | {"ce_dataschema": "https://registry.example/1", "ce_subject": "other", "ce_time": "nonsense"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.worker.helpers import LOCAL
+from tests.worker.helpers import IMPATIENT, LOCAL
 from tests.worker.intake.servers import raw_server
 from worker.errors import FetchFailedError
 from worker.intake.sources import Fetcher
@@ -234,6 +235,19 @@ def test_any_answer_gives_bytes_or_a_code(
         assert isinstance(fetch.fetch(host.url + "/a.jpg"), bytes)
     except FetchFailedError as error:
         assert error.code
+
+
+def test_answers_that_never_begin_end_with_the_total_time() -> None:
+    """Interim answers (RFC 9110, 15.2) keep every read busy; the deadline does not mind."""
+
+    def storm(connection: socket.socket, over: threading.Event) -> None:
+        while not over.is_set():
+            connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n")
+
+    made = Fetcher(IMPATIENT)
+    with raw_server(storm) as url:
+        assert code_of(made, url + "/a.jpg") == "fetch_timeout"
+    made.close()
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_slow_work_holds_up_its_own_partition_alone(settings: Settings, wait_unt
     for number in range(40):
         producer.produce(TOPIC, b"hang" if number == 0 else b"quick", partition=0)
         producer.produce(TOPIC, b"other", partition=1)
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
     loop = Loop(settings, hangs=b"hang")
     try:
         wait_until(lambda: loop.handled.count(b"other") == 40)

@@ -17,7 +17,7 @@ def test_what_the_broker_does_not_tell_is_none_and_missing_topics_are_left_out()
         admin = make_admin(KafkaSettings(bootstrap_servers=broker.bootstrap_servers))
         found = describe(admin, ["there", "missing", "there"])
         assert describe(admin, []) == {}
-        assert "missing" not in admin.list_topics(timeout=10).topics
+        assert "missing" not in admin.list_topics(timeout=30).topics
     assert list(found) == ["there"]
     assert found["there"] == TopicFacts("there", found["there"].topic_id, partitions=3, replication=1)
     assert found["there"].topic_id

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from worker.embedded.broker import EmbeddedBroker
 from worker.errors import BrokerError
 from worker.settings import KafkaSettings, Settings
@@ -41,6 +42,7 @@ def start(broker: LateBroker, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_topic_just_created_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker that happens to be asked need not be the one that created it."""
+    monkeypatch.setattr(topics, "SPREAD_S", PATIENCE_S)
     broker = LateBroker(late=2)
     start(broker, monkeypatch)
     assert broker.asked == 4, "two times in vain, once for what is shared, once for retries"
@@ -89,7 +91,7 @@ def test_a_broker_without_topic_administration_is_enough() -> None:
         here = settings.model_copy(update={"kafka": kafka})
         with pytest.raises(BrokerError, match=f"topic {names.dead_letters} does not exist"):
             require_topics(here)
-        assert names.dead_letters not in make_admin(kafka).list_topics(timeout=10).topics
+        assert names.dead_letters not in make_admin(kafka).list_topics(timeout=30).topics
     with EmbeddedBroker([names.uploads, names.verdicts, names.dead_letters, *settings.retry_topics]) as broker:
         require_topics(settings.model_copy(update={"kafka": KafkaSettings(bootstrap_servers=broker.bootstrap_servers)}))
 

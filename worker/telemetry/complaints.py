@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 
 import structlog
 
-__all__ = ["Complaints"]
+__all__ = ["EVERY_S", "Complaints"]
 
 log = structlog.get_logger()
 
@@ -17,20 +18,24 @@ MOST_KINDS = 1_000
 
 
 class Complaints:
-    """For one thread."""
+    """Thread-safe. ``clock`` gives monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._lock = threading.Lock()
         self._said: dict[tuple[str, str], float] = {}
         self._unsaid: Counter[tuple[str, str]] = Counter()
 
     def say(self, event: str, error: str, **context: object) -> None:
         """Log ``event`` as a warning, unless the same was said within the last minute."""
         kind, now = (event, error), self._clock()
-        if now - self._said.get(kind, -EVERY_S) < EVERY_S:
-            self._unsaid[kind] += 1
-            return
-        if len(self._said) >= MOST_KINDS:
-            self._said.clear()
-        self._said[kind] = now
-        log.warning(event, error=error, again=self._unsaid.pop(kind, 0), **context)
+        with self._lock:
+            if now - self._said.get(kind, -EVERY_S) < EVERY_S:
+                self._unsaid[kind] += 1
+                return
+            if len(self._said) >= MOST_KINDS:
+                self._said.clear()
+                self._unsaid.clear()
+            self._said[kind] = now
+            again = self._unsaid.pop(kind, 0)
+        log.warning(event, error=error, again=again, **context)

@@ -1,0 +1,141 @@
+"""What the broker says of topics, rights and the group, asked from outside the consumer."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from structlog.testing import capture_logs
+
+from worker.errors import BrokerError
+from worker.stream.topic_facts import TopicFacts
+from worker.stream.watch import IDLE_S, SILENT_S, Watch, find_faults
+
+NEEDS = {"uploads": {"READ"}, "verdicts": {"READ", "WRITE"}}
+
+
+def facts(name: str, *operations: str, topic_id: str | None = None, told: bool = True) -> TopicFacts:
+    return TopicFacts(name, topic_id, 6, operations=frozenset(operations) if told else None)
+
+
+def test_faults_are_named() -> None:
+    """Missing topics and rights; what is not told is no fault."""
+    assert find_faults({"uploads": facts("uploads", "READ"), "verdicts": facts("verdicts", told=False)}, NEEDS) == []
+    assert find_faults({"uploads": facts("uploads", "DESCRIBE"), "verdicts": facts("verdicts", "READ")}, NEEDS) == [
+        "no right to READ topic uploads",
+        "no right to WRITE topic verdicts",
+    ]
+    assert find_faults({"uploads": facts("uploads", "READ")}, NEEDS) == ["topic verdicts does not exist"]
+
+
+class World:
+    """A broker, a group and a clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.facts = {"uploads": facts("uploads", "READ", topic_id="1"), "verdicts": facts("verdicts", "READ", "WRITE")}
+        self.away = False
+        self.owned: list[int] = [6]
+        self.refuses: int | None = None
+        self.has_some = True
+        self.now = 0.0
+        self.remade: list[str] = []
+        monkeypatch.setattr("worker.stream.watch.describe", self.describe)
+        self.watch = Watch(
+            cast("AdminClient", self), NEEDS, "g", "uploads", lambda: self.has_some, self.remade.append, lambda: self.now
+        )
+
+    def describe(self, *_: object) -> dict[str, TopicFacts]:
+        if self.away:
+            raise BrokerError("no answer")
+        return self.facts
+
+    def describe_consumer_groups(self, names: list[str], **_: object) -> dict[str, Future[Any]]:
+        future: Future[Any] = Future()
+        if self.refuses is not None:
+            future.set_exception(KafkaException(KafkaError(self.refuses)))
+        members = [
+            SimpleNamespace(assignment=SimpleNamespace(topic_partitions=[SimpleNamespace(topic="uploads")] * count))
+            for count in self.owned
+        ]
+        if self.refuses is None:
+            future.set_result(SimpleNamespace(members=[*members, SimpleNamespace(assignment=None)]))
+        return {names[0]: future}
+
+    def look(self, seconds: float = 0.0) -> None:
+        self.now += seconds
+        self.watch.look()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+def test_a_broker_that_is_silent_is_noticed(world: World) -> None:
+    """Not for a moment's silence; and no longer once it answers."""
+    world.look()
+    world.away = True
+    world.look(SILENT_S - 1)
+    assert world.watch.answers
+    world.look(2)
+    assert not world.watch.answers
+    world.away = False
+    world.look()
+    assert world.watch.answers
+
+
+def test_rights_that_go_and_come_back(world: World) -> None:
+    """Said, kept for the probes, forgotten."""
+    world.look()
+    assert world.watch.faults == []
+    world.facts["uploads"] = facts("uploads", topic_id="1")
+    with capture_logs() as lines:
+        world.look(5)
+        world.look(5)
+    assert world.watch.faults == ["no right to READ topic uploads"]
+    assert [line["event"] for line in lines] == ["topic_fault"]
+    world.facts["uploads"] = facts("uploads", "READ", topic_id="1")
+    world.look(5)
+    assert world.watch.faults == []
+
+
+def test_a_topic_made_anew_is_told_once(world: World) -> None:
+    """Its name is the same, its id is not."""
+    world.look()
+    world.look(5)
+    assert world.remade == []
+    world.facts["uploads"] = facts("uploads", "READ", topic_id="2")
+    world.look(5)
+    world.look(5)
+    assert world.remade == ["uploads"]
+
+
+def test_no_partition_although_there_are_some(world: World) -> None:
+    """A worker too many is in order; partitions that nobody has are not."""
+    world.has_some = False
+    world.look()
+    world.look(10 * IDLE_S)
+    assert world.watch.has_its_share
+    world.owned = [2, 2]
+    world.look()
+    world.look(IDLE_S - 1)
+    assert world.watch.has_its_share
+    world.look(2)
+    assert not world.watch.has_its_share
+    world.has_some = True
+    world.look()
+    assert world.watch.has_its_share
+
+
+def test_a_group_that_may_not_be_looked_at(world: World) -> None:
+    """Is a right that is missing; any other refusal says nothing."""
+    world.has_some, world.refuses = False, KafkaError.GROUP_AUTHORIZATION_FAILED
+    world.look()
+    assert world.watch.faults == ["no right to READ group g"]
+    world.refuses = KafkaError.COORDINATOR_NOT_AVAILABLE
+    world.look()
+    assert world.watch.faults == []
