@@ -53,6 +53,9 @@ _NO_TOPICS = {"allow.auto.create.topics": False}
 # A peer that lost its power says nothing: without these, its connections are waited for a minute and longer.
 _NETWORK = {"socket.timeout.ms": 10_000, "socket.keepalive.enable": True, "reconnect.backoff.max.ms": 2_000}
 
+# Any client reads these; one that only reads properties must not fetch a token.
+_LOGIN = ("security.", "sasl.", "enable.sasl.", "ssl.", "enable.ssl.")
+
 # What stands between a client and its broker, the most telling first.
 _REFUSED = (KafkaError._AUTHENTICATION, KafkaError._SSL)  # noqa: SLF001 - the library's own names
 _UNREACHABLE = (KafkaError._RESOLVE, KafkaError._TRANSPORT)  # noqa: SLF001
@@ -181,8 +184,9 @@ def _no_answer(settings: KafkaSettings, reasons: dict[int, str], timeout_s: floa
     # "localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)"
     told = None if code is None else re.sub(r"^\S+/\w+: | \(after .*", "", reasons[code])
     reason = f": {told}" if told else f" within {timeout_s:.0f} s"
-    setting = "IQA_KAFKA__PROPERTIES and IQA_KAFKA__PROPERTIES_FILE" if code in _REFUSED else "IQA_KAFKA__BOOTSTRAP_SERVERS"
-    return f"no answer from {settings.bootstrap_servers}{reason}; check {setting}"
+    # An address may be that of another listener, too.
+    first = "IQA_KAFKA__PROPERTIES, IQA_KAFKA__PROPERTIES_FILE and " if code in _REFUSED else ""
+    return f"no answer from {settings.bootstrap_servers}{reason}; check {first}IQA_KAFKA__BOOTSTRAP_SERVERS"
 
 
 def _check(settings: KafkaSettings) -> None:
@@ -193,8 +197,8 @@ def _check(settings: KafkaSettings) -> None:
 
     """
     nowhere = {"bootstrap.servers": "", "log_level": 0}
-    _make(Consumer, _consumer_properties(settings, settings.group_id, {}) | nowhere).close()
-    _make(Producer, _producer_properties(settings, {}) | nowhere)
+    _make(Consumer, _without(_consumer_properties(settings, settings.group_id, {}), _LOGIN) | nowhere)
+    _make(Producer, _without(_producer_properties(settings, {}), _LOGIN) | nowhere)
 
 
 def _make(kind: Callable[..., Client], properties: dict[str, Any]) -> Client:
