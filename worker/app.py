@@ -296,7 +296,7 @@ class Worker:
         if self._decoders:
             self._decoders.close()
         if self._projection and self._started:
-            self._projection.stop()
+            self._projection.stop(CLOSE_S)
         self._telemetry.close()
         self._ended.set()
         log.info("stopped", unpublished=self.unpublished)
@@ -323,7 +323,7 @@ class Worker:
             "consumer": after_start(lambda: all(polled(lane) for lane in self._lanes)),
             "publisher": after_start(lambda: all(lane.publishing() for lane in self._lanes)),
             "events": after_start(lambda: all(lane.ledger.running_s() < longest_s for lane in self._lanes)),
-            "projection": after_start(lambda: self._projection is None or self._projection.alive()),
+            "projection": after_start(lambda: self._projection is None or all(self._projection.live().values())),
         }
 
     def _ready_conditions(self) -> dict[str, Condition]:

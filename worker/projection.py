@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import structlog
 from confluent_kafka import (
@@ -29,14 +29,15 @@ from confluent_kafka import (
 )
 
 from worker.errors import BrokerError, CacheError
-from worker.projection_health import Conditions, Seldom
-from worker.projection_topic import TopicWatch, ask_topic_id
+from worker.projection_health import Conditions
+from worker.projection_topic import TopicWatch, ask_topic_id, parts
 from worker.redis_client import Client
 from worker.redis_writer import DisplacedError, Partition, Place
 from worker.settings import Settings
 from worker.store import Change, VerdictWriter
 from worker.stream.clients import make_admin, make_consumer
 from worker.stream.lane import broker_error
+from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["Projection", "make_projection", "projection_group"]
@@ -49,17 +50,14 @@ RETRY_S = (0.2, 5.0)
 LOOK_S = 1.0
 """How often an idle projection asks Redis for its places and a broker for the topic's end: a loss is mended without uploads."""
 
+AGAIN_S = 30.0
+"""How often all offsets are committed, be they new or not."""
+
 DENIED_S = 10.0
 """A partition that the broker refused says no more by itself: it is asked again that often."""
 
 STALLED_S = 60.0
 """A loop that has not gone round for so long will not do so again."""
-
-BATCH_BYTES = 4_000_000
-"""A batch of Redis must be over within its time-out."""
-
-PATIENCE_S = {"joined": 10.0, "redis": 5.0, "broker": 5.0, "reading": 0.0, "progress": 30.0}
-"""Seconds that a condition may be missing before the projection is not ready."""
 
 
 def projection_group(group_id: str) -> str:
@@ -72,18 +70,12 @@ def make_projection(
 ) -> Projection:
     """A projection, not started. Its assignor is an eager one, see ``Projection``, whatever the workers' groups are."""
     kafka = settings.kafka.model_copy(update={"protocol": "classic"})
-    consumer = make_consumer(
-        kafka,
-        projection_group(kafka.group_id),
-        error_cb=broker_error,
-        on_commit=lambda error, partitions: projection.on_commit(error, partitions),
-        **{"partition.assignment.strategy": "roundrobin", "enable.partition.eof": True},
-    )
+    eager = {"partition.assignment.strategy": "roundrobin", "enable.partition.eof": True, "error_cb": broker_error}
+    consumer = make_consumer(kafka, projection_group(kafka.group_id), **eager)
     writer, topic, admin = VerdictWriter(client, settings.redis), settings.topics.verdicts, make_admin(kafka)
-    projection = Projection(
+    return Projection(
         consumer, topic, writer, settings.projection.batch, metrics, lambda: ask_topic_id(admin, topic), on_failure
     )
-    return projection
 
 
 class Projection:
@@ -126,9 +118,9 @@ class Projection:
         self._committed: dict[Partition, int] = {}
         self._denied: dict[Partition, float] = {}
         """Partitions that the broker refused, with when they were asked for again."""
-        self._looked = self._probed = 0.0
-        self._conditions = Conditions(PATIENCE_S, metrics.projection_missing)
-        self._errors = Seldom(metrics.projection_errors)
+        self._looked = self._probed = self._told = 0.0
+        self._conditions = Conditions(metrics.projection_missing)
+        self._complaints = Complaints()
         self.failed: BaseException | None = None
         """What ended the thread, if it did not end by ``stop``."""
         self.last_poll = time.monotonic()
@@ -203,7 +195,9 @@ class Projection:
         self._take(self._consumer.consume(self._batch, 0.1))
         if self._pending or time.monotonic() - self._looked > LOOK_S:
             self._write_pending()
-        if time.monotonic() - self._probed > LOOK_S and not self._stop.is_set():
+        # Before the group has answered a client knows too little of the topic to ask.
+        joined = self._conditions.held("joined")
+        if joined and time.monotonic() - self._probed > LOOK_S and not self._stop.is_set():
             self._probe()
             self._commit()
 
@@ -229,10 +223,14 @@ class Projection:
             elif error.code() == KafkaError._FATAL or error.fatal():  # noqa: SLF001
                 raise BrokerError(f"the projection's consumer cannot go on: {error.str()}")
             else:
-                if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED and key in self._assigned:
                     self._denied[key] = time.monotonic()
-                self._errors.note("projection_error", error.name(), error=error.str(), partition=key[1])
+                self._complain(error)
         self._conditions.set("reading", holds=not self._denied)
+
+    def _complain(self, error: KafkaError) -> None:
+        self._metrics.projection_errors.labels(error.name()).inc()
+        self._complaints.say("projection_error", error.name(), detail=error.str())
 
     def _write_pending(self) -> None:
         """Write the batch, however long Redis is away, polling all the while; a rebalance empties the batch."""
@@ -240,7 +238,7 @@ class Projection:
         while True:
             try:
                 self._go_where_redis_is()
-                for part in list(_parts(self._pending)):
+                for part in list(parts(self._pending)):
                     self._write(part)
                     del self._pending[: len(part)]
             except DisplacedError:
@@ -251,7 +249,7 @@ class Projection:
             except CacheError as error:
                 self._conditions.set("redis", holds=False)
                 self._metrics.projection_failures.inc()
-                log.warning("redis_away", error=str(error), retry_s=pause)
+                self._complaints.say("redis_away", str(error), told="verdicts wait in Kafka, none is lost")
                 if self._stop.is_set():
                     return
                 self._wait(pause)
@@ -328,7 +326,7 @@ class Projection:
         error = self._watch.ask_end(self._assigned)
         self._conditions.set("broker", holds=error is None)
         if error is not None:
-            self._errors.note("projection_error", error.name(), error=error.str())
+            self._complain(error)
             return
         self._look_at_topic()
         self._ask_denied_again()
@@ -349,7 +347,10 @@ class Projection:
                 self._known.pop(key, None)
 
     def _commit(self) -> None:
-        """Tell the group what was written, for those who watch its lag; an answer is not waited for."""
+        """Tell the group what was written; an answer is not waited for, and all is told again now and then."""
+        if time.monotonic() - self._told > AGAIN_S:
+            self._told = time.monotonic()
+            self._committed.clear()
         changed = {key: offset for key, offset in self._next.items() if self._committed.get(key) != offset}
         if self._pending or not changed:
             return
@@ -359,12 +360,6 @@ class Projection:
         except KafkaException as error:
             log.info("projection_commit_refused", error=error.args[0].str())
 
-    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        """The broker's answer; what it refused is committed with what comes next, or in a second."""
-        for partition in partitions:
-            if error is not None or partition.error is not None:
-                self._committed.pop((partition.topic, partition.partition), None)
-
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._conditions.set("joined", holds=True)
         self._assigned = {(partition.topic, partition.partition) for partition in partitions}
@@ -372,8 +367,7 @@ class Projection:
         try:
             self._known = self._writer.places(sorted(self._assigned))
         except CacheError as error:
-            # Where to read will be known once Redis answers.
-            log.warning("redis_away", error=str(error))
+            self._complaints.say("redis_away", str(error), told="where to read is known once it answers")
         for partition in partitions:
             key = (partition.topic, partition.partition)
             partition.offset = self._start(self._known[key]) if key in self._known else OFFSET_STORED
@@ -392,16 +386,3 @@ class Projection:
 
 def _key(message: Message) -> Partition:
     return message.topic() or "", message.partition() or 0
-
-
-def _parts(messages: list[Message]) -> Iterator[list[Message]]:
-    """The messages in order, in parts of at most ``BATCH_BYTES``, or of one."""
-    part, size = list[Message](), 0
-    for message in messages:
-        if part and size + len(message) > BATCH_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(message)
-        size += len(message)
-    if part:
-        yield part

@@ -5,19 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
-__all__ = ["Condition", "Conditions", "Seldom"]
-
-log = structlog.get_logger()
+__all__ = ["PATIENCE_S", "Conditions"]
 
 Clock = Callable[[], float]
 
-SELDOM_S = 60.0
+PATIENCE_S = {"joined": 10.0, "redis": 5.0, "broker": 5.0, "reading": 0.0, "progress": 30.0}
+"""Conditions of a projection, and the seconds that each may be missing before it is not ready."""
 
 
-class Condition:
+class _Mark:
     """Something that should hold; it does not yet, when it is made."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -40,11 +38,10 @@ class Condition:
 
 
 class Conditions:
-    """Those of a projection, by name, with a gauge of the seconds since each held last."""
+    """Those of ``PATIENCE_S``, with a gauge of the seconds since each held last."""
 
-    def __init__(self, patience_s: dict[str, float], gauge: Gauge, clock: Clock = time.monotonic) -> None:
-        self._patience_s = patience_s
-        self._found = {name: Condition(clock) for name in patience_s}
+    def __init__(self, gauge: Gauge, clock: Clock = time.monotonic) -> None:
+        self._found = {name: _Mark(clock) for name in PATIENCE_S}
         for name, condition in self._found.items():
             gauge.labels(name).set_function(condition.seconds)
 
@@ -52,29 +49,14 @@ class Conditions:
         """Say whether a condition holds now."""
         self._found[name].set(holds=holds)
 
+    def held(self, name: str) -> bool:
+        """Whether a condition ever held."""
+        return self._found[name].held
+
     def missing_s(self, name: str) -> float:
         """Seconds since it held last, 0 while it does."""
         return self._found[name].seconds()
 
     def bearable(self) -> dict[str, bool]:
         """By name: whether it holds, or did and has been missing for less than there is patience for."""
-        found = {name: (self._found[name], patience) for name, patience in self._patience_s.items()}
-        return {name: condition.held and condition.seconds() <= patience for name, (condition, patience) in found.items()}
-
-
-class Seldom:
-    """Errors that come again and again: every one is counted, one a minute and kind is logged, with how many since."""
-
-    def __init__(self, counter: Counter, clock: Clock = time.monotonic) -> None:
-        self._counter = counter
-        self._clock = clock
-        self._told: dict[str, float] = {}
-        self._untold: dict[str, int] = {}
-
-    def note(self, event: str, kind: str, **more: object) -> None:
-        """Count an error, and log it if its kind was not logged lately."""
-        self._counter.labels(kind).inc()
-        self._untold[kind] = self._untold.get(kind, 0) + 1
-        if self._clock() - self._told.get(kind, -SELDOM_S) >= SELDOM_S:
-            self._told[kind] = self._clock()
-            log.error(event, kind=kind, count=self._untold.pop(kind), **more)
+        return {name: found.held and found.seconds() <= PATIENCE_S[name] for name, found in self._found.items()}

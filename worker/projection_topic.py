@@ -1,23 +1,27 @@
-"""What a projection asks a broker about its topic: where it ends, and whether it is still the same one."""
+"""What a projection asks a broker about its topic, where it ends and whether it is still the same; and its records in parts."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from worker.redis_writer import Partition
+from worker.stream.topic_facts import NO_ID
 
-__all__ = ["TopicWatch", "ask_topic_id"]
+__all__ = ["BATCH_BYTES", "TopicWatch", "ask_topic_id", "parts"]
 
 log = structlog.get_logger()
 
 ANSWER_S = 1.0
 
-TOPIC_S = 30.0
+BATCH_BYTES = 4_000_000
+"""A batch of Redis must be over within its time-out."""
+
+TOPIC_S = 10.0
 """Seconds between questions for the topic's id."""
 
 
@@ -78,4 +82,18 @@ def ask_topic_id(admin: AdminClient, topic: str) -> str:
     except (KafkaException, TimeoutError) as error:
         log.info("topic_id_unknown", topic=topic, error=str(error))
         return ""
-    return str(described.topic_id)
+    found = str(described.topic_id)
+    return "" if found == NO_ID else found
+
+
+def parts(messages: list[Message]) -> Iterator[list[Message]]:
+    """The messages in order, in parts of at most ``BATCH_BYTES``, or of one."""
+    part, size = list[Message](), 0
+    for message in messages:
+        if part and size + len(message) > BATCH_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(message)
+        size += len(message)
+    if part:
+        yield part

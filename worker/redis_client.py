@@ -12,6 +12,7 @@ those of the packages limits and redis-sentinel-url: redis-py itself has none fo
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
@@ -36,6 +37,9 @@ from worker.settings import RedisSettings
 
 __all__ = ["REDIS_ERRORS", "Client", "ClusterClient", "cache_error", "connect"]
 
+SILENT_S = 0.1
+"""A Cluster of which no node answered is not looked for again for so long."""
+
 SETTING = "IQA_REDIS__URL"
 PORTS = {"redis": 6379, "sentinel": 26379, "cluster": 6379}
 
@@ -57,6 +61,8 @@ class ClusterClient:
         self._options = options
         self._lock = threading.Lock()
         self._found: RedisCluster | None = None
+        self._failed: Exception | None = None
+        self._failed_at = 0.0
 
     @property
     def cluster(self) -> RedisCluster:
@@ -68,9 +74,21 @@ class ClusterClient:
         """
         with self._lock:
             if self._found is None:
-                nodes = [ClusterNode(host, port) for host, port in self._hosts]  # type: ignore[no-untyped-call]
-                self._found = RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 1), **self._options)
+                if self._failed is not None and time.monotonic() - self._failed_at < SILENT_S:
+                    # Threads that waited here must not each wait for every node once more.
+                    raise redis.ConnectionError(str(self._failed)) from self._failed
+                self._found = self._look()
             return self._found
+
+    def _look(self) -> RedisCluster:
+        nodes = [ClusterNode(host, port) for host, port in self._hosts]  # type: ignore[no-untyped-call]
+        try:
+            found = RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 1), **self._options)
+        except REDIS_ERRORS as error:
+            self._failed, self._failed_at = error, time.monotonic()
+            raise
+        self._failed = None
+        return found
 
     def node(self, key: str | bytes) -> redis.Redis:
         """The primary that holds ``key``, by what is known of the slots."""

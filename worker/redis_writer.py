@@ -107,14 +107,17 @@ class RedisWriter:
         found = dict(done)
         if self._one is not None or not found:
             return found
+        behind: set[str] = set()
         for tag, witnesses in self._witnesses(list(found)).items():
             for partition, seen in zip(found, witnesses, strict=True):
                 least = found[partition]
                 if least is None or seen is None or seen.topic_id != least.topic_id:
                     found[partition] = None
                 elif seen < least:
-                    log.info("redis_shard_behind", tag=tag, partition=partition[1], offset=seen.offset)
+                    behind.add(tag)
                     found[partition] = seen
+        if behind:
+            log.info("redis_shards_behind", tags=sorted(behind))
         return found
 
     def write(

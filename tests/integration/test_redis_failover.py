@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,6 @@ def known_from_cache(url: str) -> bool:
     return ContentCache(client).get(sample.fingerprint, sample.content_sha256 or "") == sample.assessment
 
 
-@pytest.mark.timeout(200)
 def test_sentinel(fleet: Fleet, tmp_path: Path, certificates: Certificates | None, wait_until: Wait) -> None:
     """The primary is killed with verdicts that its replica never got."""
     with redis_sentinels(tmp_path, certificates) as setup:
@@ -70,7 +70,6 @@ def test_sentinel(fleet: Fleet, tmp_path: Path, certificates: Certificates | Non
         assert PASSWORD not in projection.log.read_text()
 
 
-@pytest.mark.timeout(200)
 def test_cluster(fleet: Fleet, tmp_path: Path, certificates: Certificates | None, wait_until: Wait) -> None:
     """One of three shards loses what its replica never got; the others have everything."""
     with redis_cluster(tmp_path, certificates) as (nodes, url):
@@ -98,6 +97,33 @@ def test_cluster(fleet: Fleet, tmp_path: Path, certificates: Certificates | None
         wait_until(lambda: projection.metric("iqa_projection_rewinds_total") >= 2, 60, "the rebuild")
         assert projection.terminate() == 0
         assert PASSWORD not in projection.log.read_text()
+
+
+@pytest.mark.timeout(200)
+def test_slots_that_move(fleet: Fleet, tmp_path: Path, wait_until: Wait) -> None:
+    """From one shard to another while verdicts come: nothing is missing, and nothing begins anew."""
+    if shutil.which("redis-cli") is None:
+        absent("needs redis-cli")
+    with redis_cluster(tmp_path) as (nodes, url):
+        wait_until(lambda: synced(nodes), 30, "the replicas")
+        feed = VerdictFeed(fleet, url)
+        projection = feed.project()
+        feed.send([f"before-{number}" for number in range(500)])
+        wait_until(feed.complete, 60, "the first verdicts")
+        giver, taker = [node for node in nodes if node.role() == "master"][:2]
+        names = [node.client.cluster("myid").decode() for node in (giver, taker)]
+        target = ["--cluster-from", names[0], "--cluster-to", names[1], "--cluster-slots", "1000", "--cluster-yes"]
+        with subprocess.Popen(
+            ["redis-cli", "--cluster", "reshard", f"127.0.0.1:{giver.port}", *target], stdout=subprocess.DEVNULL
+        ) as moving:
+            turn = 0
+            while moving.poll() is None:
+                feed.send([f"during-{turn}-{number}" for number in range(20)])
+                turn += 1
+        assert moving.returncode == 0
+        wait_until(feed.complete, 60, "all verdicts")
+        assert projection.metric("iqa_projection_rewinds_total") == 0
+        assert projection.terminate() == 0
 
 
 def test_a_node_of_a_cluster_is_told_as_such(fleet: Fleet, tmp_path: Path, wait_until: Wait) -> None:

@@ -16,6 +16,7 @@ from tests.integration.test_whole_path import iqa
 from tests.integration.verdict_feed import VerdictFeed
 from worker.embedded.redis_server import free_port
 from worker.redis_writer import Place, place_key
+from worker.stream.clients import make_admin
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
@@ -154,6 +155,23 @@ def test_a_place_that_is_not_in_this_topic(
     projection = feed.project()
     wait_until(feed.complete, 60, "all verdicts")
     wait_until(lambda: feed.lag() == 0, 60, "a lag of 0")
+    assert projection.terminate() == 0
+
+
+def test_a_topic_made_anew_while_it_is_followed(fleet: Fleet, keep: Callable[..., RedisProcess], wait_until: Wait) -> None:
+    """With more records than the old one had: offsets alone would tell nothing."""
+    server = keep()
+    feed = VerdictFeed(fleet, server.url)
+    projection = feed.project()
+    feed.send(FIRST)
+    wait_until(feed.complete, 60, "the first verdicts")
+    admin, topic = make_admin(fleet.settings.kafka), fleet.settings.topics.verdicts
+    for future in admin.delete_topics([topic]).values():
+        future.result(20)
+    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, 60, "the deletion")
+    fleet.create_topics()
+    feed.send([*LATER, *(f"more-{number}" for number in range(200))])
+    wait_until(feed.complete, 90, "all verdicts of the new topic")
     assert projection.terminate() == 0
 
 

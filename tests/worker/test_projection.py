@@ -14,7 +14,8 @@ from tests.worker.helpers import verdict
 from tests.worker.stack import PROPERTIES
 from worker.embedded.broker import EmbeddedBroker
 from worker.errors import BrokerError, CacheError
-from worker.projection import BATCH_BYTES, Projection, projection_group
+from worker.projection import Projection, projection_group
+from worker.projection_topic import BATCH_BYTES
 from worker.redis_writer import DisplacedError, Partition, Place
 from worker.settings import KafkaSettings
 from worker.store import Change

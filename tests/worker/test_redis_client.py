@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import redis
 from redis.sentinel import SentinelConnectionPool
 
 from worker.errors import CacheError, SettingsError
-from worker.redis_client import ClusterClient, cache_error, connect
+from worker.redis_client import REDIS_ERRORS, ClusterClient, cache_error, connect
 from worker.settings import RedisSettings
 
 
@@ -56,6 +58,37 @@ def test_cluster() -> None:
     assert isinstance(told, CacheError)
     assert str(told).startswith("Redis does not answer: Redis Cluster cannot be connected")
     assert "secret" not in str(told)
+
+
+def test_threads_do_not_queue_for_a_cluster_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waited while another looked takes its answer."""
+    looks, looking, go_on = list[int](), threading.Event(), threading.Event()
+
+    def away(**_: object) -> None:
+        looks.append(1)
+        looking.set()
+        assert go_on.wait(30)
+        raise redis.exceptions.RedisClusterException("nobody there")
+
+    monkeypatch.setattr("worker.redis_client.RedisCluster", away)
+    monkeypatch.setattr("worker.redis_client.SILENT_S", 60.0)
+    found = client("redis+cluster://h")
+    raised: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(REDIS_ERRORS) as error:
+            found.get("a")
+        raised.append(str(error.value))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert looking.wait(30)
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert raised == ["nobody there"] * 8
+    assert len(looks) == 1
 
 
 @pytest.mark.parametrize(
