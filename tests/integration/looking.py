@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.fleet import Fleet, WorkerProcess
 from tests.patience import PATIENCE_S
+from worker.contracts.verdicts import QualityVerdict
 from worker.stream.clients import make_admin, make_consumer
 from worker.stream.dead_letters import DeadLetter, Filter, read_dead_letters
 
-__all__ = ["answer", "bound_records", "counted", "lags", "letters", "lines", "on_the_way", "places"]
+__all__ = ["answer", "bound_records", "counted", "lags", "letters", "lines", "places", "published"]
 
 
 def lines(worker: WorkerProcess, *events: str) -> list[dict[str, Any]]:
@@ -56,6 +59,26 @@ def letters(fleet: Fleet) -> list[DeadLetter]:
     return list(read_dead_letters(fleet.settings, Filter()))
 
 
+def published(fleet: Fleet) -> Counter[str]:
+    """Verdicts on the topic for each image. The reader is in no group: one that loses its place would count some twice."""
+    topic, found = fleet.settings.topics.verdicts, Counter[str]()
+    reader = make_consumer(fleet.settings.kafka, "nobody", **{"enable.partition.eof": True})
+    try:
+        left = set(reader.list_topics(topic, PATIENCE_S).topics[topic].partitions)
+        reader.assign([TopicPartition(topic, number, 0) for number in left])
+        end = time.monotonic() + PATIENCE_S
+        while left:
+            assert time.monotonic() < end, f"the ends of {left} of {topic} were not reached"
+            for message in reader.consume(500, 0.2):
+                if (error := message.error()) is None:
+                    found[QualityVerdict.model_validate_json(message.value() or b"").image_id] += 1
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    left.discard(message.partition() or 0)
+    finally:
+        reader.close()
+    return found
+
+
 def places(fleet: Fleet, group: str, topic: str) -> dict[int, tuple[int, int, int]]:
     """Of each partition: the committed offset (negative: none), and the topic's beginning and end."""
     consumer = make_consumer(fleet.settings.kafka, group)
@@ -71,11 +94,6 @@ def lags(fleet: Fleet, group: str, topics: Iterable[str]) -> int:
     """As those see it who watch committed offsets; what holds nothing has no lag."""
     rows = [row for topic in topics for row in places(fleet, group, topic).values()]
     return sum(end - max(committed, low) for committed, low, end in rows)
-
-
-def on_the_way(worker: WorkerProcess) -> float:
-    """Events taken and not yet published."""
-    return counted(worker, "iqa_in_flight_events")
 
 
 def bound_records(fleet: Fleet, size: int, *topics: str) -> None:
