@@ -172,5 +172,5 @@ def test_a_host_that_hangs_does_not_hold_the_process(wait_until: Callable[..., A
             assert arrived.wait(PATIENCE_S)
             process.send_signal(signal.SIGTERM)
             _, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0
+    assert process.returncode == 3
     assert json.loads(err.splitlines()[-1])["unpublished"] == 1
