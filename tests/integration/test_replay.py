@@ -92,7 +92,7 @@ def test_a_replay_ends_although_a_worker_makes_new_letters(fleet: Fleet, wait_un
     producer = make_producer(settings.kafka)
     for number in range(LETTERS):
         producer.produce(settings.topics.uploads, b"no json %d" % number, b"%d" % number)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
     def letters() -> int:
         return sum(1 for _ in read_dead_letters(settings, Filter()))
@@ -191,13 +191,13 @@ def test_odd_letters_stop_nothing(fleet: Fleet, wait_until: Wait) -> None:
     plain.produce(topic, b"[first part", b"k3", headers=cut)
     plain.produce(topic, b"no headers", b"k4", headers=[reason, ("iqa_headers_bytes", b"9000")])
     plain.produce(topic, b"late", b"k5", headers=[reason, ("iqa_failed_at", b"9" * 14)])
-    assert plain.flush(20) == 0
+    assert plain.flush(60) == 0
     once = make_transactional_producer(settings.kafka, f"{settings.kafka.group_id}.test")
     once.init_transactions(30)
     for number in range(PARTITIONS):
         once.begin_transaction()
         once.produce(topic, b"undone", b"k6", partition=number)
-        assert once.flush(20) == 0
+        assert once.flush(60) == 0
         once.abort_transaction(30)
     listed = [json.loads(line) for line in iqa(fleet, "dlq", "list", "--json")[1].splitlines()]
     assert {(letter["key"], letter["reason"], letter["whole"]) for letter in listed} == {
@@ -231,6 +231,6 @@ def test_an_event_that_is_too_large_keeps_no_other_from_being_sent(fleet: Fleet,
     for number in range(10):
         body = bytes(number) if number != 5 else b"x" * 300_000
         producer.produce(fleet.settings.topics.dead_letters, body, b"k%d" % number, partition=0)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     done = replay(delivering(fleet, "exactly_once"), Filter())
     assert done == Replayed(sent=9, impossible=1)
