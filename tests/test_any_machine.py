@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time", "time"}
 WAITS = {"acquire", "communicate", "flush", "join", "result", "wait_for"}
 LEAST_S = 30
 """A bound below this is met by a machine that is merely busy."""
+TIMEOUT_S = int(tomllib.loads((HERE.parent / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["timeout"])
+EXCEPTIONS = ("# not a bound", "# a promise")
+"""In a line: a wait that must end, and a time that the worker promises to keep."""
 ELSEWHERE = {"benchmarks", "bindings", "chaos", "fuzz", "parity"}
 """Programs of their own, which pytest does not run."""
 
@@ -56,6 +60,14 @@ def is_short_wait(call: ast.Call) -> bool:
     return any(isinstance(value, int | float) and 0 < value < LEAST_S for value in given)
 
 
+def is_short_timeout(call: ast.Call) -> bool:
+    """Whether it is a mark that ends a test sooner than others are ended."""
+    given = [bound.value for bound in call.args if isinstance(bound, ast.Constant)]
+    return ast.unparse(call.func) == "pytest.mark.timeout" and any(
+        isinstance(value, int) and value < TIMEOUT_S for value in given
+    )
+
+
 def faults(source: str) -> list[tuple[int, str]]:
     """Lines that make a test depend on speed, with why."""
     tree = ast.parse(source)
@@ -65,6 +77,7 @@ def faults(source: str) -> list[tuple[int, str]]:
         (line, "asserts on a clock") for node in nodes if isinstance(node, ast.FunctionDef) for line in timed_asserts(node)
     }
     found |= {(call.lineno, "sleeps") for call in calls if ast.unparse(call.func) in {"time.sleep", "sleep"}}
+    found |= {(call.lineno, "has a shorter time-out than all tests") for call in calls if is_short_timeout(call)}
     found |= {(call.lineno, f"waits for less than {LEAST_S} s") for call in calls if is_short_wait(call)}
     return sorted(found)
 
@@ -79,6 +92,7 @@ def faults(source: str) -> list[tuple[int, str]]:
         ("reader.wait_for('a', 20)", "waits for less"),
         ("thread.join(5)", "waits for less"),
         ("process.communicate(timeout=10)", "waits for less"),
+        ("@pytest.mark.timeout(200)\ndef test():\n    pass", "has a shorter time-out"),
     ],
 )
 def test_what_is_looked_for_is_found(source: str, why: str) -> None:
@@ -93,13 +107,14 @@ def test_what_is_no_bound_is_left_alone() -> None:
 
 
 def test_no_test_depends_on_speed() -> None:
-    """``wait_until``, injected clocks, bounds of ``PATIENCE_S``; where a wait must end, its line says ``# not a bound``."""
+    """``wait_until``, injected clocks, bounds of ``PATIENCE_S``; a line that is neither says why (``EXCEPTIONS``)."""
     found = []
     for path in sorted(HERE.rglob("*.py")):
         if path.relative_to(HERE).parts[0] not in ELSEWHERE and path != Path(__file__):
             source = path.read_text(encoding="utf-8")
-            lines = [(line, why) for line, why in faults(source) if "# not a bound" not in source.splitlines()[line - 1]]
-            found += [f"{path.relative_to(HERE)}:{line}: {why}" for line, why in lines]
+            lines = source.splitlines()
+            told = [(line, why) for line, why in faults(source) if not any(mark in lines[line - 1] for mark in EXCEPTIONS)]
+            found += [f"{path.relative_to(HERE)}:{line}: {why}" for line, why in told]
     assert not found, "\n".join(found)
 
 

@@ -253,9 +253,9 @@ class Worker:
         self.metrics.failing.set_function(oldest(lambda lane: lane.publisher.failing_s))
         self.metrics.silent.set_function(lambda: self._watch.silent_s)
 
-    def _on_remade(self, topic: str) -> None:
+    def _on_remade(self, topic: str, known_at: float) -> None:
         for lane in self._lanes:
-            lane.loop.topic_remade(topic)
+            lane.loop.topic_remade(topic, known_at)
 
     def _fail(self, error: BaseException) -> None:
         """A part has died that the worker cannot do without: it ends, and another takes over."""
@@ -267,7 +267,8 @@ class Worker:
             if self._retries:
                 self._retries.loop.run()
         except BaseException as error:
-            log.error("retries_stopped", exc_info=error)
+            # A fault of the broker's or of settings is told in a line; a traceback is for what nobody expects.
+            log.error("retries_stopped", error=str(error), exc_info=None if isinstance(error, IqaError) else error)
             self._fail(error)
         finally:
             self.stop()
@@ -296,7 +297,7 @@ class Worker:
         if self._decoders:
             self._decoders.close()
         if self._projection and self._started:
-            self._projection.stop()
+            self._projection.stop(CLOSE_S)
         self._telemetry.close()
         self._ended.set()
         log.info("stopped", unpublished=self.unpublished)
@@ -323,7 +324,7 @@ class Worker:
             "consumer": after_start(lambda: all(polled(lane) for lane in self._lanes)),
             "publisher": after_start(lambda: all(lane.publishing() for lane in self._lanes)),
             "events": after_start(lambda: all(lane.ledger.running_s() < longest_s for lane in self._lanes)),
-            "projection": after_start(lambda: self._projection is None or self._projection.alive()),
+            "projection": after_start(lambda: self._projection is None or all(self._projection.live().values())),
         }
 
     def _ready_conditions(self) -> dict[str, Condition]:

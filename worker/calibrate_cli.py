@@ -184,6 +184,7 @@ def _cases(labels: Path, profile: str | None, split: str) -> tuple[Profile, list
 def _progress(told: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, moved by calling with how much is done, and how much there is."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(told, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

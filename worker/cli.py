@@ -121,7 +121,8 @@ def score(
         return
     chosen, verdicts = list(files), list[QualityVerdict]()
     judged = score_files(chosen, settings, service)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("judging", total=len(chosen))
         for verdict in judged:
             verdicts.append(verdict)

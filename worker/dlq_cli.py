@@ -92,7 +92,8 @@ def replay_letters(
     wanted, settings = _filter(reason, since, until), _settings()
     if not math.isfinite(rate):
         raise IqaError(f"--rate: {rate} is no number of events")
-    with _signals() as (stop, came), Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with _signals() as (stop, came), Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("replaying", total=None)
 
         def told(done: Replayed) -> None:

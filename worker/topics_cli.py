@@ -15,8 +15,9 @@ from worker.stream.topics import TopicState, compare_topics, create_topics
 __all__ = ["app"]
 
 EVEN = (
-    "as many partitions: a transaction touches only those it read from, where producers of uploads choose them by murmur2 of"
-    " the key (Java's default; librdkafka: partitioner=murmur2_random). This cannot be seen here: iqa_transaction_partitions tells"
+    "as many partitions: a transaction touches only those it read from, where producers of uploads choose them by murmur2"
+    " of the key (Java's default; librdkafka: partitioner=murmur2_random)."
+    " This cannot be seen here: iqa_transaction_partitions tells"
 )
 
 app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
@@ -46,9 +47,9 @@ def check() -> None:
     states = compare_topics(settings)
     for state in states:
         typer.echo(_line(state, "is there", settings))
+    _tell_how_to_mend(states, settings)
     for line in (*_rights(states, settings), *_left_over(settings), *_uneven(states, settings)):
         typer.echo(line)
-    _tell_how_to_mend(states, settings)
     if any(_is_wrong(state, settings) for state in states):
         raise typer.Exit(1)
 

@@ -63,10 +63,10 @@ class Fleet:
     def create_topics(self) -> None:
         create_topics(self.settings, PARTITIONS, self._replication)
 
-    def start(self, what: str = "worker", **environment: str) -> WorkerProcess:
-        """One more process: a worker, or a projection."""
+    def start(self, what: str = "worker", program: str = "worker.cli", **environment: str) -> WorkerProcess:
+        """One more process: a worker, or a projection; by another ``program``, a module that runs the command after all."""
         log = self._folder / f"worker-{len(self._workers)}.log"
-        worker = WorkerProcess({**self.environment, **environment}, log, what)
+        worker = WorkerProcess({**self.environment, **environment}, log, what, program)
         self._workers.append(worker)
         return worker
 
@@ -100,10 +100,10 @@ class Fleet:
 class WorkerProcess:
     """``iqa worker run`` (or ``iqa projection run``) as a process."""
 
-    def __init__(self, environment: dict[str, str], log: Path, what: str = "worker") -> None:
+    def __init__(self, environment: dict[str, str], log: Path, what: str = "worker", program: str = "worker.cli") -> None:
         self.port = free_port()
         self.log = log
-        command = [sys.executable, "-m", "worker.cli", what, "run"]
+        command = [sys.executable, "-m", program, what, "run"]
         with log.open("wb") as file:
             self._process = subprocess.Popen(
                 command, env={**os.environ, **environment, "IQA_HTTP__PORT": str(self.port)}, stderr=file
@@ -129,7 +129,11 @@ class WorkerProcess:
 
     def ask_to_stop(self) -> None:
         """SIGTERM, not waited for."""
-        self._process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
+
+    def signal(self, number: int) -> None:
+        """Any signal, not waited for."""
+        self._process.send_signal(number)
 
     def terminate(self) -> int:
         """SIGTERM; gives the exit code."""

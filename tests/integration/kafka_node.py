@@ -100,6 +100,16 @@ class KafkaNode:
         """SIGKILL."""
         self._end(signal.SIGKILL, PATIENCE_S)
 
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay, and nobody answers."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
     def _end(self, number: int, timeout_s: float) -> None:
         if self._process is None:
             return

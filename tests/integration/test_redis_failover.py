@@ -46,7 +46,6 @@ def known_from_cache(url: str) -> bool:
     return ContentCache(client).get(sample.fingerprint, sample.content_sha256 or "") == sample.assessment
 
 
-@pytest.mark.timeout(200)
 def test_sentinel(fleet: Fleet, tmp_path: Path, certificates: Certificates | None, wait_until: Wait) -> None:
     """The primary is killed with verdicts that its replica never got."""
     with redis_sentinels(tmp_path, certificates) as setup:
@@ -71,7 +70,6 @@ def test_sentinel(fleet: Fleet, tmp_path: Path, certificates: Certificates | Non
         assert PASSWORD not in projection.log.read_text()
 
 
-@pytest.mark.timeout(200)
 def test_cluster(fleet: Fleet, tmp_path: Path, certificates: Certificates | None, wait_until: Wait) -> None:
     """One of three shards loses what its replica never got; the others have everything."""
     with redis_cluster(tmp_path, certificates) as (nodes, url):

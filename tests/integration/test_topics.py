@@ -31,7 +31,7 @@ from worker.stream.clients import make_admin, make_consumer, make_producer
 from worker.stream.topic_facts import describe, old_retry_topics
 from worker.stream.topics import create_topics, find_topics, require_topics
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 
 Wait = Callable[..., Any]
 DAY_MS = 86_400_000

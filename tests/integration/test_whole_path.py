@@ -124,7 +124,7 @@ def test_topics_create(fleet: Fleet) -> None:
     assert len(admin.list_topics(topics.uploads, timeout=PATIENCE_S).topics[topics.uploads].partitions) == 3
     resource = ConfigResource(ResourceType.TOPIC, topics.verdicts)
     (described,) = admin.describe_configs([resource]).values()
-    assert described.result(PATIENCE_S)["cleanup.policy"].value == "compact"
+    assert described.result(PATIENCE_S)["cleanup.policy"].value == "compact,delete"
 
 
 def test_missing_topics_stop_the_start(fleet: Fleet, broker: Broker) -> None:

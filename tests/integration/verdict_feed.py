@@ -11,6 +11,7 @@ from json import loads
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
+from tests.patience import PATIENCE_S
 from tests.worker.helpers import verdict
 from worker.contracts.verdicts import QualityVerdict
 from worker.errors import CacheError
@@ -73,8 +74,10 @@ class VerdictFeed:
         consumer: Consumer = make_consumer(self._fleet.settings.kafka, projection_group(self._fleet.settings.kafka.group_id))
         try:
             total = 0
-            for place in consumer.committed([TopicPartition(self._topic, number) for number in range(PARTITIONS)], timeout=10):
-                low, high = consumer.get_watermark_offsets(place, timeout=10)
+            for place in consumer.committed(
+                [TopicPartition(self._topic, number) for number in range(PARTITIONS)], timeout=PATIENCE_S
+            ):
+                low, high = consumer.get_watermark_offsets(place, timeout=PATIENCE_S)
                 total += high - max(low, place.offset)
             return total
         finally:
@@ -84,7 +87,7 @@ class VerdictFeed:
 def probe(worker: WorkerProcess, path: str = "/readyz") -> dict[str, bool] | None:
     """What a probe answers; ``None`` while nobody does."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{worker.port}{path}", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{worker.port}{path}", timeout=30) as answer:
             found: dict[str, bool] = loads(answer.read())
     except urllib.error.HTTPError as error:
         found = loads(error.read())

@@ -9,7 +9,7 @@ import itertools
 import json
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,6 +21,7 @@ from worker.contracts.verdicts import QualityVerdict
 from worker.errors import EventError
 from worker.intake.sources import Fetcher
 from worker.pipeline import Pipeline
+from worker.services import Assessors
 
 EVENT: dict[str, Any] = {"event_id": "e1", "image_id": "a1", "url": "http://[::1", "uploaded_at": "2026-01-02T03:04:05Z"}
 STRUCTURED = {"specversion": "1.0", "type": EVENT_TYPE, "source": "/", "id": "e1", "data": EVENT}
@@ -70,10 +71,10 @@ def pipeline() -> Iterator[Pipeline]:
     def nobody(*_: Any, **__: Any) -> Any:
         raise socket.gaierror("not from a test")
 
-    fetcher = Fetcher(LOCAL)
+    fetcher, assessors = Fetcher(LOCAL), cast("Assessors", FakeAssessor())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", nobody)
-        yield Pipeline(fetcher.fetch, FakeAssessor())
+        yield Pipeline(fetcher.fetch, assessors)
     fetcher.close()
 
 

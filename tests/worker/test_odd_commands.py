@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -50,10 +49,22 @@ def paths() -> Iterator[Case]:
         yield ("calibrate", "benchmark", "--size", "100", "photos=PHOTOS", path), {}
 
 
-def words() -> Iterator[Case]:
-    """What is no path."""
-    urls = ("", " ", "notaurl", "ftp://x", "file:///etc/passwd", "file://", "http://", "http://[", "http://h:99999/", "s3://")
-    urls += (
+def sent() -> Iterator[Case]:
+    """What nobody could fetch, and ids that are none."""
+    odd: list[str] = [
+        "",
+        " ",
+        "notaurl",
+        "ftp://x",
+        "file:///etc/passwd",
+        "file://",
+        "http://",
+        "http://[",
+        "http://h:99999/",
+        "-",
+    ]
+    odd += [
+        "s3://",
         "s3://bucket",
         "s3:///key",
         "http:///x",
@@ -61,28 +72,33 @@ def words() -> Iterator[Case]:
         "http://a b/",
         "http://h/\n",
         f"http://h/{BYTES}",
-        "-",
-    )
-    for url in urls:
+    ]
+    for url in odd:
         yield ("send", "--", url), {}
-    yield ("send", "http://h/a", "--image-id", ""), {}
-    yield ("send", "http://h/a", "--image-id", " "), {}
-    yield ("send", "http://h/a", "--image-id", BYTES), {}
-    yield ("send", "http://h/a", "--image-id", "x" * 100_000), {}
+    for image_id in ("", " ", BYTES, "x" * 100_000):
+        yield ("send", "http://h/a", "--image-id", image_id), {}
     yield ("send", "http://h/a", "--service", ""), {}
     yield ("send", "http://h/a", "http://h/b", "--image-id", "x"), {}
+
+
+def redis() -> Iterator[Case]:
+    """Keys, times and addresses."""
     for key in ("", " ", BYTES, "x" * 100_000):
         yield ("verdict", "get", key), {"IQA_REDIS__URL": "redis://127.0.0.1:1/0", "IQA_REDIS__TIMEOUT_S": "0.2"}
     for wait in ("nan", "inf", "-1", "soon"):
         yield ("verdict", "get", "a", "--wait", wait), {}
     for url in ("x", "http://h", "redis://h:99999", "redis://h:x", "unix:///etc/passwd", "redis://127.0.0.1:1/x", "rediss://"):
         yield ("verdict", "get", "a"), {"IQA_REDIS__URL": url, "IQA_REDIS__TIMEOUT_S": "0.2"}
-    for command, option, value in itertools.product(
-        ("list", "stats", "replay"),
-        ("--since", "--until"),
-        ("", "x", "2026-13-01", "9999-99", "0000-01-01", BYTES, "١٢٣٤-٠١-٠١"),
-    ):
-        yield ("dlq", command, option, value), {}
+    for command in (("projection", "run"), ("projection", "rebuild")):
+        yield command, {"IQA_REDIS__URL": ""}
+        yield command, {"IQA_REDIS__URL": "x"}
+
+
+def kafka() -> Iterator[Case]:
+    """Dead letters and topics, with no broker to be had."""
+    for command, option in itertools.product(("list", "stats", "replay"), ("--since", "--until")):
+        for value in ("", "x", "2026-13-01", "9999-99", "0000-01-01", BYTES):
+            yield ("dlq", command, option, value), {}
     for arguments in (
         ("list", "--limit", "0"),
         ("replay", "--rate", "-1"),
@@ -91,10 +107,14 @@ def words() -> Iterator[Case]:
     ):
         yield ("dlq", *arguments), {}
     yield ("dlq", "replay", "--max-replays", "0"), {}
-    yield ("dlq", "list", "--reason", ""), {}
-    yield ("score", "PHOTOS", "--service", ""), {}
-    for arguments in (("--partitions", "0"), ("--replication", "0"), ("--partitions", "x"), ("--partitions", str(10**30))):
-        yield ("topics", "create", *arguments), {}
+    for command in ("list", "stats", "replay"):
+        yield ("dlq", command), {"IQA_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    for rows in (("--partitions", "0"), ("--replication", "0"), ("--partitions", "x")):
+        yield ("topics", "create", *rows), {}
+
+
+def names() -> Iterator[Case]:
+    """Engines, hosts, services, commands."""
     for name in ("nothing", "", "+", "fast+nothing", "../x", BYTES, "ppocrv6-small-det"):
         yield ("engines", "verify", "--quality", name), {}
     for runtime in ("tensorrt", "", "x"):
@@ -105,12 +125,11 @@ def words() -> Iterator[Case]:
     for host in ("nowhere.invalid", "256.1.1.1", "::1::", BYTES, "x" * 300):
         yield ("worker", "run"), {"IQA_HTTP__HOST": host, "IQA_ENGINES__DIRECTORY": "/nowhere"}
     yield ("worker", "run"), {"IQA_HTTP__PORT": "TAKEN", "IQA_ENGINES__DIRECTORY": "/nowhere"}
-    for command in (("projection", "run"), ("projection", "rebuild")):
-        yield command, {"IQA_REDIS__URL": ""}
-        yield command, {"IQA_REDIS__URL": "x"}
+    yield ("score", "PHOTOS", "--service", ""), {}
     yield ("score", "PHOTOS"), {"IQA_PROFILES": "/nowhere", "IQA_ENGINES__DIRECTORY": "/nowhere"}
     yield ("score", "PHOTOS"), {"IQA_ENGINES__QUALITY": "+"}
-    for arguments in ((), ("worker",), ("scoer",), ("--nothing",), ("score",), (BYTES,), ("dlq", BYTES), ("verdict", "get")):
+    odd: list[tuple[str, ...]] = [(), ("worker",), ("scoer",), ("--nothing",), ("score",), (BYTES,), ("dlq", BYTES)]
+    for arguments in odd:
         yield arguments, {}
 
 
@@ -120,7 +139,7 @@ def told(case: Case) -> str:
     return ascii(text)[1:90]
 
 
-CASES = [*paths(), *words()]
+CASES = [*paths(), *sent(), *redis(), *kafka(), *names()]
 
 
 def test_there_are_enough_of_them() -> None:
@@ -128,30 +147,36 @@ def test_there_are_enough_of_them() -> None:
     assert len(CASES) > 300
 
 
-@pytest.mark.parametrize("case", CASES, ids=told)
-def test_no_command_ends_in_a_traceback(iqa: Run, case: Case, tmp_path: Path) -> None:
-    """Code 1 or 2 (0 where the odd is fine), and at most one line beside logs in JSON; or typer's usage box."""
-    (tmp_path / "binary").write_bytes(bytes(range(256)))
-    (tmp_path / "empty").touch()
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    (tmp_path / "photos").mkdir()
+@pytest.fixture(scope="module")
+def stands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What the words in capitals stand for."""
+    folder = tmp_path_factory.mktemp("odd")
+    (folder / "binary").write_bytes(bytes(range(256)))
+    (folder / "empty").touch()
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "photos").mkdir()
     for number in range(4):
-        (tmp_path / "photos" / f"{number}.jpg").write_bytes(encode(photo(seed=number)))
+        (folder / "photos" / f"{number}.jpg").write_bytes(encode(photo(seed=number)))
     with socket.create_server(("0.0.0.0", 0)) as taken:
-        stands = {name.upper(): str(tmp_path / name) for name in ("binary", "empty", "loop", "photos")}
-        stands["TAKEN"] = str(taken.getsockname()[1])
+        names = ("binary", "empty", "loop", "photos")
+        yield {name.upper(): str(folder / name) for name in names} | {"TAKEN": str(taken.getsockname()[1])}
 
-        def real(text: str) -> str:
-            for name, value in stands.items():
-                text = text.replace(name, value)
-            return text
 
-        arguments, environment = case
-        code, _, err = iqa(*map(real, arguments), **{name: real(value) for name, value in environment.items()})
+@pytest.mark.parametrize("case", CASES, ids=told)
+def test_no_command_ends_in_a_traceback(iqa: Run, case: Case, stands: dict[str, str]) -> None:
+    """Code 1 or 2 (0 where the odd is fine), and at most one line beside logs in JSON; or typer's usage box."""
+
+    def real(text: str) -> str:
+        for name, value in stands.items():
+            text = text.replace(name, value)
+        return text
+
+    arguments, environment = case
+    code, out, err = iqa(*map(real, arguments), **{name: real(value) for name, value in environment.items()})
     lines = [line for line in err.splitlines() if not line.startswith("{")]
     assert code in {0, 1, 2}, err
     assert "Traceback" not in err
     assert "internal error" not in err
-    if code and not any(line.lstrip().startswith("Usage: ") for line in lines):
+    if code and not any(line.lstrip().startswith("Usage: ") for line in (*lines, *out.splitlines())):
         assert len(lines) == 1, err
         assert lines[0].startswith(("iqa: ", "no verdict on ")) or arguments[:2] == ("calibrate", "check"), err

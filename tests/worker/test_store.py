@@ -133,7 +133,7 @@ def test_what_is_no_verdict(client: redis.Redis) -> None:
     deep = verdict("b").model_dump_json().replace('"metadata":{}', '"metadata":{"a":' + "[" * 400 + "]" * 400 + "}")
     client.set(verdict_key("b"), deep)
     with pytest.raises(CacheError, match=r"what Redis holds on b is no verdict: .*recursion") as told:
-        reader.wait_for("b", 5)
+        reader.wait_for("b", PATIENCE_S)
     assert "\n" not in str(told.value)
     assert reader.get_many(["a", "b"]) == {"a": verdict("a"), "b": None}
 

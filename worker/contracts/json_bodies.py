@@ -31,11 +31,11 @@ def load_json(body: bytes) -> Any:
     """
     try:
         text = body.decode(json.detect_encoding(body))
-        data = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_refuse_constant)
+        data = _DECODER.decode(text)
         if text.count("[") + text.count("{") > MOST_DEPTH and _is_deep(data):
             raise EventError("invalid_event", f"the body is nested deeper than {MOST_DEPTH} levels")
         if _LONE_SURROGATE_LIKELY.search(text):
-            # Lone surrogates pass json.loads but cannot be written again, not even into a dead letter's headers.
+            # Lone surrogates pass the decoder but cannot be written again, not even into a dead letter's headers.
             json.dumps(data, ensure_ascii=False).encode()
     except RecursionError as error:
         raise EventError("not_json", f"the body is nested too deep to be parsed; at most {MOST_DEPTH} levels") from error
@@ -67,6 +67,9 @@ def _float(text: str) -> float:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_refuse_constant)
 
 
 def _is_deep(data: Any) -> bool:

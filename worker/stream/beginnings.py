@@ -6,17 +6,18 @@ without a word. So it is told to raise an error instead, and the answer is given
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum, auto
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from worker.errors import BrokerError
 from worker.stream.ledger import Partition
 from worker.telemetry.metrics import Metrics
 
-__all__ = ["Beginning", "begin_again"]
+__all__ = ["Beginning", "Stray", "begin_again"]
 
 log = structlog.get_logger()
 
@@ -32,31 +33,36 @@ class Beginning(Enum):
     REMADE = auto()
 
 
-def begin_again(
-    consumer: Consumer, message: Message, metrics: Metrics, *, latest: bool, resume: Callable[[Partition], None]
-) -> Beginning:
-    """Go on after the error ``_AUTO_OFFSET_RESET``: at the first record that there is, or with ``latest`` after the last.
+@dataclass(frozen=True)
+class Stray:
+    """A partition whose place is not there: what was asked for, if anything, and whether its topic is known to be a new one."""
+
+    partition: Partition
+    asked: int | None = None
+    remade: bool = False
+
+
+def begin_again(consumer: Consumer, stray: Stray, metrics: Metrics, *, latest: bool) -> Beginning:
+    """Go on at the first record that there is, or with ``latest`` after the last, and say what was lost.
 
     Args:
         consumer: whose partition it is.
-        message: the error, with the partition and the offset that was asked for.
+        stray: the partition.
         metrics: count what was lost.
         latest: for a group that reads a partition for the first time, only what is new.
-        resume: called with the partition before it is read again.
 
     Raises:
-        BrokerError: the broker does not say where the partition begins.
+        BrokerError: the broker does not say where the partition begins, or this is no moment to read it anew.
 
     """
-    key = (message.topic() or "", message.partition() or 0)
-    asked = message.offset()
+    key, asked = stray.partition, stray.asked
     try:
         low, high = consumer.get_watermark_offsets(TopicPartition(*key), timeout=ASK_S) or (None, None)
     except KafkaException as error:
         raise BrokerError(f"the beginning of {key[0]}/{key[1]} is not known: {error.args[0].str()}") from error
     if low is None or high is None:
         raise BrokerError(f"the beginning of {key[0]}/{key[1]} is not known")
-    beginning = _why(asked, low)
+    beginning = Beginning.REMADE if stray.remade else _why(asked, low)
     start = high if latest and beginning is Beginning.FIRST else low
     if beginning is Beginning.EXPIRED and asked is not None:
         metrics.expired.labels(key[0]).inc(low - asked)
@@ -64,10 +70,18 @@ def begin_again(
     elif beginning is Beginning.REMADE:
         log.error("topic_remade", topic=key[0], partition=key[1], asked_for=asked, begins=low, ends=high)
     # A seek is refused in this state: the partition is given back and taken again, from its beginning.
-    consumer.incremental_unassign([TopicPartition(*key)])
-    consumer.incremental_assign([TopicPartition(*key, start)])
-    resume(key)
+    _reassign(consumer, key, start)
     return beginning
+
+
+def _reassign(consumer: Consumer, key: Partition, start: int) -> None:
+    with suppress(KafkaException):
+        # Given back already, if the last try came only so far.
+        consumer.incremental_unassign([TopicPartition(*key)])
+    try:
+        consumer.incremental_assign([TopicPartition(*key, start)])
+    except KafkaException as error:
+        raise BrokerError(f"{key[0]}/{key[1]} cannot be read anew now: {error.args[0].str()}") from error
 
 
 def _why(asked: int | None, low: int) -> Beginning:

@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from worker.errors import BrokerError
 from worker.settings import WorkerSettings
-from worker.stream.beginnings import Beginning, begin_again
+from worker.stream.beginnings import Beginning, Stray, begin_again
 from worker.stream.breaker import CircuitBreaker
 from worker.stream.incoming import Record, read_record
 from worker.stream.ledger import Entry, Ledger, Partition
@@ -102,9 +102,11 @@ class ConsumerLoop:
         self._stop = threading.Event()
         self._stop_by = float("inf")
         self._assigned: set[Partition] = set()
-        self._homeless: dict[Partition, Message] = {}
+        self._strays: dict[Partition, Stray] = {}
         """Partitions whose place is not there any more, until a beginning is found for them."""
-        self._remade: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._begun: dict[Partition, float] = {}
+        """When each partition was assigned or begun anew (monotonic seconds)."""
+        self._remade: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
         self._largest = settings.max_in_flight_bytes // 10
         """A guess at how large the next records may be, so that a batch does not go far beyond the bound on bytes."""
         self.group_metadata: Any = None
@@ -123,9 +125,12 @@ class ConsumerLoop:
             self._stop_by = time.monotonic() + self._settings.drain_timeout_s
             self._stop.set()
 
-    def topic_remade(self, topic: str) -> None:
-        """A topic has another id than before: what is in flight was of the old one. Safe from other threads."""
-        self._remade.put(topic)
+    def topic_remade(self, topic: str, known_at: float) -> None:
+        """A topic has another id than at ``known_at`` (monotonic seconds). Safe from other threads.
+
+        Partitions that were begun before are begun anew; what is in flight was of the old topic.
+        """
+        self._remade.put((topic, known_at))
 
     @property
     def taking(self) -> bool:
@@ -207,7 +212,7 @@ class ConsumerLoop:
         self._metrics.in_flight.set(self._ledger.count)
         self._metrics.in_flight_bytes.set(self._ledger.bytes)
         self._offsets.commit()
-        self._offsets.commit_idle(self._assigned - self._homeless.keys(), self._waiting.owes)
+        self._offsets.mark_idle(self._assigned - self._strays.keys(), self._waiting.owes)
         self._find_beginnings()
         self._relieve(room=room)
         self._waiting.release()
@@ -235,7 +240,9 @@ class ConsumerLoop:
         free = [key for key, load in loads.items() if load.unfinished <= share // 2 and load.bytes <= share_bytes // 2]
         self._pauses.hold("crowded", full)
         self._pauses.release("crowded", free)
-        for reason, holds in (("bytes", not room), ("breaker", self._breaker.open)):
+        most = self._settings.max_in_flight_bytes
+        over = self._ledger.bytes > most // 2 if self._pauses.holds_all("bytes") else not room
+        for reason, holds in (("bytes", over), ("breaker", self._breaker.open)):
             if holds and not self._pauses.holds_all(reason):
                 if reason == "breaker":
                     log.error("breaker_open", told="most events fail in this worker: it takes none for now; see event_failed")
@@ -257,7 +264,8 @@ class ConsumerLoop:
             return
         key = (record.topic, record.partition)
         if self._ledger.goes_back(key, record.offset):
-            self._orphan([key], record.topic)
+            count = self._ledger.orphan([key])
+            log.error("orphans", topic=key[0], partition=key[1], events=count, told=f"offsets went back to {record.offset}")
         self._largest = max(record.size, int(0.9 * self._largest))
         entry = self._ledger.add(key, record.offset, record.size)
         self._metrics.events.inc()
@@ -271,7 +279,8 @@ class ConsumerLoop:
 
         """
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's own name
-            self._homeless[(message.topic() or "", message.partition() or 0)] = message
+            key = (message.topic() or "", message.partition() or 0)
+            self._strays[key] = Stray(key, message.offset())
             return
         check(error)
         if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
@@ -279,46 +288,37 @@ class ConsumerLoop:
 
     def _find_beginnings(self) -> None:
         """Go on in partitions whose place is gone: expired, or of a topic that was made anew."""
-        while not self._remade.empty():
-            topic = self._remade.get()
-            old = [key for key in self._assigned if key[0] == topic and key not in self._homeless]
-            self._orphan(old, topic)
-            self._metrics.remade.labels(topic).inc()
-            self._begin(old)
-        for key, message in list(self._homeless.items()):
+        self._hear_of_remade_topics()
+        for key, stray in list(self._strays.items()):
             try:
-                why = begin_again(
-                    self._consumer, message, self._metrics, latest=self._latest, resume=lambda key: self._pauses.begin([key])
-                )
+                why = begin_again(self._consumer, stray, self._metrics, latest=self._latest)
             except BrokerError as error:
                 self._complaints.say("beginning_unknown", str(error), topic=key[0], partition=key[1])
                 return
             if why is Beginning.REMADE:
-                self._orphan([key], key[0])
-            del self._homeless[key]
+                count = self._ledger.orphan([key])
+                log.error("orphans", topic=key[0], partition=key[1], events=count, told="published, offsets not committed")
+                self._begun[key] = time.monotonic()
+            del self._strays[key]
             self._waiting.forget([key])
             self._offsets.forget(key)
+            self._pauses.begin([key])
 
-    def _begin(self, partitions: list[Partition]) -> None:
-        """Read ``partitions`` from their first record on."""
-        places = [TopicPartition(*key, 0) for key in partitions]
-        if places:
-            self._consumer.incremental_unassign(places)
-            self._consumer.incremental_assign(places)
-            self._waiting.forget(partitions)
-            self._pauses.begin(partitions)
-            for key in partitions:
-                self._offsets.forget(key)
-
-    def _orphan(self, partitions: list[Partition], topic: str) -> None:
-        count = self._ledger.orphan(partitions)
-        log.error("topic_went_back", topic=topic, in_flight=count, told="made anew or cut: what was in flight is published")
+    def _hear_of_remade_topics(self) -> None:
+        while not self._remade.empty():
+            topic, known_at = self._remade.get()
+            self._metrics.remade.labels(topic).inc()
+            # Others read the new topic already: their place was beyond its end, or another worker has handed them over since.
+            old = {key for key in self._assigned if key[0] == topic and self._begun.get(key, known_at) <= known_at}
+            for key in old - self._strays.keys():
+                self._strays[key] = Stray(key, remade=True)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
         consumer.incremental_assign(partitions)
         keys = {_key(partition) for partition in partitions}
         self._assigned |= keys
+        self._begun |= dict.fromkeys(keys, time.monotonic())
         self._pauses.begin(keys)
         self._note("assigned", partitions)
 
@@ -339,7 +339,8 @@ class ConsumerLoop:
             self._pauses.forget(keys)
             for key in keys:
                 self._assigned.discard(key)
-                self._homeless.pop(key, None)
+                self._strays.pop(key, None)
+                self._begun.pop(key, None)
                 self._offsets.forget(key)
         # Counted here: while the consumer closes, it may refuse to tell its assignment, and close would raise that.
         self._metrics.assigned.set(len(self._assigned))

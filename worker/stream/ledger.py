@@ -161,6 +161,14 @@ class Ledger:
             self._grow(lane, size)
             return entry
 
+    def mark(self, partition: Partition, offset: int) -> None:
+        """Have ``offset`` committed as the next to read, in order with all else: only transactions' markers lie before it."""
+        with self._changed:
+            lane = self._lanes.setdefault(partition, _Lane(partition))
+            if not lane.entries:
+                lane.entries.append(Entry(partition, offset - 1, 0, _State.DONE))
+                self._count += 1
+
     def goes_back(self, partition: Partition, offset: int) -> bool:
         """Whether ``offset`` lies before what was taken last: its topic was made anew, or its log was cut."""
         with self._changed:
@@ -302,8 +310,10 @@ class Ledger:
     def begun(self) -> int:
         """Events on which work has begun, and that are neither published nor given up."""
         with self._changed:
-            states = (entry.state for lane in self._chosen(None) for entry in lane.entries)
-            return sum(state in {_State.RUNNING, _State.DONE} for state in states)
+            entries = (entry for lane in self._chosen(None) for entry in lane.entries)
+            return sum(
+                entry.state is _State.RUNNING or (entry.state is _State.DONE and bool(entry.records)) for entry in entries
+            )
 
     def oldest_s(self) -> float:
         """Seconds since the oldest event in flight was taken; 0 if there is none."""

@@ -1,4 +1,4 @@
-"""What the consumer commits: published prefixes where no transaction does it, and the position of partitions that are idle.
+"""What is committed: published prefixes where no transaction does it, and the position of partitions that are idle.
 
 Only for the thread that consumes: a commit from another one starves while that one waits for records.
 """
@@ -78,9 +78,10 @@ class Offsets:
         self._send(offsets, wait=wait)
         self._ledger.confirm(prefix)
 
-    def commit_idle(self, partitions: Iterable[Partition], owes: Callable[[Partition], bool]) -> None:
-        """Commit the position where nothing is in flight: markers of transactions lie there, and lag would never reach 0.
+    def mark_idle(self, partitions: Iterable[Partition], owes: Callable[[Partition], bool]) -> None:
+        """Have the position committed where nothing is in flight: markers of transactions lie there, and lag would not reach 0.
 
+        It goes the way of all results, in order with them: a commit of its own could arrive after a later one's transaction.
         Not where a record was put back (``owes``): the position is ahead of it.
         """
         if time.monotonic() - self._looked < IDLE_S:
@@ -97,7 +98,8 @@ class Offsets:
         places = {(place.topic, place.partition): place.offset for place in found if place.offset > 0}
         news = {key: offset for key, offset in places.items() if self._idle_at.get(key) != offset}
         self._idle_at |= news
-        self._send(news)
+        for key, offset in news.items():
+            self._ledger.mark(key, offset)
 
     def forget(self, partition: Partition) -> None:
         """It was given away. The broker takes a commit from any member: tried again now, it would set the new owner back."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -161,5 +160,5 @@ def _result(future: Future[Any], timeout_s: float) -> Any:
     """
     try:
         return future.result(timeout_s + 5.0)
-    except NotInTime as error:
+    except TimeoutError as error:
         raise BrokerError(f"no answer from the broker within {timeout_s:.0f} s") from error

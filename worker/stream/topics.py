@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass
 
 import structlog
@@ -151,6 +150,6 @@ def _create(admin: AdminClient, settings: Settings, plans: Sequence[TopicPlan]) 
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerError(f"topic {topic} was not created: {error.args[0].str()}") from error
             created[topic] = False
-        except NotInTime as error:
+        except TimeoutError as error:
             raise BrokerError(f"no answer from {settings.kafka.bootstrap_servers} within {TIMEOUT_S:.0f} s") from error
     return created

@@ -149,6 +149,26 @@ def test_a_topic_made_anew_gets_no_old_offset() -> None:
     assert (ledger.count, ledger.bytes, ledger.is_idle(P0)) == (0, 0, True)
 
 
+def test_a_mark_is_committed_in_order_and_is_no_event() -> None:
+    """Markers of transactions at the end of a partition: lag reaches 0, and nobody calls that work."""
+    ledger = Ledger()
+    ledger.mark(P0, 9)
+    ledger.mark(P0, 9)
+    assert (ledger.begun, ledger.bytes, ledger.load(P0).unfinished, ledger.is_idle(P0)) == (0, 0, 0, False)
+    run(ledger, ledger.add(P0, 9, 1))
+    for entry in ledger.finished():
+        ledger.mark_published(entry)
+    prefix = ledger.published()
+    assert prefix.offsets == {P0: 10}
+    ledger.confirm(prefix)
+    assert ledger.count == 0
+    entry = ledger.add(P0, 12, 1)
+    ledger.mark(P0, 13)
+    assert ledger.finished() == []
+    run(ledger, entry)
+    assert ledger.finished() == [entry]
+
+
 def test_ages_tell_progress() -> None:
     """What runs, what could be published, what was taken first; nothing in flight has no age."""
     ledger = Ledger()

@@ -1,0 +1,87 @@
+"""What a worker process says of itself, and what the broker holds."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.integration.fleet import Fleet, WorkerProcess
+from tests.patience import PATIENCE_S
+from worker.stream.clients import make_admin, make_consumer
+from worker.stream.dead_letters import DeadLetter, Filter, read_dead_letters
+
+__all__ = ["answer", "bound_records", "counted", "lags", "letters", "lines", "on_the_way", "places"]
+
+
+def lines(worker: WorkerProcess, *events: str) -> list[dict[str, Any]]:
+    """What it has logged so far; only the ``events`` of that name, if any is given."""
+    found = []
+    for line in worker.log.read_text().splitlines(keepends=True):
+        if line.startswith("{") and line.endswith("}\n"):
+            told = json.loads(line)
+            if not events or told.get("event") in events:
+                found.append(told)
+    return found
+
+
+def answer(worker: WorkerProcess, path: str = "/readyz") -> tuple[int, dict[str, bool]]:
+    """Status and conditions of a probe; 0 while nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{worker.port}{path}", timeout=30) as told:
+            return told.status, json.loads(told.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+    except OSError:
+        return 0, {}
+
+
+def counted(worker: WorkerProcess, name: str, **labels: str) -> float:
+    """The sum of the samples of a metric that have these labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{worker.port}/metrics", timeout=30) as told:
+        families = text_string_to_metric_families(told.read().decode())
+    samples = (sample for family in families for sample in family.samples if sample.name == name)
+    return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+
+def letters(fleet: Fleet) -> list[DeadLetter]:
+    """All dead letters by now."""
+    return list(read_dead_letters(fleet.settings, Filter()))
+
+
+def places(fleet: Fleet, group: str, topic: str) -> dict[int, tuple[int, int, int]]:
+    """Of each partition: the committed offset (negative: none), and the topic's beginning and end."""
+    consumer = make_consumer(fleet.settings.kafka, group)
+    try:
+        numbers = consumer.list_topics(topic, PATIENCE_S).topics[topic].partitions
+        found = consumer.committed([TopicPartition(topic, number) for number in numbers], timeout=PATIENCE_S)
+        return {place.partition: (place.offset, *consumer.get_watermark_offsets(place, timeout=PATIENCE_S)) for place in found}
+    finally:
+        consumer.close()
+
+
+def lags(fleet: Fleet, group: str, topics: Iterable[str]) -> int:
+    """As those see it who watch committed offsets; what holds nothing has no lag."""
+    rows = [row for topic in topics for row in places(fleet, group, topic).values()]
+    return sum(end - max(committed, low) for committed, low, end in rows)
+
+
+def on_the_way(worker: WorkerProcess) -> float:
+    """Events taken and not yet published."""
+    return counted(worker, "iqa_in_flight_events")
+
+
+def bound_records(fleet: Fleet, size: int, *topics: str) -> None:
+    """Set the largest record batch of ``topics``, in bytes."""
+    admin: AdminClient = make_admin(fleet.settings.kafka)
+    entry = [ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)]
+    wanted = [ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entry) for topic in topics]
+    for future in admin.incremental_alter_configs(wanted).values():
+        future.result(PATIENCE_S)
