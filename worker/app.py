@@ -253,9 +253,9 @@ class Worker:
         self.metrics.failing.set_function(oldest(lambda lane: lane.publisher.failing_s))
         self.metrics.silent.set_function(lambda: self._watch.silent_s)
 
-    def _on_remade(self, topic: str) -> None:
+    def _on_remade(self, topic: str, known_at: float) -> None:
         for lane in self._lanes:
-            lane.loop.topic_remade(topic)
+            lane.loop.topic_remade(topic, known_at)
 
     def _fail(self, error: BaseException) -> None:
         """A part has died that the worker cannot do without: it ends, and another takes over."""
@@ -267,7 +267,8 @@ class Worker:
             if self._retries:
                 self._retries.loop.run()
         except BaseException as error:
-            log.error("retries_stopped", exc_info=error)
+            # A fault of the broker's or of settings is told in a line; a traceback is for what nobody expects.
+            log.error("retries_stopped", error=str(error), exc_info=None if isinstance(error, IqaError) else error)
             self._fail(error)
         finally:
             self.stop()

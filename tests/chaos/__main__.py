@@ -8,34 +8,42 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.chaos.checks import broken_promises
+from tests.chaos.checks import broken_promises, good_pauses
 from tests.chaos.cluster import nodes_that_fit
-from tests.chaos.load import tally
-from tests.chaos.scenarios import SCENARIOS, Form, Scenario
+from tests.chaos.scenario import Form, Scenario
+from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.stage import NotHereError, Stage
+from tests.chaos.tally import tally
 from tests.integration.kafka_node import libraries_there
 
-HEAD = f"{'scenario':18}{'events':>7}{'verdicts':>9}{'lost':>5}{'dupl.':>6}{'dead':>6}{'pause s':>8}{'took s':>7}  "
+HEAD = (
+    f"{'scenario':23}{'events':>7}{'verdicts':>9}{'lost':>5}{'dupl.':>6}{'dead':>6}{'pause s':>8}{'part. s':>8}{'probes':>7}"
+    f"{'took s':>7}  "
+)
 ANSWER_S = 120.0
 
 
 def play(stage: Stage, scenario: Scenario, form: Form) -> list[str]:
     """Run one scenario and print its line; returns the promises that it broke."""
     began = time.monotonic()
-    stage.have(2)
-    dead_before = Counter(stage.witness.dead_letters())
-    load = stage.load(form.events, scenario.kind)
     broken: list[str] = []
+    try:
+        stage.have(2, scenario.environment)
+    except TimeoutError as error:
+        broken.append(f"before it began: {error}")
+    stage.prober.clear()
+    stage.fresh_log_lines()
+    dead_before = len(stage.witness.dead_letters())
+    load = stage.load(form.events, scenario.kind, scenario.slow)
     try:
         scenario.act(stage, load, form)
     except NotHereError as error:
         load.finish()
         load.wait(ANSWER_S)
-        print(f"{scenario.name:18}not run: it takes {error}", flush=True)
+        print(f"{scenario.name:23}not run: it takes {error}", flush=True)
         return [f"not run: it takes {error}"] if os.environ.get("CI") else []
     except (TimeoutError, AssertionError) as error:
         broken.append(str(error))
@@ -46,14 +54,19 @@ def play(stage: Stage, scenario: Scenario, form: Form) -> list[str]:
     try:
         # What comes twice comes late: everything that workers hold is published before it is counted.
         stage.settle()
+        stage.wait(stage.all_ready, ANSWER_S, "a fleet that is ready again")
     except TimeoutError as error:
         broken.append(str(error))
-    counted = tally(load.sent, stage.witness.answers(), load.began)
-    dead = Counter(stage.witness.dead_letters()) - dead_before
-    broken += broken_promises(stage, scenario, load, counted, dead)
+    answers = [answer for answer in stage.witness.answers() if answer.event_id in load.sent]
+    counted = tally(load.sent, answers, load.began, load.excused)
+    dead = stage.witness.dead_letters()[dead_before:]
+    partition_pause_s = max(good_pauses(load, answers, scenario.slow).values(), default=0.0)
+    probes = len(stage.prober.probes)
+    broken += broken_promises(stage, scenario, load, counted, answers, dead)
     print(
-        f"{scenario.name:18}{counted.events:7}{counted.verdicts:9}{counted.lost:5}{counted.duplicates:6}"
-        f"{dead.total():6}{counted.longest_pause_s:8.1f}{time.monotonic() - began:7.0f}  {'; '.join(broken) or 'kept'}",
+        f"{scenario.name:23}{counted.events:7}{counted.verdicts:9}{counted.lost:5}{counted.duplicates:6}{len(dead):6}"
+        f"{counted.longest_pause_s:8.1f}{partition_pause_s:8.1f}{probes:7}{time.monotonic() - began:7.0f}  "
+        f"{f'{len(load.excused)} deleted unread; ' if load.excused else ''}{'; '.join(broken) or 'kept'}",
         flush=True,
     )
     return broken
@@ -63,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, play the scenarios, say what was broken."""
     names = [scenario.name for scenario in SCENARIOS]
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="the form for every change: four minutes")
+    parser.add_argument("--short", action="store_true", help="the form for every change: minutes")
     parser.add_argument("--only", action="append", choices=names, help="this scenario; may be repeated")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nodes", type=int, choices=(1, 3), default=nodes_that_fit(), help="Kafka brokers")

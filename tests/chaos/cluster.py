@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
 from tests.chaos.link import FaultyLink
 from tests.integration.kafka_node import KafkaNode, quick_groups, wait_for
@@ -17,6 +21,8 @@ __all__ = ["Cluster", "nodes_that_fit"]
 
 NODE_BYTES = 1_500_000_000
 SMALL_DISK = "192m"
+USER, PASSWORD = "worker", "worker-8d2e"
+ANSWER_S = 30.0
 
 
 def nodes_that_fit() -> int:
@@ -27,7 +33,7 @@ def nodes_that_fit() -> int:
 
 
 class Cluster:
-    """Nodes are numbered from 0. Checks go straight to them, workers through ``links``."""
+    """Nodes are numbered from 0. Checks go straight to them and may do anything; workers go through ``links``, as ``USER``."""
 
     def __init__(self, folder: Path, count: int) -> None:
         ports = [(free_port(), free_port(), free_port(), free_port()) for _ in range(count)]
@@ -52,11 +58,11 @@ class Cluster:
         except BaseException:
             self.close()
             raise
-        self._admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 0})
+        self.admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 0})
 
     def leads(self, topic: str) -> list[int]:
         """The nodes that lead its partitions, in the partitions' order."""
-        found = self._admin.list_topics(topic, timeout=10).topics[topic].partitions
+        found = self.admin.list_topics(topic, timeout=10).topics[topic].partitions
         return [int(found[number].leader) - 1 for number in sorted(found)]
 
     def wait_in_sync(self, topic: str, timeout_s: float = 60.0) -> None:
@@ -68,11 +74,37 @@ class Cluster:
         """
         end, pause = time.monotonic() + timeout_s, threading.Event()
         while time.monotonic() < end:
-            found = self._admin.list_topics(topic, timeout=10).topics[topic].partitions.values()
+            found = self.admin.list_topics(topic, timeout=10).topics[topic].partitions.values()
             if all(len(partition.isrs) == self.copies and partition.leader > 0 for partition in found):
                 return
             pause.wait(0.2)
         raise TimeoutError(f"{topic} has copies out of step after {timeout_s:.0f} s")
+
+    @property
+    def login(self) -> dict[str, str]:
+        """Environment of workers: who they are."""
+        told = {
+            "SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "SASL_MECHANISM": "PLAIN",
+            "SASL_USERNAME": USER,
+            "SASL_PASSWORD": PASSWORD,
+        }
+        return {f"IQA_KAFKA__PROPERTIES__{name}": value for name, value in told.items()}
+
+    def deny(self, kind: ResourceType, name: str, operation: AclOperation) -> None:
+        """Take one right from workers; they keep all others on ``name``, which that would else take, too."""
+        rules = [
+            _rule(AclBinding, kind, name, operation, AclPermissionType.DENY),
+            _rule(AclBinding, kind, name, AclOperation.ALL, AclPermissionType.ALLOW),
+        ]
+        for future in self.admin.create_acls(rules).values():
+            future.result(ANSWER_S)
+
+    def give_back(self) -> None:
+        """Every right that was taken."""
+        everything = _rule(AclBindingFilter, ResourceType.ANY, None, AclOperation.ANY, AclPermissionType.ANY)
+        for future in self.admin.delete_acls([everything]).values():
+            future.result(ANSWER_S)
 
     @property
     def can_fill_disk(self) -> bool:
@@ -105,8 +137,11 @@ class Cluster:
             subprocess.run(["umount", "--lazy", self._disk], check=False, timeout=30)
 
 
+def _rule(make: Callable[..., Any], kind: ResourceType, name: str | None, what: AclOperation, says: AclPermissionType) -> Any:
+    return make(kind, name, ResourcePatternType.LITERAL, f"User:{USER}", "*", what, says)
+
+
 def _properties(number: int, direct: int, inner: int, outer: int, controller: int, voters: str, count: int) -> dict[str, str]:
-    names = ("DIRECT", "LINKED", "CONTROLLER")
     return {
         "process.roles": "broker,controller",
         "node.id": str(number + 1),
@@ -115,7 +150,14 @@ def _properties(number: int, direct: int, inner: int, outer: int, controller: in
         "inter.broker.listener.name": "DIRECT",
         "listeners": f"DIRECT://127.0.0.1:{direct},LINKED://127.0.0.1:{inner},CONTROLLER://127.0.0.1:{controller}",
         "advertised.listeners": f"DIRECT://127.0.0.1:{direct},LINKED://127.0.0.1:{outer}",
-        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
+        "listener.security.protocol.map": "DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT,LINKED:SASL_PLAINTEXT",
+        "listener.name.linked.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.linked.plain.sasl.jaas.config": (
+            f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
+        ),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+        "allow.everyone.if.no.acl.found": "true",
         "min.insync.replicas": str(2 if count > 2 else 1),
         # Segments are small, so that a disk of 192 MB holds them; indexes are allocated at once.
         "log.segment.bytes": "8388608",

@@ -24,8 +24,18 @@ EXPECTED: dict[str, set[str | None]] = {
     "long": {"truncated"},
     "flaky": {None},
     "missing": {"http_not_found"},
+    "astray": {"invalid_url"},
+    "odd": {"invalid_url"},
+    "heavy": {None},
+    "drool": {None},
+    "hang": {None},
 }
 """Reason codes that pictures below each first part of a path must get in the end; ``None`` is a score."""
+
+ODD_URLS = ("http://[::1", "http://xn--zz--/", "http://a:b/", "http://xn--a/", "http://" + "a" * 70_000)
+"""None of them can be asked for; the last one is for redirects alone, since an event may not have so long a one."""
+
+GOOD, BAD = "127.0.0.1", "127.0.0.2"
 
 FAILS_FIRST = 2
 """Of four tries: one may fail by itself, on a busy machine."""
@@ -34,12 +44,12 @@ FAILS_FIRST = 2
 class _Server(QuietServer):
     """What all requests share."""
 
-    def __init__(self, pictures: Mapping[str, bytes]) -> None:
+    def __init__(self, pictures: Mapping[str, bytes], address: str) -> None:
         self.pictures = pictures
         self.over = threading.Event()
         self._asked = Counter[str]()
         self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((address, 0), _Handler)
 
     def ask(self, path: str) -> int:
         """How often ``path`` was asked for, this time included."""
@@ -103,6 +113,25 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.answer(503, b"")
 
+    def drool(self, body: bytes) -> None:
+        """A byte a second the first time, then as it should be."""
+        self.ok(body) if self.server.ask(self.path) > 1 else self.drip(body)
+
+    def hang(self, body: bytes) -> None:
+        """Silent the first time, then as it should be."""
+        self.ok(body) if self.server.ask(self.path) > 1 else self.silent(body)
+
+    def heavy(self, body: bytes) -> None:
+        """It is the event that is heavy."""
+        self.ok(body)
+
+    def astray(self, body: bytes) -> None:
+        """Leads to where nobody can go, to another such place each time."""
+        self.send_response(302)
+        self.send_header("Location", ODD_URLS[self.server.ask("astray") % len(ODD_URLS)])
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def head(self, status: int, length: int) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(length))
@@ -117,25 +146,34 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class PictureHost:
-    """Serves ``pictures`` (name to bytes) below ``/ok/``; the same names below other parts as ``EXPECTED`` lists."""
+    """Serves ``pictures`` (name to bytes) below ``/ok/``; the same names below other parts as ``EXPECTED`` lists.
+
+    What misbehaves has an address of its own, so that good pictures are another host's.
+    """
 
     def __init__(self, pictures: Mapping[str, bytes]) -> None:
-        self._server = _Server(pictures)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="host", daemon=True)
-        self._thread.start()
+        self._servers = [_Server(pictures, address) for address in (GOOD, BAD)]
+        self._threads = [threading.Thread(target=each.serve_forever, name="host", daemon=True) for each in self._servers]
+        for thread in self._threads:
+            thread.start()
         self.names = sorted(pictures)
 
     def url(self, kind: str, number: int, mark: str = "") -> str:
         """The address of the picture of that ``number``, served as ``kind`` says; ``mark`` makes it one of its own."""
+        if kind == "odd":
+            return ODD_URLS[number % (len(ODD_URLS) - 1)]
         name = self.names[number % len(self.names)]
-        return f"http://127.0.0.1:{self._server.server_address[1]}/{kind}/{name}{f'?{mark}' if mark else ''}"
+        address, port, *_ = self._servers[kind != "ok"].server_address
+        return f"http://{address!s}:{port}/{kind}/{name}{f'?{mark}' if mark else ''}"
 
     def close(self) -> None:
         """Stop serving; whoever waits is let go."""
-        self._server.over.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        for server in self._servers:
+            server.over.set()
+            server.shutdown()
+            server.server_close()
+        for thread in self._threads:
+            thread.join()
 
     def __enter__(self) -> Self:
         return self

@@ -104,8 +104,9 @@ class ConsumerLoop:
         self._assigned: set[Partition] = set()
         self._strays: dict[Partition, Stray] = {}
         """Partitions whose place is not there any more, until a beginning is found for them."""
-        self._began_anew: set[Partition] = set()
-        self._remade: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._begun: dict[Partition, float] = {}
+        """When each partition was assigned or begun anew (monotonic seconds)."""
+        self._remade: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
         self._largest = settings.max_in_flight_bytes // 10
         """A guess at how large the next records may be, so that a batch does not go far beyond the bound on bytes."""
         self.group_metadata: Any = None
@@ -124,9 +125,12 @@ class ConsumerLoop:
             self._stop_by = time.monotonic() + self._settings.drain_timeout_s
             self._stop.set()
 
-    def topic_remade(self, topic: str) -> None:
-        """A topic has another id than before: what is in flight was of the old one. Safe from other threads."""
-        self._remade.put(topic)
+    def topic_remade(self, topic: str, known_at: float) -> None:
+        """A topic has another id than at ``known_at`` (monotonic seconds). Safe from other threads.
+
+        Partitions that were begun before are begun anew; what is in flight was of the old topic.
+        """
+        self._remade.put((topic, known_at))
 
     @property
     def taking(self) -> bool:
@@ -294,7 +298,7 @@ class ConsumerLoop:
             if why is Beginning.REMADE:
                 count = self._ledger.orphan([key])
                 log.error("orphans", topic=key[0], partition=key[1], events=count, told="published, offsets not committed")
-                self._began_anew.add(key)
+                self._begun[key] = time.monotonic()
             del self._strays[key]
             self._waiting.forget([key])
             self._offsets.forget(key)
@@ -302,19 +306,19 @@ class ConsumerLoop:
 
     def _hear_of_remade_topics(self) -> None:
         while not self._remade.empty():
-            topic = self._remade.get()
+            topic, known_at = self._remade.get()
             self._metrics.remade.labels(topic).inc()
-            mine = {key for key in self._assigned if key[0] == topic}
-            # Some have found out by themselves, since their place was beyond the new end, and read the new topic already.
-            for key in mine - self._began_anew - self._strays.keys():
+            # Others read the new topic already: their place was beyond its end, or another worker has handed them over since.
+            old = {key for key in self._assigned if key[0] == topic and self._begun.get(key, known_at) <= known_at}
+            for key in old - self._strays.keys():
                 self._strays[key] = Stray(key, remade=True)
-            self._began_anew -= mine
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
         consumer.incremental_assign(partitions)
         keys = {_key(partition) for partition in partitions}
         self._assigned |= keys
+        self._begun |= dict.fromkeys(keys, time.monotonic())
         self._pauses.begin(keys)
         self._note("assigned", partitions)
 
@@ -336,7 +340,7 @@ class ConsumerLoop:
             for key in keys:
                 self._assigned.discard(key)
                 self._strays.pop(key, None)
-                self._began_anew.discard(key)
+                self._begun.pop(key, None)
                 self._offsets.forget(key)
         # Counted here: while the consumer closes, it may refuse to tell its assignment, and close would raise that.
         self._metrics.assigned.set(len(self._assigned))

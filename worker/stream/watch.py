@@ -56,7 +56,8 @@ class Watch:
         group_id: of the consumer whose share is looked at.
         source: the topic that the group shares out.
         has_partitions: whether this worker has any of them now.
-        on_remade: called with the name of a topic that has another id than before.
+        on_remade: called with the name of a topic that has another id than before, and when the old one was asked for last
+            (by ``clock``).
         clock: monotonic seconds.
 
     """
@@ -68,7 +69,7 @@ class Watch:
         group_id: str,
         source: str,
         has_partitions: Callable[[], bool],
-        on_remade: Callable[[str], None],
+        on_remade: Callable[[str, float], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._admin = admin
@@ -79,7 +80,7 @@ class Watch:
         self._on_remade = on_remade
         self._clock = clock
         self._complaints = Complaints(clock)
-        self._ids: dict[str, str] = {}
+        self._ids: dict[str, tuple[str, float]] = {}
         self._answered = clock()
         self._idle_since: float | None = None
         self._faults: list[str] = []
@@ -117,11 +118,12 @@ class Watch:
 
     def look(self) -> None:
         """Ask once. Never raises: what cannot be asked is told."""
+        asked = self._clock()
         try:
             facts = describe(self._admin, sorted(self._needs), ASK_S)
             self._answered = self._clock()
             faults = find_faults(facts, self._needs)
-            self._compare_ids(facts)
+            self._compare_ids(facts, asked)
             if not self._look_for_partitions(facts.get(self._source)):
                 faults.append(f"no right to READ group {self._group_id}")
             for fault in faults:
@@ -130,15 +132,15 @@ class Watch:
         except BrokerError as error:
             self._complaints.say("broker_silent", str(error), seconds=round(self.silent_s))
 
-    def _compare_ids(self, facts: Mapping[str, TopicFacts]) -> None:
+    def _compare_ids(self, facts: Mapping[str, TopicFacts], asked: float) -> None:
         for name, found in facts.items():
             if found.topic_id is None:
                 continue
-            known = self._ids.setdefault(name, found.topic_id)
+            known, known_at = self._ids.get(name, (found.topic_id, asked))
+            self._ids[name] = (found.topic_id, asked)
             if known != found.topic_id:
-                self._ids[name] = found.topic_id
                 log.error("topic_remade", topic=name, was=known, now=found.topic_id)
-                self._on_remade(name)
+                self._on_remade(name, known_at)
 
     def _look_for_partitions(self, source: TopicFacts | None) -> bool:
         """Look whether there are partitions for a worker that has none; false if the group may not be looked at."""

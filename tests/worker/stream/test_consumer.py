@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -186,6 +187,7 @@ class Committer:
     def __init__(self) -> None:
         self.commits: list[dict[int, int]] = []
         self.paused: dict[int, bool] = {}
+        self.given_back: list[int] = []
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         """librdkafka keeps what it knows of a partition, a pause included."""
@@ -199,6 +201,12 @@ class Committer:
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition] | None:
         self.commits.append({place.partition: place.offset for place in offsets})
         return None if asynchronous else offsets
+
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+        self.given_back += [place.partition for place in partitions]
+
+    def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
+        return 0, 9
 
     def consumer_group_metadata(self) -> object:
         raise RuntimeError("Consumer group metadata not available")
@@ -279,3 +287,18 @@ def test_what_comes_back_is_paused_only_under_pressure(pressure: bool) -> None:
         loop._pauses.hold_all("bytes", [])
     loop._on_assign(cast("Consumer", consumer), PLACES)
     assert consumer.paused == {0: pressure, 1: pressure}
+
+
+def test_what_is_read_of_the_new_topic_already_is_not_begun_again() -> None:
+    """A partition that came after the old topic was seen last goes on from what its last owner has committed of the new one."""
+    loop, committer = prepared()
+    loop._on_assign(cast("Consumer", committer), [TopicPartition(TOPIC, 0)])
+    known_at = time.monotonic()
+    loop._on_assign(cast("Consumer", committer), [TopicPartition(TOPIC, 1)])
+    loop.topic_remade(TOPIC, known_at)
+    loop._find_beginnings()
+    assert committer.given_back == [0]
+    # What had found out by itself is not begun again either.
+    loop.topic_remade(TOPIC, known_at)
+    loop._find_beginnings()
+    assert committer.given_back == [0]

@@ -42,10 +42,16 @@ class World:
         self.refuses: int | None = None
         self.has_some = True
         self.now = 0.0
-        self.remade: list[str] = []
+        self.remade: list[tuple[str, float]] = []
         monkeypatch.setattr("worker.stream.watch.describe", self.describe)
         self.watch = Watch(
-            cast("AdminClient", self), NEEDS, "g", "uploads", lambda: self.has_some, self.remade.append, lambda: self.now
+            cast("AdminClient", self),
+            NEEDS,
+            "g",
+            "uploads",
+            lambda: self.has_some,
+            lambda *told: self.remade.append(told),
+            lambda: self.now,
         )
 
     def describe(self, *_: object) -> dict[str, TopicFacts]:
@@ -104,14 +110,14 @@ def test_rights_that_go_and_come_back(world: World) -> None:
 
 
 def test_a_topic_made_anew_is_told_once(world: World) -> None:
-    """Its name is the same, its id is not."""
+    """Its name is the same, its id is not. And since when that may be: the old one was there at the look before, at 5 s."""
     world.look()
     world.look(5)
     assert world.remade == []
     world.facts["uploads"] = facts("uploads", "READ", topic_id="2")
     world.look(5)
     world.look(5)
-    assert world.remade == ["uploads"]
+    assert world.remade == [("uploads", 5)]
 
 
 def test_no_partition_although_there_are_some(world: World) -> None:
