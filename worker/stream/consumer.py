@@ -301,7 +301,7 @@ class ConsumerLoop:
                 self._begun[key] = time.monotonic()
             del self._strays[key]
             self._waiting.forget([key])
-            self._offsets.forget(key)
+            self._offsets.begin(key, anew=why is Beginning.REMADE)
             self._pauses.begin([key])
 
     def _hear_of_remade_topics(self) -> None:

@@ -46,6 +46,8 @@ class Offsets:
         self._unconfirmed: dict[Partition, int] = {}
         self._refused: dict[Partition, int] = {}
         self._idle_at: dict[Partition, int] = {}
+        self._begun: set[Partition] = set()
+        """Partitions that are read from their first record on, since their topic was made anew."""
         self._looked = time.monotonic()
 
     @property
@@ -96,6 +98,8 @@ class Offsets:
             log.info("position_unknown", error=error.args[0].str())
             return
         places = {(place.topic, place.partition): place.offset for place in found if place.offset > 0}
+        # An old place may have been committed just before the topic was known to be new, and would outlive this worker.
+        places = dict.fromkeys(self._begun.intersection(idle), 0) | places
         news = {key: offset for key, offset in places.items() if self._idle_at.get(key) != offset}
         self._idle_at |= news
         for key, offset in news.items():
@@ -106,6 +110,13 @@ class Offsets:
         self._unconfirmed.pop(partition, None)
         self._refused.pop(partition, None)
         self._idle_at.pop(partition, None)
+        self._begun.discard(partition)
+
+    def begin(self, partition: Partition, *, anew: bool) -> None:
+        """It is read from another place; ``anew``, of a new topic: then what is committed means nothing, and must not stay."""
+        self.forget(partition)
+        if anew:
+            self._begun.add(partition)
 
     def _send(self, offsets: dict[Partition, int], *, wait: bool = False) -> None:
         if not offsets:

@@ -170,11 +170,13 @@ class Watch:
         return Membership(len(group.members), owned, partitions)
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK_S):
+        # The first look is at once: a topic's id must be known before the topic is made anew.
+        while not self._stop.is_set():
             try:
                 self.look()
             except Exception:  # the probes go by the age of the last answer: a look that fails is seen there
                 log.exception("watch_failed")
+            self._stop.wait(LOOK_S)
 
 
 def find_faults(facts: Mapping[str, TopicFacts], needs: Mapping[str, Collection[str]]) -> list[str]:
