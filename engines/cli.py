@@ -54,6 +54,10 @@ Directory = Annotated[
 def list_engines(directory: Directory = DEFAULT_DIRECTORY) -> None:
     """Show every engine, its job, and whether its file is here."""
     table = Table("engine", "job", "file", "size", "licence")
+    # Names are typed elsewhere: where the terminal is narrow, all else is folded.
+    table.columns[0].no_wrap = True
+    for column in table.columns:
+        column.overflow = "fold"
     for name in manifest_names(directory):
         manifest = load_manifest(name, directory)
         table.add_row(manifest.label, manifest.input.kind, manifest.file, _state(manifest, directory), manifest.licence)

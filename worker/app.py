@@ -267,7 +267,8 @@ class Worker:
             if self._retries:
                 self._retries.loop.run()
         except BaseException as error:
-            log.error("retries_stopped", exc_info=error)
+            # A fault of the broker's or of settings is told in a line; a traceback is for what nobody expects.
+            log.error("retries_stopped", error=str(error), exc_info=None if isinstance(error, IqaError) else error)
             self._fail(error)
         finally:
             self.stop()

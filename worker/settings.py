@@ -251,7 +251,8 @@ class DecodeSettings(_Group):
 class HttpSettings(_Group):
     """``/livez``, ``/readyz``, ``/metrics``."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
+    # Probes and scrapes come from outside the pod.
+    host: str = Field(default="0.0.0.0", pattern=r"^[!-~]{1,253}$", description="A name or an address of this machine.")  # noqa: S104
     port: int = Field(default=8080, ge=0, le=65_535, description="0 takes any free port; the log says which.")
 
 

@@ -91,7 +91,9 @@ class Rights:
 
     def give_back(self, kind: ResourceType, name: str) -> None:
         """Nothing is denied there any more."""
-        wanted = AclBindingFilter(kind, name, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.DENY)
+        wanted = AclBindingFilter(
+            kind, name, ResourcePatternType.LITERAL, f"User:{USER}", "*", AclOperation.ANY, AclPermissionType.DENY
+        )
         for future in self._admin.delete_acls([wanted]).values():
             assert future.result(PATIENCE_S)
 

@@ -18,7 +18,7 @@ def iqa(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         # Narrow terminals break words; tests look for them whole.
-        monkeypatch.setenv("COLUMNS", "160")
+        monkeypatch.setenv("COLUMNS", environment.get("COLUMNS", "160"))
         monkeypatch.setattr(sys, "argv", ["iqa", *arguments])
         with pytest.raises(SystemExit) as ended:
             cli.main()

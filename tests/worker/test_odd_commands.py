@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -148,26 +147,32 @@ def test_there_are_enough_of_them() -> None:
     assert len(CASES) > 300
 
 
-@pytest.mark.parametrize("case", CASES, ids=told)
-def test_no_command_ends_in_a_traceback(iqa: Run, case: Case, tmp_path: Path) -> None:
-    """Code 1 or 2 (0 where the odd is fine), and at most one line beside logs in JSON; or typer's usage box."""
-    (tmp_path / "binary").write_bytes(bytes(range(256)))
-    (tmp_path / "empty").touch()
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    (tmp_path / "photos").mkdir()
+@pytest.fixture(scope="module")
+def stands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What the words in capitals stand for."""
+    folder = tmp_path_factory.mktemp("odd")
+    (folder / "binary").write_bytes(bytes(range(256)))
+    (folder / "empty").touch()
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "photos").mkdir()
     for number in range(4):
-        (tmp_path / "photos" / f"{number}.jpg").write_bytes(encode(photo(seed=number)))
+        (folder / "photos" / f"{number}.jpg").write_bytes(encode(photo(seed=number)))
     with socket.create_server(("0.0.0.0", 0)) as taken:
-        stands = {name.upper(): str(tmp_path / name) for name in ("binary", "empty", "loop", "photos")}
-        stands["TAKEN"] = str(taken.getsockname()[1])
+        names = ("binary", "empty", "loop", "photos")
+        yield {name.upper(): str(folder / name) for name in names} | {"TAKEN": str(taken.getsockname()[1])}
 
-        def real(text: str) -> str:
-            for name, value in stands.items():
-                text = text.replace(name, value)
-            return text
 
-        arguments, environment = case
-        code, out, err = iqa(*map(real, arguments), **{name: real(value) for name, value in environment.items()})
+@pytest.mark.parametrize("case", CASES, ids=told)
+def test_no_command_ends_in_a_traceback(iqa: Run, case: Case, stands: dict[str, str]) -> None:
+    """Code 1 or 2 (0 where the odd is fine), and at most one line beside logs in JSON; or typer's usage box."""
+
+    def real(text: str) -> str:
+        for name, value in stands.items():
+            text = text.replace(name, value)
+        return text
+
+    arguments, environment = case
+    code, out, err = iqa(*map(real, arguments), **{name: real(value) for name, value in environment.items()})
     lines = [line for line in err.splitlines() if not line.startswith("{")]
     assert code in {0, 1, 2}, err
     assert "Traceback" not in err

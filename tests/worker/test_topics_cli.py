@@ -33,7 +33,7 @@ def test_a_broker_that_is_away_is_one_line(words: tuple[str, ...]) -> None:
 def test_a_misspelt_property_is_refused(words: tuple[str, ...], misspelt: str) -> None:
     """As a worker refuses it, before anything is done; those of consumers and producers were passed over."""
     code, out, complaints = iqa(*words, **{f"IQA_KAFKA__PROPERTIES__{misspelt}": "1"})
-    told = f'iqa: IQA_KAFKA__PROPERTIES: No such configuration property: "{misspelt.lower().replace("_", ".")}"'
+    told = f'iqa: IQA_KAFKA__PROPERTIES__{misspelt}: No such configuration property: "{misspelt.lower().replace("_", ".")}"'
     assert (code, out, complaints) == (2, "", [told])
 
 

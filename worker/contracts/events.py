@@ -24,7 +24,10 @@ def _in_utc(time: datetime) -> datetime:
 
 
 class ImageUploaded(BaseModel):
-    """Type ``image.uploaded.v1`` on ``image.uploads``. Unknown fields are ignored; missing ones are a dead letter."""
+    """Type ``image.uploaded.v1`` on ``image.uploads``. Unknown fields are ignored; missing ones are a dead letter.
+
+    In a CloudEvent the attributes id, time and subject may stand for event_id, uploaded_at and image_id.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

@@ -53,9 +53,6 @@ _NO_TOPICS = {"allow.auto.create.topics": False}
 # A peer that lost its power says nothing: without these, its connections are waited for a minute and longer.
 _NETWORK = {"socket.timeout.ms": 10_000, "socket.keepalive.enable": True, "reconnect.backoff.max.ms": 2_000}
 
-# Any client reads these; one that only reads properties must not fetch a token.
-_LOGIN = ("security.", "sasl.", "enable.sasl.", "ssl.", "enable.ssl.")
-
 # What stands between a client and its broker, the most telling first.
 _REFUSED = (KafkaError._AUTHENTICATION, KafkaError._SSL)  # noqa: SLF001 - the library's own names
 _UNREACHABLE = (KafkaError._RESOLVE, KafkaError._TRANSPORT)  # noqa: SLF001
@@ -145,13 +142,12 @@ def make_transactional_producer(settings: KafkaSettings, transactional_id: str, 
 
 
 def make_admin(settings: KafkaSettings, **extra: Any) -> AdminClient:
-    """A client for topics. Properties of consumers and producers are checked, too, although it has no use for them.
+    """A client for topics.
 
     Raises:
         SettingsError: librdkafka refuses a property.
 
     """
-    _check(settings)
     found = _without(settings.librdkafka(), (*_CONSUMER_ONLY, *_PRODUCER_ONLY))
     return _make(AdminClient, {**_NETWORK, **found, **extra, **_NO_TOPICS})
 
@@ -187,18 +183,6 @@ def _no_answer(settings: KafkaSettings, reasons: dict[int, str], timeout_s: floa
     # An address may be that of another listener, too.
     first = "IQA_KAFKA__PROPERTIES, IQA_KAFKA__PROPERTIES_FILE and " if code in _REFUSED else ""
     return f"no answer from {settings.bootstrap_servers}{reason}; check {first}IQA_KAFKA__BOOTSTRAP_SERVERS"
-
-
-def _check(settings: KafkaSettings) -> None:
-    """Have librdkafka read the properties of both kinds of client; without a broker's name, neither connects.
-
-    Raises:
-        SettingsError: it refuses one.
-
-    """
-    nowhere = {"bootstrap.servers": "", "log_level": 0}
-    _make(Consumer, _without(_consumer_properties(settings, settings.group_id, {}), _LOGIN) | nowhere)
-    _make(Producer, _without(_producer_properties(settings, {}), _LOGIN) | nowhere)
 
 
 def _make(kind: Callable[..., Client], properties: dict[str, Any]) -> Client:
