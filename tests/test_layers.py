@@ -56,6 +56,8 @@ def test_exported_names_exist() -> None:
         for node in tree.body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 defined.add(node.name)
+            elif isinstance(node, ast.ImportFrom):
+                defined |= {alias.asname or alias.name for alias in node.names}
             elif isinstance(node, ast.Assign | ast.AnnAssign):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 names = {target.id for target in targets if isinstance(target, ast.Name)}

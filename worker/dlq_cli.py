@@ -35,6 +35,8 @@ app = typer.Typer(no_args_is_help=True, help="Dead letters: events that no verdi
 
 PIPE_WIDTH = 10_000
 """Characters; where nobody looks there is no edge to fold at."""
+LEAST_WIDTH = 110
+"""Characters; with fewer, columns would vanish. A narrower terminal breaks the lines itself."""
 
 Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only with this reason code; may be given again.")]
 Since = Annotated[str | None, typer.Option(help="Only what failed from then on: 2026-01-31, or with a time, T12:30+08:00.")]
@@ -132,8 +134,7 @@ def _print(table: Table) -> None:
     for column in table.columns:
         column.overflow = "fold"
         column.no_wrap = column.header in {"failed", "reason", "attempts", "replays", "events", "first", "last"}
-    console = Console()
-    console.print(table, width=None if console.is_terminal else PIPE_WIDTH, crop=False)
+    Console(width=max(LEAST_WIDTH, Console().width) if Console().is_terminal else PIPE_WIDTH).print(table)
 
 
 def _settings() -> Settings:

@@ -78,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--short", action="store_true", help="the form for every change: minutes")
     parser.add_argument("--only", action="append", choices=names, help="this scenario; may be repeated")
+    parser.add_argument("--repeat", type=int, default=1, help="play them so often, one after the other")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nodes", type=int, choices=(1, 3), default=nodes_that_fit(), help="Kafka brokers")
     parser.add_argument("--keep", type=Path, help="folder for all logs; else they are thrown away")
@@ -87,12 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     # Brokers are away on purpose here; what that does is counted, not logged.
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
-    chosen = [scenario for scenario in SCENARIOS if scenario.name in (options.only or names)]
+    chosen = [scenario for scenario in SCENARIOS if scenario.name in (options.only or names)] * options.repeat
     began, broken = time.monotonic(), 0
     with tempfile.TemporaryDirectory(prefix="iqa-chaos-") as scratch:
         folder = options.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         with Stage(folder, options.nodes, options.seed) as stage:
+            stage.warm_up()
             print(
                 f"{options.nodes} Kafka brokers, 2 workers, exactly once, {time.monotonic() - began:.0f} s to start\n{HEAD}",
                 flush=True,

@@ -35,6 +35,7 @@ from worker.store import verdict_key
 __all__ = ["NotHereError", "Stage"]
 
 PICTURES = 30
+WARM_UP_S = 120.0
 ASKED_AGAIN = frozenset({"flaky", "drool", "hang"})
 """Kinds that are served otherwise the second time: each event has a URL of its own."""
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
@@ -111,6 +112,20 @@ class Stage:
         self._settings_of[worker.pid] = settings
         self.prober.watch(worker)
         return worker
+
+    def warm_up(self) -> None:
+        """Have every picture judged once, so that pauses are those of waiting, not of work.
+
+        Raises:
+            TimeoutError: that takes too long.
+
+        """
+        self.have(2)
+        load = self.load(PICTURES)
+        done = load.wait(WARM_UP_S, load.all_sent)
+        load.finish()
+        if not (done and load.wait(WARM_UP_S)):
+            raise TimeoutError(f"{PICTURES} pictures are not judged within {WARM_UP_S:.0f} s")
 
     def replace(self, index: int, **environment: str) -> None:
         """A new worker in the place of one that has ended, or was let go."""

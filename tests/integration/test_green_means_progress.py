@@ -24,7 +24,7 @@ from tests.patience import PATIENCE_S
 from worker.embedded.picture_server import PictureServer
 from worker.send import make_event, send_events
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.kafka
 
 Wait = Callable[..., Any]
 WAYS = ("exactly_once", "at_least_once")

@@ -99,7 +99,6 @@ def test_cluster(fleet: Fleet, tmp_path: Path, certificates: Certificates | None
         assert PASSWORD not in projection.log.read_text()
 
 
-@pytest.mark.timeout(200)
 def test_slots_that_move(fleet: Fleet, tmp_path: Path, wait_until: Wait) -> None:
     """From one shard to another while verdicts come: nothing is missing, and nothing begins anew."""
     if shutil.which("redis-cli") is None:

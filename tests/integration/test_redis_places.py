@@ -167,8 +167,8 @@ def test_a_topic_made_anew_while_it_is_followed(fleet: Fleet, keep: Callable[...
     wait_until(feed.complete, 60, "the first verdicts")
     admin, topic = make_admin(fleet.settings.kafka), fleet.settings.topics.verdicts
     for future in admin.delete_topics([topic]).values():
-        future.result(20)
-    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, 60, "the deletion")
+        future.result(60)
+    wait_until(lambda: topic not in admin.list_topics(timeout=60).topics, 60, "the deletion")
     fleet.create_topics()
     feed.send([*LATER, *(f"more-{number}" for number in range(200))])
     wait_until(feed.complete, 90, "all verdicts of the new topic")

@@ -25,6 +25,7 @@ from worker.settings import Settings
 from worker.stream.clients import make_admin, make_consumer, make_producer, make_transactional_producer
 from worker.stream.dead_letters import Filter, read_dead_letters
 from worker.stream.replay import Replayed, replay
+from worker.stream.topic_facts import describe
 
 pytestmark = pytest.mark.kafka
 
@@ -92,7 +93,7 @@ def test_a_replay_ends_although_a_worker_makes_new_letters(fleet: Fleet, wait_un
     producer = make_producer(settings.kafka)
     for number in range(LETTERS):
         producer.produce(settings.topics.uploads, b"no json %d" % number, b"%d" % number)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
     def letters() -> int:
         return sum(1 for _ in read_dead_letters(settings, Filter()))
@@ -191,13 +192,13 @@ def test_odd_letters_stop_nothing(fleet: Fleet, wait_until: Wait) -> None:
     plain.produce(topic, b"[first part", b"k3", headers=cut)
     plain.produce(topic, b"no headers", b"k4", headers=[reason, ("iqa_headers_bytes", b"9000")])
     plain.produce(topic, b"late", b"k5", headers=[reason, ("iqa_failed_at", b"9" * 14)])
-    assert plain.flush(20) == 0
+    assert plain.flush(60) == 0
     once = make_transactional_producer(settings.kafka, f"{settings.kafka.group_id}.test")
     once.init_transactions(30)
     for number in range(PARTITIONS):
         once.begin_transaction()
         once.produce(topic, b"undone", b"k6", partition=number)
-        assert once.flush(20) == 0
+        assert once.flush(60) == 0
         once.abort_transaction(30)
     listed = [json.loads(line) for line in iqa(fleet, "dlq", "list", "--json")[1].splitlines()]
     assert {(letter["key"], letter["reason"], letter["whole"]) for letter in listed} == {
@@ -227,10 +228,12 @@ def test_an_event_that_is_too_large_keeps_no_other_from_being_sent(fleet: Fleet,
     admin = make_admin(fleet.settings.kafka)
     (altered,) = admin.incremental_alter_configs([uploads]).values()
     altered.result(30)
+    topic = fleet.settings.topics.uploads
+    wait_until(lambda: describe(admin, [topic])[topic].max_message_bytes == 100_000, 60, "the topic's new bound")
     producer = make_producer(fleet.settings.kafka)
     for number in range(10):
         body = bytes(number) if number != 5 else b"x" * 300_000
         producer.produce(fleet.settings.topics.dead_letters, body, b"k%d" % number, partition=0)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     done = replay(delivering(fleet, "exactly_once"), Filter())
     assert done == Replayed(sent=9, impossible=1)

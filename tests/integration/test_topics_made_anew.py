@@ -19,7 +19,7 @@ from worker.embedded.picture_server import PictureServer
 from worker.send import make_event, send_events
 from worker.stream.clients import make_admin, make_producer
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.kafka
 
 Wait = Callable[..., Any]
 WAYS = ("exactly_once", "at_least_once")

@@ -31,15 +31,24 @@ class Beginning(Enum):
     FIRST = auto()
     EXPIRED = auto()
     REMADE = auto()
+    STALE = auto()
 
 
 @dataclass(frozen=True)
 class Stray:
-    """A partition whose place is not there: what was asked for, if anything, and whether its topic is known to be a new one."""
+    """A partition whose place is not there.
+
+    Attributes:
+        asked: the offset that was asked for, if any.
+        remade: its topic is known to be a new one.
+        reads: where it is read now, if it was begun anew; a complaint of another place is one of before.
+
+    """
 
     partition: Partition
     asked: int | None = None
     remade: bool = False
+    reads: int | None = None
 
 
 def begin_again(consumer: Consumer, stray: Stray, metrics: Metrics, *, latest: bool) -> Beginning:
@@ -56,6 +65,10 @@ def begin_again(consumer: Consumer, stray: Stray, metrics: Metrics, *, latest: b
 
     """
     key, asked = stray.partition, stray.asked
+    if stray.reads is not None and not stray.remade and asked != stray.reads:
+        # The answer to a request of before came late; librdkafka has stopped reading all the same.
+        _reassign(consumer, key, stray.reads)
+        return Beginning.STALE
     try:
         low, high = consumer.get_watermark_offsets(TopicPartition(*key), timeout=ASK_S) or (None, None)
     except KafkaException as error:

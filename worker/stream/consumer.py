@@ -106,6 +106,8 @@ class ConsumerLoop:
         """Partitions whose place is not there any more, until a beginning is found for them."""
         self._begun: dict[Partition, float] = {}
         """When each partition was assigned or begun anew (monotonic seconds)."""
+        self._anew: dict[Partition, int] = {}
+        """Where partitions that were begun anew are read now; 0 before their first record."""
         self._remade: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
         self._largest = settings.max_in_flight_bytes // 10
         """A guess at how large the next records may be, so that a batch does not go far beyond the bound on bytes."""
@@ -268,6 +270,8 @@ class ConsumerLoop:
             log.error("orphans", topic=key[0], partition=key[1], events=count, told=f"offsets went back to {record.offset}")
         self._largest = max(record.size, int(0.9 * self._largest))
         entry = self._ledger.add(key, record.offset, record.size)
+        if key in self._anew:
+            self._anew[key] = record.offset + 1
         self._metrics.events.inc()
         self._pool.submit(lambda: self._handler(record, entry))
 
@@ -280,7 +284,7 @@ class ConsumerLoop:
         """
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's own name
             key = (message.topic() or "", message.partition() or 0)
-            self._strays[key] = Stray(key, message.offset())
+            self._strays[key] = Stray(key, message.offset(), reads=self._anew.get(key) or None)
             return
         check(error)
         if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
@@ -295,14 +299,17 @@ class ConsumerLoop:
             except BrokerError as error:
                 self._complaints.say("beginning_unknown", str(error), topic=key[0], partition=key[1])
                 return
+            del self._strays[key]
+            self._waiting.forget([key])
+            self._pauses.begin([key])
+            if why is Beginning.STALE:
+                continue
+            self._anew.pop(key, None)
             if why is Beginning.REMADE:
                 count = self._ledger.orphan([key])
                 log.error("orphans", topic=key[0], partition=key[1], events=count, told="published, offsets not committed")
-                self._begun[key] = time.monotonic()
-            del self._strays[key]
-            self._waiting.forget([key])
+                self._begun[key], self._anew[key] = time.monotonic(), 0
             self._offsets.begin(key, anew=why is Beginning.REMADE)
-            self._pauses.begin([key])
 
     def _hear_of_remade_topics(self) -> None:
         while not self._remade.empty():
@@ -341,6 +348,7 @@ class ConsumerLoop:
                 self._assigned.discard(key)
                 self._strays.pop(key, None)
                 self._begun.pop(key, None)
+                self._anew.pop(key, None)
                 self._offsets.forget(key)
         # Counted here: while the consumer closes, it may refuse to tell its assignment, and close would raise that.
         self._metrics.assigned.set(len(self._assigned))

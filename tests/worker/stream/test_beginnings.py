@@ -72,6 +72,16 @@ def test_a_topic_made_anew_is_read_from_its_beginning(stray: Stray) -> None:
     assert log.started == [0]
 
 
+def test_a_late_answer_for_the_old_topic_begins_nothing_anew() -> None:
+    """Seen on a real broker: reading stops all the same, and goes on where it is in the new topic."""
+    log = Log(0, 20)
+    assert begun(log, Stray(KEY, 284, reads=19)) is Beginning.STALE
+    assert log.started == [19]
+    assert begun(log, Stray(KEY, 19, reads=19)) is Beginning.REMADE
+    assert begun(log, Stray(KEY, None, remade=True, reads=19)) is Beginning.REMADE
+    assert log.started == [19, 0, 0]
+
+
 def test_a_moment_that_does_not_suit_is_tried_again() -> None:
     """No answer, or a group that changes: the partition is not lost for that."""
     log = Log(0, 4)

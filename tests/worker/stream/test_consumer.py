@@ -6,10 +6,11 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from tests.patience import PATIENCE_S
 from tests.worker.helpers import make_settings
@@ -181,6 +182,38 @@ def test_the_last_commit_outlasts_a_changing_group(
     assert committed(settings) == 4
 
 
+class FromBroker:
+    """A record of partition 0, or an error that concerns it."""
+
+    def __init__(self, offset: int, error: KafkaError | None) -> None:
+        self._offset = offset
+        self._error = error
+
+    def error(self) -> KafkaError | None:
+        return self._error
+
+    def topic(self) -> str:
+        return TOPIC
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes:
+        return b"k"
+
+    def value(self) -> bytes:
+        return b"v"
+
+    def headers(self) -> None:
+        return None
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 0
+
+
 class Committer:
     """Stands in for a consumer that never answers commits by itself."""
 
@@ -188,9 +221,11 @@ class Committer:
         self.commits: list[dict[int, int]] = []
         self.paused: dict[int, bool] = {}
         self.given_back: list[int] = []
+        self.begun: list[int] = []
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         """librdkafka keeps what it knows of a partition, a pause included."""
+        self.begun += [place.offset for place in partitions if place.offset >= 0]
 
     def pause(self, partitions: list[TopicPartition]) -> None:
         self.paused |= {place.partition: True for place in partitions}
@@ -302,3 +337,16 @@ def test_what_is_read_of_the_new_topic_already_is_not_begun_again() -> None:
     loop.topic_remade(TOPIC, known_at)
     loop._find_beginnings()
     assert committer.given_back == [0]
+
+
+def test_a_late_answer_for_the_old_topic_leaves_what_is_in_flight_alone() -> None:
+    """Taken for a second new topic, it had offsets of the first one not committed, and events judged twice."""
+    loop, committer = prepared()
+    loop._pool = cast("HostPool", SimpleNamespace(submit=lambda _: None))
+    loop._on_assign(cast("Consumer", committer), [TopicPartition(TOPIC, 0)])
+    late = KafkaError(KafkaError._AUTO_OFFSET_RESET)
+    for offset, error in ((284, late), (0, None), (1, None), (284, late)):
+        loop._take(cast("Message", FromBroker(offset, error)))
+        loop._find_beginnings()
+    assert committer.begun == [0, 2]
+    assert loop._ledger.orphan([(TOPIC, 0)]) == 2
