@@ -16,13 +16,14 @@ from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from tests.integration.conftest import absent
 from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
 from tests.integration.kafka_node import libraries_there
-from tests.integration.looking import answer, counted, lines, published
+from tests.integration.looking import answer, counted, letters, lines, published
 from tests.integration.open_node import USER, OpenNode, open_node
 from tests.integration.own_node import own_node
 from tests.integration.test_delivery import pictures, send
 from tests.patience import PATIENCE_S
 from worker.embedded.picture_server import PictureServer
 from worker.send import make_event, send_events
+from worker.stream.clients import make_producer
 
 pytestmark = pytest.mark.kafka
 
@@ -152,11 +153,38 @@ def test_a_right_that_is_taken_away(node: OpenNode, limited: Fleet, what: str, w
         rights.give_back(kind, name)
         began = time.monotonic()
         wait_until(lambda: limited.read() >= 90, what="a verdict on every image")
-        print(f"{what}: all answered {time.monotonic() - began:.1f} s after it was given back")
+        print(f"{what}: all answered {time.monotonic() - began:.1f} s after it was given back, {len(complaints(worker))} lines")
         wait_until(lambda: answer(worker)[0] == 200, what="readiness again")
         wait_until(lambda: counted(worker, "iqa_in_flight_events") == 0, what="nothing in flight")
         assert worker.terminate() == 0
         assert published(limited).total() == 90
+
+
+def test_no_right_to_write_dead_letters(node: OpenNode, limited: Fleet, wait_until: Wait) -> None:
+    """One bad event holds its own partition back, and no other, until the right is there."""
+    rights, names = Rights(node), limited.settings.topics
+    with PictureServer(pictures(5)) as server:
+        worker = limited.start()
+        wait_until(lambda: answer(worker)[0] == 200, what="readiness")
+        rights.deny(ResourceType.TOPIC, names.dead_letters, AclOperation.WRITE)
+        producer = make_producer(limited.settings.kafka)
+        producer.produce(names.uploads, b"no json", b"bad", 0)
+        assert producer.flush(PATIENCE_S) == 0
+        for number in range(60):
+            event = make_event(server.url(f"{number % 5}.jpg"), f"during-{number}")
+            producer.produce(names.uploads, event.model_dump_json(), event.image_id, number % PARTITIONS)
+        assert producer.flush(PATIENCE_S) == 0
+        free = {f"during-{n}" for n in range(60) if n % PARTITIONS != 0}
+        wait_until(lambda: limited.read() and free <= set(limited.seen), what="verdicts from all other partitions")
+        wait_until(lambda: {"rights", "topics"} <= set(failing(worker)), what="both conditions")
+        assert any(names.dead_letters in line["error"] for line in lines(worker, "publish_failed"))
+        rights.give_back(ResourceType.TOPIC, names.dead_letters)
+        wait_until(lambda: len(letters(limited)) == 1, what="the dead letter")
+        wait_until(lambda: limited.read() >= 60, what="a verdict on every image")
+        wait_until(lambda: answer(worker)[0] == 200, what="readiness again")
+        assert worker.terminate() == 0
+    assert published(limited).total() == 60
+    assert len(letters(limited)) == 1
 
 
 def complaints(worker: WorkerProcess) -> list[dict[str, Any]]:

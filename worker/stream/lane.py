@@ -24,7 +24,7 @@ from worker.stream.pool import HostPool
 from worker.stream.publisher import AtLeastOncePublisher, Publisher
 from worker.stream.publisher_thread import PublisherThread
 from worker.stream.sizes import RecordSizes
-from worker.stream.topic_facts import describe
+from worker.stream.topic_facts import TopicFacts, describe
 from worker.stream.transactions import TransactionalPublisher, committed_offsets
 from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import Metrics
@@ -123,10 +123,22 @@ class Lane:
         """Whether the publisher runs, or has ended as it should."""
         return self._publisher.alive() or self.loop.stopping
 
-    def _describe(self) -> dict[str, int | None]:
+    @property
+    def _written(self) -> list[str]:
         names = self._settings.topics
-        written = [names.verdicts, names.dead_letters, *self._settings.retry_topics]
-        return {name: facts.max_message_bytes for name, facts in describe(self._admin, written).items()}
+        return [names.verdicts, names.dead_letters, *self._settings.retry_topics]
+
+    def _describe(self) -> dict[str, int | None]:
+        return {name: facts.max_message_bytes for name, facts in describe(self._admin, self._written).items()}
+
+    def _closed_topics(self) -> list[str]:
+        """Those that are not there, or that this worker has no right to write to."""
+        found = describe(self._admin, self._written)
+
+        def takes(facts: TopicFacts | None) -> bool:
+            return facts is not None and (facts.operations is None or "WRITE" in facts.operations)
+
+        return [name for name in self._written if not takes(found.get(name))]
 
     def _make_publisher(self) -> Publisher:
         kafka = self._settings.kafka
@@ -143,6 +155,7 @@ class Lane:
             self.ledger,
             on_fenced=self._metrics.fenced.inc,
             on_commit=self._metrics.transaction_partitions.observe,
+            closed_topics=self._closed_topics,
         )
 
     def _producer_properties(self) -> dict[str, Any]:

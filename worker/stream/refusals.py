@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 from worker.errors import BrokerError
 from worker.stream.ledger import Entry, Outgoing
 
-__all__ = ["ClosedTopicError", "RefusedError", "refusal"]
+__all__ = ["TOPIC_CODES", "ClosedTopicError", "RefusedError", "refusal"]
 
 RECORD_CODES = frozenset(
     {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -27,7 +27,7 @@ from confluent_kafka.admin import AdminClient
 from worker.errors import BrokerError, IqaError
 from worker.stream.ledger import Entry, Ledger, Outgoing, Partition
 from worker.stream.publisher import produce_record
-from worker.stream.refusals import RefusedError, refusal
+from worker.stream.refusals import TOPIC_CODES, ClosedTopicError, RefusedError, refusal
 
 __all__ = ["CommittedOffsets", "TransactionalPublisher", "committed_offsets"]
 
@@ -72,6 +72,7 @@ class TransactionalPublisher:
         bound_s: the longest that one publication may take.
         on_fenced: called when somebody else has begun to publish under the same transactional id.
         on_commit: called with the number of partitions that a committed transaction wrote to.
+        closed_topics: topics that take nothing now; asked when a transaction fails for a topic, and no record tells which.
 
     """
 
@@ -86,6 +87,7 @@ class TransactionalPublisher:
         bound_s: float = 20.0,
         on_fenced: Callable[[], None] = lambda: None,
         on_commit: Callable[[int], None] = lambda _: None,
+        closed_topics: Callable[[], Collection[str]] = lambda: (),
     ) -> None:
         self._make_producer = make_producer
         self._group = group
@@ -94,6 +96,7 @@ class TransactionalPublisher:
         self._bound_s = bound_s
         self._on_fenced = on_fenced
         self._on_commit = on_commit
+        self._closed_topics = closed_topics
         self._producer: Producer | None = None
         self._unanswered: list[Entry] = []
 
@@ -126,7 +129,7 @@ class TransactionalPublisher:
                 self._send_offsets(producer, places, end)
         except (KafkaException, BufferError, RefusedError, RuntimeError) as error:
             self._abort(error, end)
-            raise self._given_up(sent, f"a transaction of {len(entries)} events was given up", error) from error
+            raise self._given_up(sent, entries, f"a transaction of {len(entries)} events was given up", error) from error
         self._commit(producer, entries, sent, end)
 
     def _send_offsets(self, producer: Producer, places: list[TopicPartition], end: float) -> None:
@@ -148,12 +151,24 @@ class TransactionalPublisher:
             self._producer = None
             raise BrokerError("the group's coordinator took no offsets in time; another producer takes over") from error
 
-    @staticmethod
-    def _given_up(sent: _Sent, what: str, error: Exception) -> BrokerError:
+    def _given_up(self, sent: _Sent, entries: Sequence[Entry], what: str, error: Exception) -> BrokerError:
         """Why a transaction did not come about: a record's fault or a topic's, if it is one; else what happened."""
         if isinstance(error, RefusedError):
             return error
-        return refusal(sent.failures) or BrokerError(f"{what}: {_told(error)}")
+        return refusal(sent.failures) or self._closed(entries, error) or BrokerError(f"{what}: {_told(error)}")
+
+    def _closed(self, entries: Sequence[Entry], error: Exception) -> ClosedTopicError | None:
+        """The topic that is to blame, if one is: a missing right shows as partitions are added, and its records are silent."""
+        # Told by the next call, if it comes as one is under way.
+        codes = TOPIC_CODES | {KafkaError._STATE}  # noqa: SLF001 - the library's own name
+        if not isinstance(error, KafkaException) or error.args[0].code() not in codes:
+            return None
+        wanted = {record.topic for entry in entries for record in entry.records}
+        try:
+            shut = sorted(wanted.intersection(self._closed_topics()))
+        except BrokerError:
+            return None
+        return ClosedTopicError(f"topic {shut[0]} takes nothing: {_told(error)}", shut[0]) if shut else None
 
     def _commit(self, producer: Producer, entries: Sequence[Entry], sent: _Sent, end: float) -> None:
         try:
@@ -166,7 +181,7 @@ class TransactionalPublisher:
                 # It may have been committed: a new producer ends the transaction one way or the other, and then we look.
                 self._unanswered = list(entries)
                 self._producer = None
-            raise self._given_up(sent, f"a transaction of {len(entries)} events was not committed", error) from error
+            raise self._given_up(sent, entries, f"a transaction of {len(entries)} events was not committed", error) from error
         self._on_commit(len(sent.partitions))
         self._mark(entries)
 
