@@ -25,6 +25,7 @@ from worker.settings import Settings
 from worker.stream.clients import make_admin, make_consumer, make_producer, make_transactional_producer
 from worker.stream.dead_letters import Filter, read_dead_letters
 from worker.stream.replay import Replayed, replay
+from worker.stream.topic_facts import describe
 
 pytestmark = pytest.mark.kafka
 
@@ -227,6 +228,8 @@ def test_an_event_that_is_too_large_keeps_no_other_from_being_sent(fleet: Fleet,
     admin = make_admin(fleet.settings.kafka)
     (altered,) = admin.incremental_alter_configs([uploads]).values()
     altered.result(30)
+    topic = fleet.settings.topics.uploads
+    wait_until(lambda: describe(admin, [topic])[topic].max_message_bytes == 100_000, 60, "the topic's new bound")
     producer = make_producer(fleet.settings.kafka)
     for number in range(10):
         body = bytes(number) if number != 5 else b"x" * 300_000

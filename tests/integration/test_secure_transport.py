@@ -110,7 +110,7 @@ def test_a_wrong_password_is_told_without_it(secured: Secured) -> None:
     assert worker.wait() == 1
     lines = [line for line in worker.log.read_text().splitlines() if not line.startswith("{")]
     assert len(lines) == 1
-    assert "IQA_KAFKA__BOOTSTRAP_SERVERS" in lines[0]
+    assert "IQA_KAFKA__PROPERTIES" in lines[0]
     assert "wrong-Passw0rd" not in worker.log.read_text()
 
 

@@ -20,6 +20,7 @@ from tests.pictures import encode, photo
 from tests.worker.helpers import Run, verdict
 from tests.worker.intake.servers import raw_server
 from tests.worker.stack import embedded_stack, read
+from worker.app import EXIT_LEFT
 from worker.embedded.redis_server import LocalRedis
 from worker.send import make_event, send_events
 from worker.settings import RedisSettings
@@ -172,5 +173,5 @@ def test_a_host_that_hangs_does_not_hold_the_process(wait_until: Callable[..., A
             assert arrived.wait(PATIENCE_S)
             process.send_signal(signal.SIGTERM)
             _, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 3
+    assert process.returncode == EXIT_LEFT
     assert json.loads(err.splitlines()[-1])["unpublished"] == 1

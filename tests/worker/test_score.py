@@ -14,8 +14,8 @@ from worker.contracts.verdicts import QualityVerdict
 from worker.score import find_files, score_files
 from worker.send import make_event, send_events
 
-TIMES = {"produced_at", "latency_ms"}
-IDENTITY = {"image_id", "event_id", "metadata"}
+TIMES = {"produced_at", "latency_ms", "uploaded_at"}
+IDENTITY = {"image_id", "event_id", "metadata", "url"}
 
 
 def test_find_files(tmp_path: Path) -> None:

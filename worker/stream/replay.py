@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -104,9 +104,11 @@ def replay(
             ensure_topics(settings, [parked_topic(settings)], topic)
         outlet = None if dry_run else _Outlet(settings, consumer, group)
         # After the outlet, which ends what an earlier replay had begun: only then is it known how far that came.
-        spans = _remaining(consumer, topic, spans)
+        offsets = _offsets(consumer, topic, [span.partition for span in spans])
+        if outlet:
+            outlet.begin(offsets)
         done, began = Replayed(), time.monotonic()
-        for records in read_spans(consumer, topic, spans, _batch(per_second)):
+        for records in read_spans(consumer, topic, _remaining(spans, offsets), _batch(per_second)):
             if per_second > 0 and not dry_run:
                 stop.wait(max(0.0, began + done.sent / per_second - time.monotonic()))
             if stop.is_set():
@@ -127,13 +129,18 @@ def _batch(per_second: float) -> int:
     return BATCH if per_second <= 0 else max(1, min(BATCH, int(per_second)))
 
 
-def _remaining(consumer: Consumer, topic: str, spans: Sequence[Span]) -> list[Span]:
-    """What the last replay with this filter has left of ``spans``; all of them if there was none."""
-    found = consumer.committed([TopicPartition(topic, span.partition) for span in spans], timeout=CALL_S)
-    offsets = {place.partition: place.offset for place in found}
+def _offsets(consumer: Consumer, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+    """How far replays with this filter have come, by partition; negative where there was none."""
+    found = consumer.committed([TopicPartition(topic, number) for number in partitions], timeout=CALL_S)
+    return {place.partition: place.offset for place in found}
+
+
+def _remaining(spans: Sequence[Span], offsets: Mapping[int, int]) -> list[Span]:
+    """What the last replay has left of ``spans``; all of them if there was none."""
     # A place outside what lies there is one of another topic of that name, or retention has taken what was there.
     return [
-        replace(span, start=offset) if span.start <= (offset := offsets[span.partition]) <= span.end else span for span in spans
+        replace(span, start=offsets[span.partition]) if span.start <= offsets[span.partition] <= span.end else span
+        for span in spans
     ]
 
 
@@ -187,6 +194,10 @@ class _Outlet:
         producer.init_transactions(CALL_S)
         return producer
 
+    def begin(self, offsets: Mapping[int, int]) -> None:
+        """From where on: ``offsets`` by partition, of all of them."""
+        self._ends = dict(offsets)
+
     def takes(self, event: Outgoing) -> bool:
         """Whether it is small enough for its topic: one that is not would keep all others of its batch from being sent."""
         return event.size <= self._sizes.of(event.topic)
@@ -212,9 +223,7 @@ class _Outlet:
 
     def _look_for_others(self) -> None:
         """Without transactions nobody is fenced, but somebody else's progress can be seen."""
-        places = [TopicPartition(self._topic, number) for number in self._ends]
-        found = self._consumer.committed(places, timeout=CALL_S) if places else []
-        if any(place.offset != self._ends[place.partition] for place in found):
+        if _offsets(self._consumer, self._topic, list(self._ends)) != self._ends:
             raise BrokerError(f"the replay ends here: {TAKEN_OVER}")
 
     def _produce(self, event: Outgoing) -> None:
