@@ -236,7 +236,7 @@ class Worker:
         if settings.projection.enabled and settings.redis.resolved_url():
             needs[names.verdicts].add("READ")
         return Watch(
-            make_admin(settings.kafka),
+            lambda: make_admin(settings.kafka),
             needs,
             settings.kafka.group_id,
             names.uploads,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin._acl import AclOperation
 from confluent_kafka.admin._resource import ResourceType
@@ -13,6 +15,7 @@ from tests.integration.fleet import PARTITIONS
 
 __all__ = ["retention", "rights_taken", "topic_remade"]
 
+EXPIRED = "iqa_expired_events_total"
 ADMIN_S = 30.0
 SOON_S = 60.0
 SOME = 60
@@ -49,15 +52,33 @@ def topic_remade(stage: Stage, load: Load, form: Form) -> None:
 
 def retention(stage: Stage, load: Load, form: Form) -> None:
     """Workers are away, and the oldest events that they have not read are deleted. How many is counted, to the last one."""
-    _go_on(stage, load)
-    for worker in stage.workers:
-        stage.let_go(worker)
-    for worker in stage.workers:
-        worker.wait()
+    for _ in range(form.times):
+        _go_on(stage, load)
+        for worker in stage.workers:
+            stage.let_go(worker)
+        for worker in stage.workers:
+            worker.wait()
+        taken = _expire(stage, load)
+        for index in range(len(stage.workers)):
+            stage.replace(index)
+        load.resume()
+        _go_on(stage, load)
+        stage.wait(partial(_counts, stage, len(taken)), SOON_S, f"{len(taken)} events that are counted as taken")
+        counted = stage.counted(EXPIRED)
+        if counted != len(taken) or taken & stage.witness.answered():
+            raise AssertionError(f"{len(taken)} events were taken unread, {counted:.0f} are counted")
+
+
+def _counts(stage: Stage, least: int) -> bool:
+    return stage.counted(EXPIRED) >= least
+
+
+def _expire(stage: Stage, load: Load) -> set[str]:
+    """Wait for a backlog, and delete its oldest events; gives their ids. Nothing more is sent."""
     places = _committed(stage)
 
     def waiting() -> bool:
-        latest = dict.fromkeys(range(PARTITIONS), 0)
+        latest = dict.fromkeys(range(PARTITIONS), -1)
         for place in list(load.places.values()):
             latest[place.partition] = max(latest[place.partition], place.offset)
         return all(latest[number] >= places[number] + TAKEN for number in latest)
@@ -67,17 +88,10 @@ def retention(stage: Stage, load: Load, form: Form) -> None:
     ends = {number: offset + TAKEN for number, offset in places.items()}
     taken = {name for name, place in load.places.items() if places[place.partition] <= place.offset < ends[place.partition]}
     load.excuse(taken)
-    topic = stage.fleet.settings.topics.uploads
-    cuts = [TopicPartition(topic, number, offset) for number, offset in ends.items()]
+    cuts = [TopicPartition(stage.fleet.settings.topics.uploads, number, offset) for number, offset in ends.items()]
     for future in stage.cluster.admin.delete_records(cuts).values():
         future.result(ADMIN_S)
-    for index in range(len(stage.workers)):
-        stage.replace(index)
-    load.resume()
-    _go_on(stage, load)
-    counted = stage.counted("iqa_expired_events_total")
-    if counted != len(taken) or taken & stage.witness.answered():
-        raise AssertionError(f"{len(taken)} events were taken unread, {counted:.0f} are counted")
+    return taken
 
 
 def rights_taken(stage: Stage, load: Load, form: Form) -> None:

@@ -30,6 +30,8 @@ def broken_promises(
     broken = []
     if counted.events == 0:
         broken.append("nothing was sent")
+    if not stage.prober.probes:
+        broken.append("no probe was answered")
     if counted.lost:
         broken.append(f"{counted.lost} lost")
     if counted.duplicates:

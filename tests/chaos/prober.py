@@ -22,6 +22,9 @@ EVERY_S = 0.5
 ANSWER_S = 10.0
 """A probe that is not answered for so long is lost: three of a second each are what orchestrators have patience for."""
 
+DYING_S = 1.0
+"""For a process that was just killed to be seen as such."""
+
 STANDSTILL_S = 45.0
 """Nothing is answered for so long, though something waits: a worker that calls itself ready then does not know itself."""
 
@@ -99,6 +102,8 @@ class Prober:
             for path in ("/livez", "/readyz"):
                 asked = time.monotonic()
                 probe = _ask(worker, path)
+                if probe is None and answered and not self._over.wait(DYING_S):
+                    probe = _ask(worker, path)
                 if not worker.running() or worker.pid in self._leaving:
                     return
                 if probe is None and answered:
@@ -115,15 +120,21 @@ def _name(worker: WorkerProcess) -> str:
 def _ask(worker: WorkerProcess, path: str) -> Probe | None:
     asked = time.monotonic()
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{worker.port}{path}", timeout=ANSWER_S) as answer:
-            body = answer.read()
-    except urllib.error.HTTPError as error:
-        body = error.read()
-    except (OSError, HTTPException):
+        conditions: dict[str, bool] = json.loads(_get(f"http://127.0.0.1:{worker.port}{path}"))
+    except (OSError, HTTPException, ValueError):
         return None
-    conditions: dict[str, bool] = json.loads(body)
     failing = tuple(name for name, holds in conditions.items() if not holds)
     return Probe(_name(worker), path, asked, time.monotonic(), not failing, failing)
+
+
+def _get(url: str) -> bytes:
+    """The body, whatever the status."""
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:
+            body: bytes = answer.read()
+    except urllib.error.HTTPError as error:
+        body = error.read()
+    return body
 
 
 def lies(

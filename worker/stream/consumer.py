@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from worker.errors import BrokerError
 from worker.settings import WorkerSettings
+from worker.stream.assignments import give_back, take
 from worker.stream.beginnings import Beginning, Stray, begin_again
 from worker.stream.breaker import CircuitBreaker
 from worker.stream.incoming import Record, read_record
@@ -284,7 +285,9 @@ class ConsumerLoop:
         """
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's own name
             key = (message.topic() or "", message.partition() or 0)
-            self._strays[key] = Stray(key, message.offset(), reads=self._anew.get(key) or None)
+            # What was given away within this batch is another's: read here too, its events would be judged twice.
+            if key in self._assigned:
+                self._strays[key] = Stray(key, message.offset(), reads=self._anew.get(key) or None)
             return
         check(error)
         if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
@@ -322,7 +325,7 @@ class ConsumerLoop:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
-        consumer.incremental_assign(partitions)
+        take(consumer, partitions)
         keys = {_key(partition) for partition in partitions}
         self._assigned |= keys
         self._begun |= dict.fromkeys(keys, time.monotonic())
@@ -331,12 +334,12 @@ class ConsumerLoop:
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._drain([_key(partition) for partition in partitions])
-        consumer.incremental_unassign(partitions)
+        give_back(consumer, partitions)
         self._note("revoked", partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._ledger.forget([_key(partition) for partition in partitions])
-        consumer.incremental_unassign(partitions)
+        give_back(consumer, partitions)
         self._note("lost", partitions)
 
     def _note(self, event: str, partitions: list[TopicPartition]) -> None:

@@ -51,7 +51,8 @@ class Watch:
     """A thread that asks the broker.
 
     Args:
-        admin: asks.
+        make_admin: a client that asks, with connections of its own; after a failure another one, since a connection whose other
+            end has died keeps silent for longer than a worker should seem to be alone.
         needs: topics with the operations that this worker needs on each (``READ``, ``WRITE``).
         group_id: of the consumer whose share is looked at.
         source: the topic that the group shares out.
@@ -64,7 +65,7 @@ class Watch:
 
     def __init__(
         self,
-        admin: AdminClient,
+        make_admin: Callable[[], AdminClient],
         needs: Mapping[str, Collection[str]],
         group_id: str,
         source: str,
@@ -72,7 +73,8 @@ class Watch:
         on_remade: Callable[[str, float], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._admin = admin
+        self._make_admin = make_admin
+        self._admin = make_admin()
         self._needs = {name: frozenset(operations) for name, operations in needs.items()}
         self._group_id = group_id
         self._source = source
@@ -131,6 +133,7 @@ class Watch:
             self._faults = faults
         except BrokerError as error:
             self._complaints.say("broker_silent", str(error), seconds=round(self.silent_s))
+            self._admin = self._make_admin()
 
     def _compare_ids(self, facts: Mapping[str, TopicFacts], asked: float) -> None:
         for name, found in facts.items():

@@ -350,3 +350,13 @@ def test_a_late_answer_for_the_old_topic_leaves_what_is_in_flight_alone() -> Non
         loop._find_beginnings()
     assert committer.begun == [0, 2]
     assert loop._ledger.orphan([(TOPIC, 0)]) == 2
+
+
+def test_an_error_of_a_partition_that_was_given_away_begins_nothing() -> None:
+    """It came in the batch within which the partition went: read from then on, another worker's events were judged twice."""
+    loop, committer = prepared()
+    loop._on_assign(cast("Consumer", committer), [TopicPartition(TOPIC, 0)])
+    loop._on_lost(cast("Consumer", committer), [TopicPartition(TOPIC, 0)])
+    loop._take(cast("Message", FromBroker(284, KafkaError(KafkaError._AUTO_OFFSET_RESET))))
+    loop._find_beginnings()
+    assert committer.begun == []

@@ -38,6 +38,7 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.facts = {"uploads": facts("uploads", "READ", topic_id="1"), "verdicts": facts("verdicts", "READ", "WRITE")}
         self.away = False
+        self.made = 0
         self.owned: list[int] = [6]
         self.refuses: int | None = None
         self.has_some = True
@@ -45,7 +46,7 @@ class World:
         self.remade: list[tuple[str, float]] = []
         monkeypatch.setattr("worker.stream.watch.describe", self.describe)
         self.watch = Watch(
-            cast("AdminClient", self),
+            self.make_admin,
             NEEDS,
             "g",
             "uploads",
@@ -53,6 +54,10 @@ class World:
             lambda *told: self.remade.append(told),
             lambda: self.now,
         )
+
+    def make_admin(self) -> AdminClient:
+        self.made += 1
+        return cast("AdminClient", self)
 
     def describe(self, *_: object) -> dict[str, TopicFacts]:
         if self.away:
@@ -92,6 +97,18 @@ def test_a_broker_that_is_silent_is_noticed(world: World) -> None:
     world.away = False
     world.look()
     assert world.watch.answers
+
+
+def test_no_connection_is_waited_for_twice(world: World) -> None:
+    """Seen: a worker that published all the while called itself unready, since its watch kept to a connection that was dead."""
+    world.look()
+    assert world.made == 1
+    world.away = True
+    world.look()
+    assert world.made == 2
+    world.away = False
+    world.look()
+    assert world.made == 2
 
 
 def test_rights_that_go_and_come_back(world: World) -> None:
