@@ -57,7 +57,7 @@ SCENARIOS = (
         partition_pause_s=PAUSE_S,
         truth=READY,
     ),
-    Scenario("topic_remade", topic_remade, Form(3000, 1, 1), Form(10_000, 5, 5)),
+    Scenario("topic_remade", topic_remade, Form(3000, 1, 3), Form(10_000, 5, 10)),
     Scenario("retention", retention, Form(2000, 1, 0), Form(10_000, 5, 0)),
     # A look every 5 s, whose answer may take 4.
     Scenario("rights_taken", rights_taken, Form(3000, 2, 2), Form(10_000, 4, 20), truth=Truth(unready_within_s=15)),

@@ -267,8 +267,7 @@ class ConsumerLoop:
             return
         key = (record.topic, record.partition)
         if self._ledger.goes_back(key, record.offset):
-            count = self._ledger.orphan([key])
-            log.error("orphans", topic=key[0], partition=key[1], events=count, told=f"offsets went back to {record.offset}")
+            self._orphan(key, f"offsets went back to {record.offset}", anew=record.offset == 0)
         self._largest = max(record.size, int(0.9 * self._largest))
         entry = self._ledger.add(key, record.offset, record.size)
         if key in self._anew:
@@ -308,11 +307,15 @@ class ConsumerLoop:
             if why is Beginning.STALE:
                 continue
             self._anew.pop(key, None)
+            self._offsets.begin(key, anew=False)
             if why is Beginning.REMADE:
-                count = self._ledger.orphan([key])
-                log.error("orphans", topic=key[0], partition=key[1], events=count, told="published, offsets not committed")
-                self._begun[key], self._anew[key] = time.monotonic(), 0
-            self._offsets.begin(key, anew=why is Beginning.REMADE)
+                self._orphan(key, "published, offsets not committed", anew=True)
+
+    def _orphan(self, key: Partition, told: str, *, anew: bool) -> None:
+        log.error("orphans", topic=key[0], partition=key[1], events=self._ledger.orphan([key]), told=told)
+        if anew:
+            self._begun[key], self._anew[key] = time.monotonic(), 0
+            self._offsets.begin(key, anew=True)
 
     def _hear_of_remade_topics(self) -> None:
         while not self._remade.empty():
