@@ -368,7 +368,10 @@ def test_a_new_topic_that_the_client_found_by_itself_is_not_begun_again() -> Non
     loop._pool = cast("HostPool", SimpleNamespace(submit=lambda _: None))
     loop._on_assign(cast("Consumer", committer), [TopicPartition(TOPIC, 0)])
     known_at = time.monotonic()
-    for offset in (7, 0, 1):
+    loop._take(cast("Message", FromBroker(7, None)))
+    # All of the old one is published: nothing in flight tells that offsets go back.
+    loop._ledger.forget([(TOPIC, 0)])
+    for offset in (0, 1):
         loop._take(cast("Message", FromBroker(offset, None)))
     loop.topic_remade(TOPIC, known_at)
     loop._find_beginnings()
