@@ -65,8 +65,8 @@ class Loop:
             self.consumer, [TOPIC], self.ledger, publisher, self.pool, self.handle, settings.worker, self.metrics
         )
         self.lost: list[TopicPartition] = []
-        lose = self.loop._on_lost
-        self.loop._on_lost = lambda consumer, places: (self.lost.extend(places), lose(consumer, places))[1]  # type: ignore[method-assign]
+        self.lose = self.loop._on_lost
+        self.loop._on_lost = self.on_lost  # type: ignore[method-assign]
         self.thread = threading.Thread(target=self.loop.run)
         self.thread.start()
 
@@ -76,6 +76,10 @@ class Loop:
                 self.go.wait()  # ``stop`` lets go, too
             self.handled.append(record.value or b"")
             self.ledger.finish(entry, [])
+
+    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.lost += partitions
+        self.lose(consumer, partitions)
 
     def stop(self) -> None:
         self.loop.stop()
