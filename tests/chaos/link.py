@@ -20,6 +20,8 @@ class FaultyLink:
         self._delay_s = 0.0
         self._cut = False
         self._connections: set[_Connection] = set()
+        self._serving: set[asyncio.Task[None] | None] = set()
+        """The loop itself does not keep tasks that wait for nothing, as those of silent connections do."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"link-{port}", daemon=True)
         self._thread.start()
@@ -75,6 +77,7 @@ class FaultyLink:
         except OSError:
             writer.transport.abort()
             return
+        self._serving.add(asyncio.current_task())
         connection = _Connection(writer, far_writer)
         self._connections.add(connection)
         pumps = (
@@ -88,6 +91,7 @@ class FaultyLink:
             pass
         finally:
             self._connections.discard(connection)
+            self._serving.discard(asyncio.current_task())
             connection.close()
             for pump in pumps:
                 pump.cancel()

@@ -26,6 +26,10 @@ log = structlog.get_logger()
 LOOK_S = 5.0
 ASK_S = 4.0
 
+SETTLE_S = 12.0
+"""For clients to find out by themselves that a topic is another one: they look every ten seconds. A partition taken anew
+before its client has found the topic again may never be read (seen with librdkafka 2.16.1)."""
+
 SILENT_S = 15.0
 """Without an answer from the broker for so long, nothing should be expected of a worker."""
 
@@ -83,6 +87,7 @@ class Watch:
         self._clock = clock
         self._complaints = Complaints(clock)
         self._ids: dict[str, tuple[str, float]] = {}
+        self._remade: dict[str, tuple[float, float]] = {}
         self._answered = clock()
         self._idle_since: float | None = None
         self._faults: list[str] = []
@@ -143,6 +148,10 @@ class Watch:
             self._ids[name] = (found.topic_id, asked)
             if known != found.topic_id:
                 log.error("topic_remade", topic=name, was=known, now=found.topic_id)
+                self._remade[name] = (asked, known_at)
+        for name, (seen_at, known_at) in list(self._remade.items()):
+            if asked - seen_at >= SETTLE_S:
+                del self._remade[name]
                 self._on_remade(name, known_at)
 
     def _look_for_partitions(self, source: TopicFacts | None) -> bool:
