@@ -39,6 +39,8 @@ def topic_remade(stage: Stage, load: Load, form: Form) -> None:
         load.excuse(name for name in load.missing() if load.places[name].offset >= places[load.places[name].partition])
         admin.delete_topics([topic])[topic].result(ADMIN_S)
         stage.wait(lambda: topic not in admin.list_topics(timeout=10).topics, SOON_S, "the end of the topic")
+        # Whoever connects now learns that there is no such topic, and has to find out that there is one again.
+        stage.cluster.interrupt()
         stage.sleep(form.seconds)
         stage.fleet.create_topics()
         stage.cluster.wait_in_sync(topic)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -47,7 +48,7 @@ def broken_promises(
     broken += wrong_in_redis(stage, answers)
     broken += wrong_logs(stage.fresh_log_lines())
     waited_for = {name: place.at for name, place in load.places.items() if name not in load.excused}
-    broken += lies(stage.prober.probes, scenario.truth, stage.prober.faults, stalls(waited_for, answers))
+    broken += lies(stage.prober.probes, scenario.truth, stage.prober.faults, stalls(waited_for, answers, time.monotonic()))
     stage.poison.clear()
     stage.prober.clear()
     return broken

@@ -106,6 +106,12 @@ class Cluster:
         for future in self.admin.delete_acls([everything]).values():
             future.result(ANSWER_S)
 
+    def interrupt(self) -> None:
+        """Break all connections of workers once."""
+        for link in self.links:
+            link.cut()
+            link.heal()
+
     @property
     def can_fill_disk(self) -> bool:
         """Whether the last node has a disk of its own that is small enough to be filled: that takes the right to mount."""

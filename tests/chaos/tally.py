@@ -46,18 +46,21 @@ def tally(sent: Iterable[str], answers: Sequence[Answer], began: float, excused:
     return Tally(len(wanted), len(mine), len(lost), len(mine) - len(seen), max(pauses, default=0.0))
 
 
-def stalls(waited_for: Mapping[str, float], answers: Sequence[Answer]) -> list[tuple[float, float]]:
+def stalls(waited_for: Mapping[str, float], answers: Sequence[Answer], until: float | None = None) -> list[tuple[float, float]]:
     """Times from ... to ... (monotonic seconds) in which no event of ``waited_for`` was answered, though one waited.
 
     Args:
         waited_for: event ids with the time from which on an answer was due.
-        answers: any; each event's first one counts, events that have none are left to whoever counts losses.
+        answers: any; each event's first one counts.
+        until: now; events that have no answer wait until then. Without it, they are left to whoever counts losses.
 
     """
     first: dict[str, float] = {}
     for answer in answers:
         if answer.event_id in waited_for:
             first.setdefault(answer.event_id, answer.at)
+    if until is not None:
+        first |= dict.fromkeys(waited_for.keys() - first.keys(), until)
     changes = sorted(
         [(waited_for[name], 1) for name in first] + [(max(at, waited_for[name]), -1) for name, at in first.items()]
     )

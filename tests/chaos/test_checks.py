@@ -45,6 +45,7 @@ def test_a_partition_pauses_only_while_something_waits() -> None:
     answers = [answer("a", 3), answer("b", 9), answer("c", 51), answer("x", 40)]
     assert partition_pauses(sent, answers) == {0: 6, 1: 39}
     assert stalls({"a": 1, "b": 2}, [answer("b", 2), answer("a", 7)]) == [(1, 2), (2, 7)]
+    assert stalls({"a": 1, "b": 2}, [answer("a", 7)], until=60) == [(1, 7), (7, 60)]
 
 
 def test_reasons_must_fit_the_host() -> None:

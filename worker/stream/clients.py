@@ -51,7 +51,13 @@ _CLASSIC_ONLY = ("session.timeout.ms", "heartbeat.interval.ms", "partition.assig
 _NO_TOPICS = {"allow.auto.create.topics": False}
 
 # A peer that lost its power says nothing: without these, its connections are waited for a minute and longer.
-_NETWORK = {"socket.timeout.ms": 10_000, "socket.keepalive.enable": True, "reconnect.backoff.max.ms": 2_000}
+_NETWORK = {
+    "socket.timeout.ms": 10_000,
+    "socket.keepalive.enable": True,
+    "reconnect.backoff.max.ms": 2_000,
+    # A topic that was away for a moment, and partitions that were added, are looked for so often; else every five minutes.
+    "topic.metadata.refresh.interval.ms": 10_000,
+}
 
 # What stands between a client and its broker, the most telling first.
 _REFUSED = (KafkaError._AUTHENTICATION, KafkaError._SSL)  # noqa: SLF001 - the library's own names

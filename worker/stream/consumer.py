@@ -107,8 +107,8 @@ class ConsumerLoop:
         """Partitions whose place is not there any more, until a beginning is found for them."""
         self._begun: dict[Partition, float] = {}
         """When each partition was assigned or begun anew (monotonic seconds)."""
-        self._anew: dict[Partition, int] = {}
-        """Where partitions that were begun anew are read now; 0 before their first record."""
+        self._anew: set[Partition] = set()
+        self._next: dict[Partition, int] = {}  # the offset after each one's last record
         self._remade: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
         self._largest = settings.max_in_flight_bytes // 10
         """A guess at how large the next records may be, so that a batch does not go far beyond the bound on bytes."""
@@ -266,13 +266,11 @@ class ConsumerLoop:
         if self._waiting.keeps(record):
             return
         key = (record.topic, record.partition)
-        if self._ledger.goes_back(key, record.offset):
-            count = self._ledger.orphan([key])
-            log.error("orphans", topic=key[0], partition=key[1], events=count, told=f"offsets went back to {record.offset}")
+        if self._ledger.goes_back(key, record.offset) or record.offset < self._next.get(key, 0):
+            self._orphan(key, f"offsets went back to {record.offset}", anew=record.offset == 0)
         self._largest = max(record.size, int(0.9 * self._largest))
         entry = self._ledger.add(key, record.offset, record.size)
-        if key in self._anew:
-            self._anew[key] = record.offset + 1
+        self._next[key] = record.offset + 1
         self._metrics.events.inc()
         self._pool.submit(lambda: self._handler(record, entry))
 
@@ -287,7 +285,7 @@ class ConsumerLoop:
             key = (message.topic() or "", message.partition() or 0)
             # What was given away within this batch is another's: read here too, its events would be judged twice.
             if key in self._assigned:
-                self._strays[key] = Stray(key, message.offset(), reads=self._anew.get(key) or None)
+                self._strays[key] = Stray(key, message.offset(), reads=self._next[key] or None if key in self._anew else None)
             return
         check(error)
         if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
@@ -307,12 +305,17 @@ class ConsumerLoop:
             self._pauses.begin([key])
             if why is Beginning.STALE:
                 continue
-            self._anew.pop(key, None)
+            self._anew.discard(key)
+            self._offsets.begin(key, anew=False)
             if why is Beginning.REMADE:
-                count = self._ledger.orphan([key])
-                log.error("orphans", topic=key[0], partition=key[1], events=count, told="published, offsets not committed")
-                self._begun[key], self._anew[key] = time.monotonic(), 0
-            self._offsets.begin(key, anew=why is Beginning.REMADE)
+                self._orphan(key, "published, offsets not committed", anew=True)
+
+    def _orphan(self, key: Partition, told: str, *, anew: bool) -> None:
+        log.error("orphans", topic=key[0], partition=key[1], events=self._ledger.orphan([key]), told=told)
+        if anew:
+            self._begun[key], self._next[key] = time.monotonic(), 0
+            self._anew.add(key)
+            self._offsets.begin(key, anew=True)
 
     def _hear_of_remade_topics(self) -> None:
         while not self._remade.empty():
@@ -349,10 +352,10 @@ class ConsumerLoop:
             self._pauses.forget(keys)
             for key in keys:
                 self._assigned.discard(key)
-                self._strays.pop(key, None)
-                self._begun.pop(key, None)
-                self._anew.pop(key, None)
+                self._anew.discard(key)
                 self._offsets.forget(key)
+                for known in (self._strays, self._begun, self._next):
+                    known.pop(key, None)
         # Counted here: while the consumer closes, it may refuse to tell its assignment, and close would raise that.
         self._metrics.assigned.set(len(self._assigned))
         log.info("partitions", change=event, partitions=[f"{p.topic}/{p.partition}" for p in partitions])

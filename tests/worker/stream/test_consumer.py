@@ -369,3 +369,19 @@ def test_an_error_of_a_partition_that_was_given_away_begins_nothing() -> None:
     loop._take(cast("Message", FromBroker(284, KafkaError(KafkaError._AUTO_OFFSET_RESET))))
     loop._find_beginnings()
     assert committer.begun == []
+
+
+def test_a_new_topic_that_the_client_found_by_itself_is_not_begun_again() -> None:
+    """Seen on a real broker: a client that learnt that the topic was gone read the new one from its first record."""
+    loop, committer = prepared()
+    loop._pool = cast("HostPool", SimpleNamespace(submit=lambda _: None))
+    loop._on_assign(cast("Consumer", committer), [TopicPartition(TOPIC, 0)])
+    known_at = time.monotonic()
+    loop._take(cast("Message", FromBroker(7, None)))
+    # All of the old one is published: nothing in flight tells that offsets go back.
+    loop._ledger.forget([(TOPIC, 0)])
+    for offset in (0, 1):
+        loop._take(cast("Message", FromBroker(offset, None)))
+    loop.topic_remade(TOPIC, known_at)
+    loop._find_beginnings()
+    assert committer.given_back == []
