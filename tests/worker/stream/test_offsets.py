@@ -79,3 +79,17 @@ def test_a_position_that_is_not_told_is_asked_for_again() -> None:
     consumer.fails = False
     offsets.mark_idle(KEYS[:1], lambda _: False)
     assert marked(ledger) == {KEYS[0]: 7}
+
+
+def test_an_old_place_does_not_outlive_its_topic() -> None:
+    """Its topic was made anew, and no record has come yet: the beginning is committed, once; then where it was read to."""
+    ledger, consumer = Ledger(), Positions(-1001)
+    offsets = Offsets(cast("Consumer", consumer), ledger, in_transactions=True)
+    offsets.begin(KEYS[0], anew=True)
+    offsets.mark_idle(KEYS[:1], lambda _: False)
+    assert marked(ledger) == {KEYS[0]: 0}
+    offsets.mark_idle(KEYS[:1], lambda _: False)
+    assert marked(ledger) == {}
+    consumer.offsets = (3,)
+    offsets.mark_idle(KEYS[:1], lambda _: False)
+    assert marked(ledger) == {KEYS[0]: 3}

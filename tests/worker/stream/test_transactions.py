@@ -13,6 +13,7 @@ from tests.patience import PATIENCE_S
 from tests.worker.stream.test_ledger import P0, RECORD
 from worker.errors import BrokerError
 from worker.stream.ledger import Ledger, Partition
+from worker.stream.refusals import ClosedTopicError
 from worker.stream.transactions import TransactionalPublisher
 
 
@@ -108,7 +109,9 @@ def broker() -> Broker:
     return Broker()
 
 
-def made(broker: Broker, count: int = 3, bound_s: float = PATIENCE_S) -> tuple[Ledger, TransactionalPublisher]:
+def made(
+    broker: Broker, count: int = 3, bound_s: float = PATIENCE_S, closed: Sequence[str] = ()
+) -> tuple[Ledger, TransactionalPublisher]:
     ledger = Ledger()
     add(ledger, range(count))
     publisher = TransactionalPublisher(
@@ -117,6 +120,7 @@ def made(broker: Broker, count: int = 3, bound_s: float = PATIENCE_S) -> tuple[L
         broker.committed,
         ledger,
         bound_s,
+        closed_topics=lambda: closed,
     )
     publisher.prepare()
     return ledger, publisher
@@ -258,3 +262,27 @@ def test_a_call_that_never_comes_back_is_left_behind(broker: Broker) -> None:
     publisher.publish(ledger.finished())
     assert broker.records == [b"0", b"1", b"2"]
     assert (broker.producers, broker.offset) == (2, 3)
+
+
+@pytest.mark.parametrize("call", ["offsets", "commit"])
+@pytest.mark.parametrize("code", [KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._STATE])
+def test_a_topic_that_takes_nothing_is_named(broker: Broker, call: str, code: int) -> None:
+    """No record tells of it: the transaction fails as a whole, and the broker is asked which of its topics is to blame."""
+    ledger, publisher = made(broker, closed=("other", "v"))
+    broker.failures[call] = [KafkaException(KafkaError(code, "made up", txn_requires_abort=True))]
+    with pytest.raises(ClosedTopicError) as raised:
+        publisher.publish(ledger.finished())
+    assert raised.value.topic == "v"
+    publisher.publish(ledger.finished())
+    assert (broker.records, broker.producers) == ([b"0", b"1", b"2"], 1)
+
+
+def test_a_right_to_read_that_is_missing_closes_no_topic(broker: Broker) -> None:
+    """Offsets are refused with the same code."""
+    ledger, publisher = made(broker, closed=("other",))
+    broker.failures["offsets"] = [
+        KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "made up", txn_requires_abort=True))
+    ]
+    with pytest.raises(BrokerError) as raised:
+        publisher.publish(ledger.finished())
+    assert not isinstance(raised.value, ClosedTopicError)
