@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 import cv2
@@ -37,7 +38,7 @@ from worker.stream.pool import HostPool, share_of
 from worker.stream.records import software_version
 from worker.stream.topic_facts import old_retry_topics
 from worker.stream.topics import require_topics
-from worker.stream.watch import Watch
+from worker.stream.watch import Group, Watch
 from worker.telemetry.health import Condition, Health
 from worker.telemetry.http import TelemetryServer
 from worker.telemetry.metrics import Metrics
@@ -51,6 +52,9 @@ STALLED_S = 60.0
 
 LONGEST_EVENT_S = 300.0
 """An event that is worked on for so long, beside its time for fetching, hangs in a call that never comes back."""
+
+FAILED_S = 3.0
+"""For what still works to drain, once a part has died."""
 
 FAILING_S = 10.0
 """Publishing that has failed for so long is worth a look: a broker that changes its leaders takes less."""
@@ -152,7 +156,7 @@ class Worker:
         self._uploads = self._make_lane(settings.kafka.group_id, {settings.topics.uploads: 0.0}, self.metrics)
         self._retries: Lane | None = None
         self._retry_thread = threading.Thread(target=self._run_retries, name="retries", daemon=True)
-        self._watch = self._make_watch()
+        self._watch: Watch | None = None
         self._show_ages()
         self._projection: Projection | None = None
         if client and settings.projection.enabled:
@@ -187,6 +191,7 @@ class Worker:
                 lane.start()
             if self._projection:
                 self._projection.start()
+            self._watch = self._make_watch()
             self._watch.start()
             if self._retries:
                 self._retry_thread.start()
@@ -194,6 +199,9 @@ class Worker:
             if self._stopping.is_set():
                 self.stop()
             self._uploads.loop.run()
+        except BaseException as error:
+            self._fail(error)
+            raise
         finally:
             self._close()
         if isinstance(self._failure, IqaError):
@@ -205,10 +213,13 @@ class Worker:
         """Begin to drain; ``run`` returns when that is done."""
         first = not self._stopping.is_set()
         self._stopping.set()
+        # After a failure what still works is given a moment, and no more: somebody else should take over soon.
+        drain_s = self.settings.worker.drain_timeout_s
+        budget_s = drain_s if self._failure is None else min(drain_s, FAILED_S)
         for lane in self._lanes:
-            lane.loop.stop()
+            lane.loop.stop(budget_s)
         if first:
-            threading.Thread(target=self._watch_the_end, name="deadline", daemon=True).start()
+            threading.Thread(target=self._watch_the_end, args=(budget_s,), name="deadline", daemon=True).start()
 
     @property
     def _lanes(self) -> list[Lane]:
@@ -238,9 +249,10 @@ class Worker:
         return Watch(
             lambda: make_admin(settings.kafka),
             needs,
-            settings.kafka.group_id,
-            names.uploads,
-            lambda: self._uploads.loop.assigned > 0,
+            [
+                Group(lane.group_id, tuple(lane.topics), partial(_has_partitions, lane), partial(_member_id, lane))
+                for lane in self._lanes
+            ],
             self._on_remade,
         )
 
@@ -251,9 +263,10 @@ class Worker:
         self.metrics.oldest.set_function(oldest(lambda lane: lane.ledger.oldest_s()))
         self.metrics.unpublished.set_function(oldest(lambda lane: lane.ledger.unpublished_s()))
         self.metrics.failing.set_function(oldest(lambda lane: lane.publisher.failing_s))
-        self.metrics.silent.set_function(lambda: self._watch.silent_s)
+        self.metrics.silent.set_function(lambda: self._watch.silent_s if self._watch else 0.0)
 
     def _on_remade(self, topic: str, known_at: float) -> None:
+        self.metrics.remade.labels(topic).inc()
         for lane in self._lanes:
             lane.loop.topic_remade(topic, known_at)
 
@@ -280,9 +293,9 @@ class Worker:
             self._on_overdue(0)
         self.stop()
 
-    def _watch_the_end(self) -> None:
+    def _watch_the_end(self, budget_s: float) -> None:
         """One deadline holds for drain, last publication and goodbye, whatever hangs."""
-        if not self._ended.wait(self.settings.worker.drain_timeout_s + CLOSE_S):
+        if not self._ended.wait(budget_s + CLOSE_S):
             left = sum(lane.ledger.begun for lane in self._lanes)
             log.error("stop_overdue", unpublished=left)
             self._on_overdue(EXIT_LEFT if left else int(self._failure is not None))
@@ -291,7 +304,8 @@ class Worker:
         self.stop()
         if self._retry_thread.ident is not None:
             self._retry_thread.join()
-        self._watch.stop()
+        if self._watch:
+            self._watch.stop()
         self._fetcher.close()
         self._pool.shutdown()
         if self._decoders:
@@ -331,14 +345,27 @@ class Worker:
         def after_start(condition: Callable[[], bool]) -> Condition:
             return lambda: self._started and condition()
 
+        def watched(condition: Callable[[Watch], bool]) -> Condition:
+            return lambda: self._started and self._watch is not None and condition(self._watch)
+
         return {
             "started": lambda: self._started,
-            "joined": after_start(lambda: self._uploads.loop.joined),
+            "joined": watched(lambda watch: all(lane.loop.joined or watch.is_member(lane.group_id) for lane in self._lanes)),
             "accepting": after_start(lambda: self._uploads.loop.taking),
-            "broker": after_start(lambda: self._watch.answers),
-            "rights": after_start(lambda: not self._watch.faults),
-            "partitions": after_start(lambda: self._watch.has_its_share),
+            "broker": watched(lambda watch: watch.answers),
+            "rights": watched(lambda watch: not watch.faults),
+            "partitions": watched(lambda watch: watch.has_its_share),
             "publishing": after_start(lambda: all(lane.publisher.failing_s < FAILING_S for lane in self._lanes)),
-            "topics": after_start(lambda: not any(lane.publisher.closed_topics for lane in self._lanes)),
+            "topics": after_start(
+                lambda: not any(lane.publisher.closed_topics or lane.publisher.stuck_partitions for lane in self._lanes)
+            ),
             "progress": after_start(lambda: all(lane.ledger.unpublished_s() < UNPUBLISHED_S for lane in self._lanes)),
         }
+
+
+def _has_partitions(lane: Lane) -> bool:
+    return lane.loop.assigned > 0
+
+
+def _member_id(lane: Lane) -> str:
+    return lane.loop.member_id

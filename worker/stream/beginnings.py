@@ -21,7 +21,8 @@ __all__ = ["Beginning", "Stray", "begin_again"]
 
 log = structlog.get_logger()
 
-ASK_S = 5.0
+ASK_S = 1.0
+"""The thread that consumes waits for that: a partition without a leader must not hold up the others."""
 NO_OFFSET = -1
 
 
@@ -77,13 +78,13 @@ def begin_again(consumer: Consumer, stray: Stray, metrics: Metrics, *, latest: b
         raise BrokerError(f"the beginning of {key[0]}/{key[1]} is not known")
     beginning = Beginning.REMADE if stray.remade else _why(asked, low)
     start = high if latest and beginning is Beginning.FIRST else low
+    # A seek is refused in this state: the partition is given back and taken again, from its beginning.
+    _reassign(consumer, key, start)
     if beginning is Beginning.EXPIRED and asked is not None:
         metrics.expired.labels(key[0]).inc(low - asked)
         log.error("events_expired", topic=key[0], partition=key[1], from_offset=asked, to_offset=low - 1, events=low - asked)
     elif beginning is Beginning.REMADE:
         log.error("topic_remade", topic=key[0], partition=key[1], asked_for=asked, begins=low, ends=high)
-    # A seek is refused in this state: the partition is given back and taken again, from its beginning.
-    _reassign(consumer, key, start)
     return beginning
 
 

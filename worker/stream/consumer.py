@@ -28,6 +28,7 @@ from worker.stream.ledger import Entry, Ledger, Partition
 from worker.stream.offsets import Offsets
 from worker.stream.pauses import Pauses
 from worker.stream.pool import HostPool
+from worker.stream.pressure import BATCH, Pressure
 from worker.stream.publisher_thread import PublisherThread
 from worker.stream.waiting import WaitingRoom
 from worker.telemetry.complaints import Complaints
@@ -40,7 +41,6 @@ log = structlog.get_logger()
 Handler = Callable[[Record, Entry], None]
 """Works on one record and finishes its entry; never raises."""
 
-BATCH = 100
 POLL_S = 0.1
 
 SETTLE_S = 5.0
@@ -48,6 +48,9 @@ SETTLE_S = 5.0
 
 CLOSE_S = 5.0
 """Beyond the drain's budget, for the last publication and to leave the group."""
+
+STRAY_S = 5.0
+"""Between tries to find a partition's beginning."""
 
 ABANDON_S = 2.0
 """For each step of an end after a fatal error: nothing that takes longer would be taken by the broker any more."""
@@ -68,6 +71,7 @@ class ConsumerLoop:
         delays_s: topics whose records wait, with the longest wait.
         breaker: is asked whether to take anything.
         latest: whether a group without a place in a partition begins at its end.
+        counters: what all loops of a worker count together, if that is another one than ``metrics``.
 
     """
 
@@ -85,9 +89,11 @@ class ConsumerLoop:
         breaker: CircuitBreaker | None = None,
         *,
         latest: bool = False,
+        counters: Metrics | None = None,
     ) -> None:
         self._consumer = consumer
         self._pauses = Pauses(consumer)
+        self._pressure = Pressure(ledger, self._pauses, settings, metrics)
         self._waiting = WaitingRoom(consumer, self._pauses, delays_s or {})
         self._offsets = Offsets(consumer, ledger, in_transactions=publisher.commits_offsets)
         self._breaker = breaker or CircuitBreaker()
@@ -98,6 +104,7 @@ class ConsumerLoop:
         self._handler = handler
         self._settings = settings
         self._metrics = metrics
+        self._counters = counters or metrics
         self._latest = latest
         self._complaints = Complaints()
         self._stop = threading.Event()
@@ -105,16 +112,18 @@ class ConsumerLoop:
         self._assigned: set[Partition] = set()
         self._strays: dict[Partition, Stray] = {}
         """Partitions whose place is not there any more, until a beginning is found for them."""
+        self._not_before: dict[Partition, float] = {}
+        """When those whose beginning could not be found are tried again (monotonic seconds)."""
         self._begun: dict[Partition, float] = {}
         """When each partition was assigned or begun anew (monotonic seconds)."""
         self._anew: set[Partition] = set()
         self._next: dict[Partition, int] = {}  # the offset after each one's last record
         self._remade: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
-        self._largest = settings.max_in_flight_bytes // 10
-        """A guess at how large the next records may be, so that a batch does not go far beyond the bound on bytes."""
         self.group_metadata: Any = None
         """Generation and member of the group, as of the last turn, for transactions. The thread that consumes asks for it: to
         another one the answer does not come while this one waits for records."""
+        self.member_id = ""
+        """Its name within the group, as of the last turn."""
         self.last_poll = time.monotonic()
         """When the loop last went round (monotonic seconds)."""
         self.joined = False
@@ -122,10 +131,10 @@ class ConsumerLoop:
         self.unpublished = 0
         """After ``run``: events that were worked on, and whose results were not published in time."""
 
-    def stop(self) -> None:
-        """Ask the loop to end; safe from signal handlers and other threads. The drain's budget begins now."""
+    def stop(self, budget_s: float | None = None) -> None:
+        """Ask the loop to end; safe from signal handlers and other threads. The drain's budget (default: as set) begins now."""
         if not self._stop.is_set():
-            self._stop_by = time.monotonic() + self._settings.drain_timeout_s
+            self._stop_by = time.monotonic() + (self._settings.drain_timeout_s if budget_s is None else budget_s)
             self._stop.set()
 
     def topic_remade(self, topic: str, known_at: float) -> None:
@@ -208,54 +217,18 @@ class ConsumerLoop:
         self._close(ABANDON_S)
 
     def _turn(self) -> None:
-        settings = self._settings
         self._note_group()
-        room = self._ledger.wait_for_room(settings.max_in_flight_bytes, 0 if self._pauses.holds_all("bytes") else POLL_S)
+        self._pressure.wait(POLL_S)
         self._metrics.breaker.set(int(self._breaker.open))
         self._metrics.in_flight.set(self._ledger.count)
         self._metrics.in_flight_bytes.set(self._ledger.bytes)
         self._offsets.commit()
         self._offsets.mark_idle(self._assigned - self._strays.keys(), self._waiting.owes)
         self._find_beginnings()
-        self._relieve(room=room)
+        self._pressure.relieve(self._assigned, breaker=self._breaker.open)
         self._waiting.release()
-        for message in self._consumer.consume(self._batch(), POLL_S):
+        for message in self._consumer.consume(self._pressure.batch(self._assigned), POLL_S):
             self._take(message)
-
-    def _batch(self) -> int:
-        """How many records to ask for: no more than the fullest partition that is read has room for, by count and by bytes."""
-        share, _ = self._shares()
-        crowded = self._pauses.held("crowded")
-        room = min((share - self._ledger.load(key).unfinished for key in self._assigned - crowded), default=BATCH)
-        affordable = (self._settings.max_in_flight_bytes - self._ledger.bytes) // max(1, self._largest)
-        return max(1, min(BATCH, room, affordable))
-
-    def _shares(self) -> tuple[int, int]:
-        """What one partition may hold: unfinished events, and bytes."""
-        count = max(1, len(self._assigned))
-        return max(1, self._settings.max_in_flight // count), max(1, self._settings.max_in_flight_bytes // count)
-
-    def _relieve(self, *, room: bool) -> None:
-        """Hold partitions whose share is used up, until half of it is free again; all of them, if there is no room at all."""
-        share, share_bytes = self._shares()
-        loads = {key: self._ledger.load(key) for key in self._assigned}
-        full = [key for key, load in loads.items() if load.unfinished >= share or load.bytes >= share_bytes]
-        free = [key for key, load in loads.items() if load.unfinished <= share // 2 and load.bytes <= share_bytes // 2]
-        self._pauses.hold("crowded", full)
-        self._pauses.release("crowded", free)
-        most = self._settings.max_in_flight_bytes
-        over = self._ledger.bytes > most // 2 if self._pauses.holds_all("bytes") else not room
-        for reason, holds in (("bytes", over), ("breaker", self._breaker.open)):
-            if holds and not self._pauses.holds_all(reason):
-                if reason == "breaker":
-                    log.error("breaker_open", told="most events fail in this worker: it takes none for now; see event_failed")
-                self._pauses.hold_all(reason, self._assigned)
-                log.info("paused", reason=reason, in_flight=self._ledger.count)
-            elif not holds and self._pauses.holds_all(reason):
-                self._pauses.release_all(reason, self._assigned)
-                log.info("resumed", reason=reason, in_flight=self._ledger.count)
-        self._metrics.crowded.set(len(self._pauses.held("crowded") & self._assigned))
-        self._metrics.paused.set(int(self._pauses.holds_all("bytes") or self._pauses.holds_all("breaker")))
 
     def _take(self, message: Message) -> None:
         error = message.error()
@@ -263,12 +236,13 @@ class ConsumerLoop:
             self._heed(error, message)
             return
         record = read_record(message)
-        if self._waiting.keeps(record):
-            return
         key = (record.topic, record.partition)
+        # What was given away within this batch is another's: judged here too, it would be judged twice.
+        if key not in self._assigned or self._waiting.keeps(record):
+            return
         if self._ledger.goes_back(key, record.offset) or record.offset < self._next.get(key, 0):
             self._orphan(key, f"offsets went back to {record.offset}", anew=record.offset == 0)
-        self._largest = max(record.size, int(0.9 * self._largest))
+        self._pressure.note(record.size)
         entry = self._ledger.add(key, record.offset, record.size)
         self._next[key] = record.offset + 1
         self._metrics.events.inc()
@@ -294,13 +268,19 @@ class ConsumerLoop:
     def _find_beginnings(self) -> None:
         """Go on in partitions whose place is gone: expired, or of a topic that was made anew."""
         self._hear_of_remade_topics()
+        now = time.monotonic()
         for key, stray in list(self._strays.items()):
+            if self._not_before.get(key, now) > now:
+                continue
             try:
-                why = begin_again(self._consumer, stray, self._metrics, latest=self._latest)
+                why = begin_again(self._consumer, stray, self._counters, latest=self._latest)
             except BrokerError as error:
                 self._complaints.say("beginning_unknown", str(error), topic=key[0], partition=key[1])
+                # One question that is not answered in a turn: all others wait for the turn's end.
+                self._not_before[key] = now + STRAY_S
                 return
             del self._strays[key]
+            self._not_before.pop(key, None)
             self._waiting.forget([key])
             self._pauses.begin([key])
             if why is Beginning.STALE:
@@ -320,7 +300,6 @@ class ConsumerLoop:
     def _hear_of_remade_topics(self) -> None:
         while not self._remade.empty():
             topic, known_at = self._remade.get()
-            self._metrics.remade.labels(topic).inc()
             # Others read the new topic already: their place was beyond its end, or another worker has handed them over since.
             old = {key for key in self._assigned if key[0] == topic and self._begun.get(key, known_at) <= known_at}
             for key in old - self._strays.keys():
@@ -354,7 +333,7 @@ class ConsumerLoop:
                 self._assigned.discard(key)
                 self._anew.discard(key)
                 self._offsets.forget(key)
-                for known in (self._strays, self._begun, self._next):
+                for known in (self._strays, self._not_before, self._begun, self._next):
                     known.pop(key, None)
         # Counted here: while the consumer closes, it may refuse to tell its assignment, and close would raise that.
         self._metrics.assigned.set(len(self._assigned))
@@ -367,6 +346,7 @@ class ConsumerLoop:
         """
         with suppress(RuntimeError):
             self.group_metadata = self._consumer.consumer_group_metadata()
+            self.member_id = self._consumer.memberid() or ""
 
     def _drain(self, partitions: list[Partition] | None) -> None:
         """Let what runs finish within the budget, publish the finished prefix, forget the rest."""

@@ -9,6 +9,7 @@ answer where a function is called through ``operator.methodcaller``, which is wh
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,9 @@ PREFIX = "iqa_"
 """Of headers that workers add; a sender's own of that name would be taken for them."""
 
 MOST_DIGITS = 14
+
+_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
+"""Names of topics, and numbers. What a sender writes in their place is not carried on: it may be of any size."""
 
 OVERHEAD = 100
 """Bytes that an event costs beside its own: offsets, lengths, objects."""
@@ -89,7 +93,13 @@ class Record:
     def origin(self) -> dict[str, Any]:
         """Topic, partition, offset and time that it first had, retries and replays notwithstanding."""
         here = {"topic": self.topic, "partition": self.partition, "offset": self.offset, "timestamp": self.timestamp_ms}
-        return {name: self.own.get(name, value) for name, value in here.items()}
+        noted = {name: self.own.get(name, "") for name in here}
+        return {name: noted[name] if _PLAIN.fullmatch(noted[name]) else value for name, value in here.items()}
+
+    @property
+    def replays(self) -> dict[str, int]:
+        """How often it was replayed, as a header for its next record; nothing, if it never was."""
+        return {"replays": self.number("replays")} if "replays" in self.own else {}
 
 
 def read_record(message: Message) -> Record:

@@ -74,7 +74,8 @@ class Lane:
         on_failure: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         self._settings = settings
-        self._group_id = group_id
+        self.group_id = group_id
+        self.topics = list(delays_s)
         self._metrics = metrics
         self._admin = make_admin(settings.kafka)
         self.ledger = Ledger()
@@ -92,7 +93,7 @@ class Lane:
         )
         self.loop = ConsumerLoop(
             consumer,
-            list(delays_s),
+            self.topics,
             self.ledger,
             self._publisher,
             pool,
@@ -101,6 +102,7 @@ class Lane:
             gauges,
             {topic: delay for topic, delay in delays_s.items() if delay > 0},
             breaker,
+            counters=metrics,
             latest=settings.kafka.librdkafka().get("auto.offset.reset") in {"latest", "largest", "end"},
         )
 
@@ -147,11 +149,11 @@ class Lane:
                 lambda: make_producer(kafka, error_cb=broker_error, **self._producer_properties()), self.ledger
             )
         # Each lane has transactions of its own, named after its group; a name of the pod's keeps them apart from others'.
-        name = f"{self._group_id}-{kafka.transactional_id or uuid.uuid4().hex}"
+        name = f"{self.group_id}-{kafka.transactional_id or uuid.uuid4().hex}"
         return TransactionalPublisher(
             lambda: make_transactional_producer(kafka, name, error_cb=broker_error, **self._producer_properties()),
             lambda: self.loop.group_metadata,
-            committed_offsets(self._admin, self._group_id),
+            committed_offsets(self._admin, self.group_id),
             self.ledger,
             on_fenced=self._metrics.fenced.inc,
             on_commit=self._metrics.transaction_partitions.observe,

@@ -214,16 +214,23 @@ class Ledger:
             self._changed.notify_all()
 
     def finished(
-        self, partitions: Iterable[Partition] | None = None, closed: Collection[str] = (), *, only_closed: bool = False
+        self,
+        partitions: Iterable[Partition] | None = None,
+        closed: Collection[str] = (),
+        *,
+        only_closed: bool = False,
+        without: Collection[Partition] = (),
     ) -> list[Entry]:
         """What may be published: finished entries of ``partitions`` (default: all) with nothing unfinished before them.
 
         Of each partition, no more than what comes before the first record for one of the ``closed`` topics; with
-        ``only_closed`` just the partitions whose first entry has such a record.
+        ``only_closed`` just the partitions whose first entry has such a record. Nothing of the partitions ``without``.
         """
         with self._changed:
             ready: list[Entry] = []
             for lane in self._chosen(partitions):
+                if lane.partition in without:
+                    continue
                 first = True
                 for entry in lane.entries:
                     if entry.state is _State.PUBLISHED:
@@ -269,9 +276,9 @@ class Ledger:
             self._changed.notify_all()
 
     def cancel_queued(self, partitions: Iterable[Partition] | None = None) -> None:
-        """Do not start what waits for a thread; what runs goes on."""
+        """Do not start what waits for a thread; what runs goes on, and so do orphans: nobody else will read them."""
         with self._changed:
-            for lane in self._chosen(partitions):
+            for lane in self._owned(partitions):
                 for entry in lane.entries:
                     if entry.state is _State.QUEUED:
                         entry.enter(_State.CANCELLED)
@@ -299,7 +306,9 @@ class Ledger:
         """Wait until nothing of ``partitions`` (default: all) runs or waits to run; false when time is up."""
         chosen = None if partitions is None else tuple(partitions)
         with self._changed:
-            return self._changed.wait_for(lambda: not any(lane.unfinished for lane in self._chosen(chosen)), timeout_s)
+            # Orphans are not given up with their partition, but they are waited for when all ends.
+            lanes = self._chosen if chosen is None else self._owned
+            return self._changed.wait_for(lambda: not any(lane.unfinished for lane in lanes(chosen)), timeout_s)
 
     def wait_for_room(self, size: int, timeout_s: float) -> bool:
         """Wait until fewer than ``size`` bytes are in flight; false when time is up."""
@@ -308,12 +317,10 @@ class Ledger:
 
     @property
     def begun(self) -> int:
-        """Events on which work has begun, and that are neither published nor given up."""
+        """Events on which work has begun, neither published nor given up; and orphans, which nobody reads again."""
         with self._changed:
-            entries = (entry for lane in self._chosen(None) for entry in lane.entries)
-            return sum(
-                entry.state is _State.RUNNING or (entry.state is _State.DONE and bool(entry.records)) for entry in entries
-            )
+            entries = [entry for lane in self._chosen(None) for entry in lane.entries]
+            return sum(_is_owed(entry) for entry in entries)
 
     def oldest_s(self) -> float:
         """Seconds since the oldest event in flight was taken; 0 if there is none."""
@@ -343,6 +350,10 @@ class Ledger:
             if wanted is None or lane.partition in wanted:
                 yield lane
 
+    def _owned(self, partitions: Iterable[Partition] | None) -> Iterator[_Lane]:
+        """The same without orphans: what goes to somebody else with its partition."""
+        return (lane for lane in self._chosen(partitions) if not lane.orphaned)
+
     def _lane_of(self, entry: Entry) -> _Lane | None:
         if entry.commits:
             return self._lanes.get(entry.partition)
@@ -360,3 +371,9 @@ class Ledger:
     def _release(self, lane: _Lane, entry: Entry) -> None:
         self._count -= 1
         self._grow(lane, -entry.size)
+
+
+def _is_owed(entry: Entry) -> bool:
+    """Whether work would be lost with it, or done twice. One that only waits is read again by its next owner, if it has one."""
+    done = entry.state is _State.DONE and bool(entry.records)
+    return entry.state is _State.RUNNING or done or (entry.state is _State.QUEUED and not entry.commits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -17,6 +17,7 @@ from worker.errors import BrokerError
 from worker.stream.ledger import Entry, Ledger, Partition
 from worker.stream.publisher import Publisher
 from worker.stream.refusals import ClosedTopicError, RefusedError
+from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["PublisherThread"]
@@ -32,8 +33,11 @@ STUCK_S = 180.0
 REOPEN_S = 5.0
 """Between tries of a topic that takes nothing."""
 
+MOST_PAUSE_S = 1.0
+"""Between publications that fail."""
+
 MOST_REFUSALS = 4
-"""Of one entry; its last records are bare. A topic that takes not even those is as good as closed."""
+"""Of one entry; its last records are bare. One that is refused even so holds back its partition, and is tried again."""
 
 
 class PublisherThread:
@@ -69,6 +73,10 @@ class PublisherThread:
         self._failing_since: float | None = None
         self._closed: dict[str, float] = {}
         """Topics that take nothing, each with when it is tried again (monotonic seconds)."""
+        self._stuck: dict[Partition, float] = {}
+        """Partitions whose next entry is refused whatever is made of it, each with when it is tried again."""
+        self._sizes_are_fresh = False
+        self._complaints = Complaints()
         # One publication at a time: the rebalance callback publishes too, from the poll thread.
         self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -88,6 +96,11 @@ class PublisherThread:
     def closed_topics(self) -> list[str]:
         """Topics that take nothing at present."""
         return sorted(self._closed)
+
+    @property
+    def stuck_partitions(self) -> list[Partition]:
+        """Partitions whose next result no topic takes, whatever is made of it."""
+        return sorted(self._stuck)
 
     def start(self) -> None:
         """Start publishing.
@@ -111,8 +124,11 @@ class PublisherThread:
             log.error("publisher_stuck", seconds=round(timeout_s, 1))
             return False
         try:
-            done = self._publish(self._ledger.finished(partitions, self._closed))
-            return self._try_closed(partitions) and done
+            self._free_stuck()
+            done = self._publish(self._ready(partitions))
+            if done and not self._ledger.finished():
+                self._failing_since = None
+            return self._try_closed(partitions) and done and not self._stuck
         finally:
             self._turn.release()
 
@@ -129,8 +145,8 @@ class PublisherThread:
 
     def _publish(self, entries: Sequence[Entry]) -> bool:
         if not entries:
-            self._failing_since = None
             return True
+        self._sizes_are_fresh = False
         try:
             with self._metrics.publish_seconds.time():
                 self._halve(entries)
@@ -138,8 +154,7 @@ class PublisherThread:
             self._failed(error, entries)
             self._closed[error.topic] = time.monotonic() + REOPEN_S
             # What needs the topic is left out; the rest waits for nobody.
-            wanted = {entry.partition for entry in entries}
-            return self._publish(self._ledger.finished(wanted, self._closed)) and False
+            return self._publish(self._ready({entry.partition for entry in entries})) and False
         except BrokerError as error:
             self._failed(error, entries)
             return False
@@ -149,50 +164,69 @@ class PublisherThread:
     def _failed(self, error: BrokerError, entries: Sequence[Entry]) -> None:
         self._metrics.publish_failures.inc()
         self._failing_since = self._failing_since or time.monotonic()
-        log.error("publish_failed", error=str(error), events=len(entries))
+        self._complaints.say("publish_failed", str(error), events=len(entries))
+
+    def _ready(self, partitions: Iterable[Partition] | None) -> list[Entry]:
+        return self._ledger.finished(partitions, self._closed, without=self._stuck)
 
     def _halve(self, entries: Sequence[Entry]) -> None:
         """Publish all, in order; where a record is refused, each half by itself, down to the single entry that is to blame."""
+        # Without transactions some of them may be durable already; what comes after an entry that is stuck waits for it.
+        left = [entry for entry in entries if not entry.is_published and entry.partition not in self._stuck]
+        if not left:
+            return
+        self._last_turn = time.monotonic()
         try:
-            self._publisher.publish(entries)
+            self._publisher.publish(left)
         except RefusedError as error:
-            self._refresh_sizes()
-            # Without transactions some of them may be durable already.
-            left = [entry for entry in entries if not entry.is_published]
+            if not self._sizes_are_fresh:
+                self._refresh_sizes()
+                self._sizes_are_fresh = True
+            left = [entry for entry in left if not entry.is_published]
             if len(left) > 1:
-                log.warning("publish_halved", error=str(error), events=len(left))
+                self._complaints.say("publish_halved", str(error), events=len(left))
                 middle = len(left) // 2
                 self._halve(left[:middle])
                 self._halve(left[middle:])
-            elif left:
-                self._replace(left[0], error)
+            elif left and self._replace(left[0], error):
                 self._halve(left)
 
-    def _replace(self, entry: Entry, error: RefusedError) -> None:
+    def _replace(self, entry: Entry, error: RefusedError) -> bool:
+        """Give ``entry`` other records; false if there are none left that could be taken. Then its partition waits."""
         entry.refusals += 1
         where = {"topic": entry.partition[0], "partition": entry.partition[1], "offset": entry.offset}
-        log.error("record_refused", error=str(error), refusals=entry.refusals, **where)
+        self._complaints.say("record_refused", str(error), refusals=entry.refusals, **where)
         self._metrics.refused.labels(error.code).inc()
         if entry.refit is None or entry.refusals >= MOST_REFUSALS:
-            raise ClosedTopicError(str(error), entry.records[-1].topic if entry.records else "") from error
+            self._stuck[entry.partition] = time.monotonic() + REOPEN_S
+            return False
         entry.records = tuple(entry.refit(str(error), entry.refusals))
+        return True
+
+    def _free_stuck(self) -> None:
+        now = time.monotonic()
+        self._stuck = {partition: due for partition, due in self._stuck.items() if due > now}
 
     def _try_closed(self, partitions: list[Partition] | None) -> bool:
         """Give topics that took nothing another chance, each for itself and after all others."""
         now, done = time.monotonic(), True
         for topic in [topic for topic, due in self._closed.items() if due <= now]:
-            del self._closed[topic]
-            held = self._ledger.finished(partitions, {topic}, only_closed=True)
-            if held:
-                log.warning("topic_tried_again", topic=topic, events=len(held))
-            done = self._publish(held) and done
+            held = self._ledger.finished(partitions, {topic}, only_closed=True, without=self._stuck)
+            if self._publish(held):
+                del self._closed[topic]
+            else:
+                done = False
         return done and not self._closed
 
     def _run(self) -> None:
         try:
-            while not self._stop.wait(self._interval_s):
+            pause = self._interval_s
+            while not self._stop.wait(pause):
                 self._last_turn = time.monotonic()
                 self.publish_now()
+                # What fails at once need not fail five times a second.
+                longest = max(MOST_PAUSE_S, self._interval_s)
+                pause = self._interval_s if self._failing_since is None else min(2 * pause, longest)
         except BaseException as error:
             log.error("publisher_died", exc_info=error)
             self._on_failure(error)

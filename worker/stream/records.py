@@ -86,9 +86,8 @@ def dead_letter(
         "group": group_id,
         "attempts": record.attempt + 1,
         "version": software_version(),
+        **record.replays,
     }
-    if "replays" in record.own:
-        told["replays"] = record.own["replays"]
     key, body, headers = record.some_key, record.value, record.sender_headers
     whole = Outgoing(topic, key, body, [*headers, *noted(told)])
     if whole.size <= limit and not bare:

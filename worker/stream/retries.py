@@ -44,7 +44,6 @@ def retry_record(record: Record, settings: Settings, *, code: str, detail: str) 
         "reason": code,
         "detail": detail[:1000],
         "group": settings.kafka.group_id,
+        **record.replays,
     }
-    if "replays" in record.own:
-        told["replays"] = record.own["replays"]
     return Outgoing(settings.retry_topics[attempt - 1], record.some_key, record.value, [*record.sender_headers, *noted(told)])

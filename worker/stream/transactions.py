@@ -99,6 +99,7 @@ class TransactionalPublisher:
         self._closed_topics = closed_topics
         self._producer: Producer | None = None
         self._unanswered: list[Entry] = []
+        self._unanswered_offsets: dict[Partition, int] = {}
 
     def prepare(self) -> None:
         """Get ready to publish; called at the start, so that a broker without transactions is told then.
@@ -113,6 +114,8 @@ class TransactionalPublisher:
         """See ``Publisher``: all or nothing."""
         end = time.monotonic() + self._bound_s
         producer = self._ready(end)
+        # Taken first: a partition that is lost from now on travels with the generation in which it was ours, and is refused.
+        group = self._group()
         entries = self._without_answered(entries)
         if not entries:
             return
@@ -126,20 +129,20 @@ class TransactionalPublisher:
                 raise KafkaException(sent.failures[0][2])  # noqa: TRY301 - one way out of a transaction that failed
             places = [TopicPartition(*partition, offset) for partition, offset in _offsets(entries).items()]
             if places:
-                self._send_offsets(producer, places, end)
+                self._send_offsets(producer, places, group, end)
         except (KafkaException, BufferError, RefusedError, RuntimeError) as error:
             self._abort(error, end)
             raise self._given_up(sent, entries, f"a transaction of {len(entries)} events was given up", error) from error
         self._commit(producer, entries, sent, end)
 
-    def _send_offsets(self, producer: Producer, places: list[TopicPartition], end: float) -> None:
+    def _send_offsets(self, producer: Producer, places: list[TopicPartition], group: Any, end: float) -> None:
         """Add the consumed offsets to the transaction.
 
         librdkafka may wait for ever here, whatever time it is given, if connections break at the wrong moment
         (https://github.com/confluentinc/librdkafka/issues/5456). So the call runs beside this thread, and a producer that does
         not come back is left behind: its successor, by its transactional id, ends what it had begun and fences it.
         """
-        group, end = self._group(), min(end, time.monotonic() + OFFSETS_S)
+        end = min(end, time.monotonic() + OFFSETS_S)
 
         def send() -> None:
             _until(end, lambda left: producer.send_offsets_to_transaction(places, group, left))
@@ -179,7 +182,7 @@ class TransactionalPublisher:
             else:
                 self._note_fence(error)
                 # It may have been committed: a new producer ends the transaction one way or the other, and then we look.
-                self._unanswered = list(entries)
+                self._unanswered, self._unanswered_offsets = list(entries), _offsets(entries)
                 self._producer = None
             raise self._given_up(sent, entries, f"a transaction of {len(entries)} events was not committed", error) from error
         self._on_commit(len(sent.partitions))
@@ -201,13 +204,17 @@ class TransactionalPublisher:
         return self._producer
 
     def _look_up(self) -> None:
-        """Mark what an unanswered commit has published after all."""
-        wanted = list(_offsets(self._unanswered))
+        """Mark what an unanswered commit has published after all.
+
+        A transaction is all or nothing: one of its offsets that stands as it was sent tells for all. A larger one tells
+        nothing: it may be of an older topic of that name.
+        """
+        sent = self._unanswered_offsets
         try:
-            found = self._committed(wanted)
+            found = self._committed(list(sent))
         except (KafkaException, TimeoutError) as error:
             raise BrokerError(f"committed offsets cannot be looked up: {error}") from error
-        done = [entry for entry in self._unanswered if entry.commits and found.get(entry.partition, -1) > entry.offset]
+        done = self._unanswered if any(found.get(partition) == offset for partition, offset in sent.items()) else []
         log.warning("commit_looked_up", published=len(done), again=len(self._unanswered) - len(done))
         self._unanswered = []
         self._mark(done)

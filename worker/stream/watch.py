@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -19,7 +19,7 @@ from worker.errors import BrokerError
 from worker.stream.topic_facts import TopicFacts, describe
 from worker.telemetry.complaints import Complaints
 
-__all__ = ["Membership", "Watch", "find_faults"]
+__all__ = ["Group", "Membership", "Watch", "find_faults"]
 
 log = structlog.get_logger()
 
@@ -38,10 +38,36 @@ IDLE_S = 30.0
 
 
 @dataclass(frozen=True)
+class Group:
+    """A consumer of this worker, as its group knows it.
+
+    Attributes:
+        group_id: of the group.
+        topics: what the group shares out.
+        has_partitions: whether this consumer has any of them now.
+        member_id: its name within the group; empty if it has none yet.
+
+    """
+
+    group_id: str
+    topics: tuple[str, ...]
+    has_partitions: Callable[[], bool]
+    member_id: Callable[[], str]
+
+
+@dataclass
+class _Standing:
+    """What is known of a group."""
+
+    idle_since: float | None = None
+    is_member: bool = False
+
+
+@dataclass(frozen=True)
 class Membership:
     """How a consumer group shares out its topics: members, partitions that they have, and those that there are."""
 
-    members: int
+    members: frozenset[str]
     owned: int
     partitions: int
 
@@ -58,9 +84,7 @@ class Watch:
         make_admin: a client that asks, with connections of its own; after a failure another one, since a connection whose other
             end has died keeps silent for longer than a worker should seem to be alone.
         needs: topics with the operations that this worker needs on each (``READ``, ``WRITE``).
-        group_id: of the consumer whose share is looked at.
-        source: the topic that the group shares out.
-        has_partitions: whether this worker has any of them now.
+        groups: this worker's consumers, whose share is looked at.
         on_remade: called with the name of a topic that has another id than before, and when the old one was asked for last
             (by ``clock``).
         clock: monotonic seconds.
@@ -71,25 +95,20 @@ class Watch:
         self,
         make_admin: Callable[[], AdminClient],
         needs: Mapping[str, Collection[str]],
-        group_id: str,
-        source: str,
-        has_partitions: Callable[[], bool],
+        groups: Sequence[Group],
         on_remade: Callable[[str, float], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_admin = make_admin
         self._admin = make_admin()
         self._needs = {name: frozenset(operations) for name, operations in needs.items()}
-        self._group_id = group_id
-        self._source = source
-        self._has_partitions = has_partitions
+        self._groups = {group: _Standing() for group in groups}
         self._on_remade = on_remade
         self._clock = clock
         self._complaints = Complaints(clock)
         self._ids: dict[str, tuple[str, float]] = {}
         self._remade: dict[str, tuple[float, float]] = {}
         self._answered = clock()
-        self._idle_since: float | None = None
         self._faults: list[str] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -111,8 +130,15 @@ class Watch:
 
     @property
     def has_its_share(self) -> bool:
-        """False while this worker has had no partition for long, although there are some that nobody has."""
-        return self._idle_since is None or self._clock() - self._idle_since < IDLE_S
+        """False while one of its consumers has had no partition for long, although there are some that nobody has."""
+        return all(self._is_patient(standing) for standing in self._groups.values())
+
+    def is_member(self, group_id: str) -> bool:
+        """Whether the group counts this worker among its members, with or without a partition; as of the last look.
+
+        Where the broker assigns partitions (KIP-848), a consumer that gets none is not told so by its client.
+        """
+        return any(standing.is_member for group, standing in self._groups.items() if group.group_id == group_id)
 
     def start(self) -> None:
         """Begin to look. The broker has just answered: else nobody would start."""
@@ -131,8 +157,9 @@ class Watch:
             self._answered = self._clock()
             faults = find_faults(facts, self._needs)
             self._compare_ids(facts, asked)
-            if not self._look_for_partitions(facts.get(self._source)):
-                faults.append(f"no right to READ group {self._group_id}")
+            for group, standing in self._groups.items():
+                if not self._look_for_partitions(group, standing, facts):
+                    faults.append(f"no right to READ group {group.group_id}")
             for fault in faults:
                 self._complaints.say("topic_fault", fault)
             self._faults = faults
@@ -154,32 +181,35 @@ class Watch:
                 del self._remade[name]
                 self._on_remade(name, known_at)
 
-    def _look_for_partitions(self, source: TopicFacts | None) -> bool:
-        """Look whether there are partitions for a worker that has none; false if the group may not be looked at."""
+    def _is_patient(self, standing: _Standing) -> bool:
+        return standing.idle_since is None or self._clock() - standing.idle_since < IDLE_S
+
+    def _look_for_partitions(self, group: Group, standing: _Standing, facts: Mapping[str, TopicFacts]) -> bool:
+        """Look whether there are partitions for a consumer that has none; false if the group may not be looked at."""
         idle, allowed = False, True
-        if source is not None and not self._has_partitions():
+        if not group.has_partitions():
             try:
-                group = self._membership(source.partitions)
-                idle = group.leaves_some
-                if idle and not self.has_its_share:
-                    told = f"no partition, though {group.partitions - group.owned} of {group.partitions} are nobody's"
-                    self._complaints.say("partitions_missing", told, members=group.members)
+                found = self._membership(group, sum(facts[name].partitions for name in group.topics if name in facts))
+                idle, standing.is_member = found.leaves_some, group.member_id() in found.members
+                if idle and not self._is_patient(standing):
+                    told = f"no partition, though {found.partitions - found.owned} of {found.partitions} are nobody's"
+                    self._complaints.say("partitions_missing", told, group=group.group_id, members=len(found.members))
             except KafkaException as error:
                 allowed = error.args[0].code() != KafkaError.GROUP_AUTHORIZATION_FAILED
             except TimeoutError:
                 pass
-        self._idle_since = (self._idle_since or self._clock()) if idle else None
+        standing.idle_since = (standing.idle_since or self._clock()) if idle else None
         return allowed
 
-    def _membership(self, partitions: int) -> Membership:
-        future = self._admin.describe_consumer_groups([self._group_id], request_timeout=ASK_S)[self._group_id]
-        group = future.result(ASK_S + 1.0)
+    def _membership(self, group: Group, partitions: int) -> Membership:
+        future = self._admin.describe_consumer_groups([group.group_id], request_timeout=ASK_S)[group.group_id]
+        members = future.result(ASK_S + 1.0).members
         owned = sum(
-            place.topic == self._source
-            for member in group.members
+            place.topic in group.topics
+            for member in members
             for place in (member.assignment.topic_partitions if member.assignment else ())
         )
-        return Membership(len(group.members), owned, partitions)
+        return Membership(frozenset(member.member_id for member in members), owned, partitions)
 
     def _run(self) -> None:
         # The first look is at once: a topic's id must be known before the topic is made anew.

@@ -102,7 +102,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 def settings(broker: EmbeddedBroker) -> Settings:
     return make_settings(
         kafka={"bootstrap_servers": broker.bootstrap_servers, "properties": PROPERTIES},
-        worker={"max_in_flight": 5, "drain_timeout_s": PATIENCE_S},
+        worker={"max_in_flight": 5, "threads": 2, "drain_timeout_s": PATIENCE_S},
     )
 
 
@@ -251,6 +251,9 @@ class Committer:
 
     def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
         return 0, 9
+
+    def memberid(self) -> str:
+        return "me"
 
     def consumer_group_metadata(self) -> object:
         raise RuntimeError("Consumer group metadata not available")

@@ -181,3 +181,16 @@ def test_salvage_that_fails_leaves_a_bare_dead_letter(monkeypatch: pytest.Monkey
     monkeypatch.setattr(EventHandler, "_salvage", lambda *_: 1 / 0)
     (letter,), _ = handled(b"no json")
     assert (letter.topic, reason(letter)) == ("image.uploads.dlq", "internal_error")
+
+
+def test_a_senders_own_notes_are_not_carried_on_at_any_size() -> None:
+    """They compress to nothing on their way in, and would make a bare dead letter larger than any topic takes."""
+    noise: list[Header] = [
+        (f"iqa_{name}", b"\xff" * 500_000) for name in ("topic", "partition", "offset", "timestamp", "replays")
+    ]
+    (letter,), refit = handled(b"no json", noise)
+    (bare,) = refit("too large", 3)
+    for record in (letter, bare):
+        told = as_read(record)
+        assert (told.own["topic"], told.own["partition"], told.own["offset"]) == ("image.uploads", "0", "7")
+        assert record.size < 2 * MARGIN

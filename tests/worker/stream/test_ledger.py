@@ -149,6 +149,30 @@ def test_a_topic_made_anew_gets_no_old_offset() -> None:
     assert (ledger.count, ledger.bytes, ledger.is_idle(P0)) == (0, 0, True)
 
 
+def test_orphans_outlast_their_partition() -> None:
+    """The topic was made anew, and then the partition goes to somebody else: nobody will ever read the old events again."""
+    ledger = Ledger()
+    old = [ledger.add(P0, offset, 1) for offset in (5, 6, 7)]
+    run(ledger, old[2])
+    assert ledger.begin(old[0])
+    ledger.orphan([P0])
+    new = ledger.add(P0, 0, 1)
+    assert ledger.begun == 3
+    ledger.cancel_queued([P0])
+    assert not ledger.begin(new)
+    assert ledger.wait_idle(0, [P0])
+    assert not ledger.wait_idle(0)
+    ledger.forget([P0])
+    ledger.finish(old[0], [RECORD])
+    run(ledger, old[1])
+    assert ledger.finished() == old
+    for entry in old:
+        ledger.mark_published(entry)
+    prefix = ledger.published()
+    ledger.confirm(prefix)
+    assert (prefix.offsets, ledger.count, ledger.bytes, ledger.begun) == ({}, 0, 0, 0)
+
+
 def test_a_mark_is_committed_in_order_and_is_no_event() -> None:
     """Markers of transactions at the end of a partition: lag reaches 0, and nobody calls that work."""
     ledger = Ledger()

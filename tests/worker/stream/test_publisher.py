@@ -164,11 +164,41 @@ def test_several_are_refused_more_than_once() -> None:
 
 
 def test_what_is_never_taken_holds_back_its_partition_alone() -> None:
-    """Nothing is lost: it stays, is tried again, and what waits behind it goes as soon as it is taken."""
-    thread, publisher = strict([(P0, b"bad", "v"), (P0, b"after", "v"), (P1, b"good", "v")])
+    """Whatever is made of it. Nothing is lost: it is tried again, and what waits behind it goes as soon as it is taken."""
+    thread, publisher = strict(
+        [(P0, b"first", "dlq"), (P0, b"bad", "dlq"), (P0, b"after", "v"), (P1, b"good", "dlq"), (P1, b"best", "v")],
+        lambda *_: [Outgoing("dlq", b"k", b"bad", [])],
+    )
     publisher.poison = {b"bad"}
     assert not thread.publish_now()
-    assert thread.closed_topics == ["v"]
+    assert sorted(value or b"" for value in publisher.taken) == [b"best", b"first", b"good"]
+    assert (thread.stuck_partitions, thread.closed_topics, thread.failing_s) == ([P0], [], 0)
+    calls = publisher.calls
+    assert not thread.publish_now()
+    assert publisher.calls == calls
+    publisher.poison = set()
+    thread._stuck = dict.fromkeys(thread._stuck, 0.0)
+    assert thread.publish_now()
+    assert publisher.taken[-2:] == [b"bad", b"after"]
+    assert thread.stuck_partitions == []
+
+
+def test_a_topic_stays_closed_until_it_takes_something() -> None:
+    """A probe that is asked while it is tried again hears no other answer."""
+    thread, publisher = strict([(P0, b"dead", "dlq")])
+    publisher.closed = {"dlq"}
+    assert not thread.publish_now()
+    seen: list[list[str]] = []
+    publish = publisher.publish
+
+    def look(entries: Sequence[Entry]) -> None:
+        seen.append(thread.closed_topics)
+        publish(entries)
+
+    publisher.publish = look  # type: ignore[method-assign]
+    thread._closed = dict.fromkeys(thread._closed, 0.0)
+    assert not thread.publish_now()
+    assert (seen, thread.closed_topics) == ([["dlq"]], ["dlq"])
 
 
 def test_a_closed_topic_holds_back_who_needs_it_and_opens_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from worker.errors import BrokerError
 from worker.stream.topic_facts import TopicFacts
-from worker.stream.watch import IDLE_S, SETTLE_S, SILENT_S, Watch, find_faults
+from worker.stream.watch import IDLE_S, SETTLE_S, SILENT_S, Group, Watch, find_faults
 
 NEEDS = {"uploads": {"READ"}, "verdicts": {"READ", "WRITE"}}
 
@@ -42,22 +42,19 @@ class World:
         self.owned: list[int] = [6]
         self.refuses: int | None = None
         self.has_some = True
+        self.member_id = "me"
         self.now = 0.0
         self.remade: list[tuple[str, float]] = []
         monkeypatch.setattr("worker.stream.watch.describe", self.describe)
-        self.watch = Watch(
-            self.make_admin,
-            NEEDS,
-            "g",
-            "uploads",
-            lambda: self.has_some,
-            lambda *told: self.remade.append(told),
-            lambda: self.now,
-        )
+        group = Group("g", ("uploads",), lambda: self.has_some, lambda: self.member_id)
+        self.watch = Watch(self.make_admin, NEEDS, [group], self.remake, lambda: self.now)
 
     def make_admin(self) -> AdminClient:
         self.made += 1
         return cast("AdminClient", self)
+
+    def remake(self, topic: str, known_at: float) -> None:
+        self.remade.append((topic, known_at))
 
     def describe(self, *_: object) -> dict[str, TopicFacts]:
         if self.away:
@@ -69,11 +66,13 @@ class World:
         if self.refuses is not None:
             future.set_exception(KafkaException(KafkaError(self.refuses)))
         members = [
-            SimpleNamespace(assignment=SimpleNamespace(topic_partitions=[SimpleNamespace(topic="uploads")] * count))
+            SimpleNamespace(
+                member_id="other", assignment=SimpleNamespace(topic_partitions=[SimpleNamespace(topic="uploads")] * count)
+            )
             for count in self.owned
         ]
         if self.refuses is None:
-            future.set_result(SimpleNamespace(members=[*members, SimpleNamespace(assignment=None)]))
+            future.set_result(SimpleNamespace(members=[*members, SimpleNamespace(member_id="me", assignment=None)]))
         return {names[0]: future}
 
     def look(self, seconds: float = 0.0) -> None:
@@ -143,9 +142,15 @@ def test_a_topic_made_anew_is_told_once(world: World) -> None:
 def test_no_partition_although_there_are_some(world: World) -> None:
     """A worker too many is in order; partitions that nobody has are not."""
     world.has_some = False
+    assert not world.watch.is_member("g")
     world.look()
     world.look(10 * IDLE_S)
     assert world.watch.has_its_share
+    assert world.watch.is_member("g")
+    assert not world.watch.is_member("another")
+    world.member_id = "gone"
+    world.look()
+    assert not world.watch.is_member("g")
     world.owned = [2, 2]
     world.look()
     world.look(IDLE_S - 1)
