@@ -61,7 +61,7 @@ bench: $(VENV)/.installed-test  ## Cost per picture and stage, as ratios within 
 	@$(BIN)/iqa engines fetch
 	$(BIN)/python -m tests.benchmarks.stages
 
-chaos: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Break everything on purpose, count what is lost (long; ARGS=--short: minutes)
+chaos: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Break everything on purpose, count what is lost (long; ARGS=--short: under ten minutes)
 	@$(BIN)/iqa engines fetch
 	$(BIN)/python -m tests.chaos $(ARGS)
 
