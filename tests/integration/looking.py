@@ -68,7 +68,7 @@ def published(fleet: Fleet) -> Counter[str]:
         reader.assign([TopicPartition(topic, number, 0) for number in left])
         end = time.monotonic() + PATIENCE_S
         while left:
-            assert time.monotonic() < end, f"the ends of {left} of {topic} were not reached"
+            assert time.monotonic() < end, f"the ends of {left} of {topic} were not reached"  # not a bound: patience is over
             for message in reader.consume(500, 0.2):
                 if (error := message.error()) is None:
                     found[QualityVerdict.model_validate_json(message.value() or b"").image_id] += 1
