@@ -318,6 +318,8 @@ class Projection:
             self.last_poll = time.monotonic()
             # Paused partitions give nothing; ones that a rebalance has just brought may.
             self._take(self._consumer.consume(1, min(left, 0.1)))
+            if self._conditions.held("joined") and time.monotonic() - self._probed > LOOK_S:
+                self._probe()
         self._consumer.resume(self._consumer.assignment())
 
     def _probe(self) -> None:
@@ -331,6 +333,9 @@ class Projection:
         self._look_at_topic()
         self._ask_denied_again()
         read = {key: max(0, self._start(place)) for key, place in self._known.items()} | self._next
+        # What was read and waits for Redis is missing there.
+        for message in reversed(self._pending):
+            read[_key(message)] = message.offset() or 0
         lag = self._watch.lag(self._assigned, read)
         self._metrics.projection_lag.set(lag)
         self._conditions.set("progress", holds=lag == 0)

@@ -10,7 +10,7 @@ import structlog
 import typer
 from confluent_kafka import KafkaException
 
-from worker.errors import BrokerError, IqaError, SettingsError
+from worker.errors import BrokerError, SettingsError
 from worker.projection import Projection, make_projection, projection_group
 from worker.redis_client import Client
 from worker.redis_writer import Partition
@@ -57,7 +57,7 @@ def run() -> None:
 
     telemetry = TelemetryServer(settings.http.host, settings.http.port, live, ready, metrics.registry)
     try:
-        if _unless_over(over, lambda: require_topics(settings)):
+        if _unless_over(over, lambda: require_topics(settings, verdicts_only=True)):
             _follow(projection, projection_group(settings.kafka.group_id), started, over)
     finally:
         telemetry.close()
@@ -116,5 +116,5 @@ def _partitions(settings: Settings) -> list[Partition]:
         message = f"no answer from {settings.kafka.bootstrap_servers}: {error.args[0].str()}"
         raise BrokerError(f"{message}; check IQA_KAFKA__BOOTSTRAP_SERVERS") from error
     if found is None or not found.partitions:
-        raise IqaError(f"topic {topic} does not exist; run `iqa topics create`")
+        raise BrokerError(f"topic {topic} does not exist; run `iqa topics create`")
     return [(topic, number) for number in sorted(found.partitions)]

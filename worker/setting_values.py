@@ -15,7 +15,7 @@ from worker.errors import SettingsError
 
 __all__ = ["check_hosts", "check_proxy", "check_servers", "read_properties", "read_secret", "split_list", "unless_empty"]
 
-_SERVER = re.compile(r"([A-Za-z_]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+)(:\d{1,5})?")
+_SERVER = re.compile(r"((PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+)(:\d{1,5})?")
 _HOST = re.compile(r"\.?[^\s/@:*.]+(\.[^\s/@:*.]+)*\.?|\[?[0-9A-Fa-f:.]+\]?")
 
 

@@ -122,7 +122,8 @@ def denied(fleet: Fleet, what: str) -> tuple[ResourceType, str, AclOperation]:
     return {
         "read": (ResourceType.TOPIC, names.uploads, AclOperation.READ),
         "write": (ResourceType.TOPIC, names.verdicts, AclOperation.WRITE),
-        "group": (ResourceType.GROUP, group, AclOperation.ALL),
+        # The right to look at the group stays: it must not be taken for the right to consume in it.
+        "group": (ResourceType.GROUP, group, AclOperation.READ),
         "transactions": (ResourceType.TRANSACTIONAL_ID, f"{group}-0", AclOperation.ALL),
     }[what]
 

@@ -139,6 +139,8 @@ def test_redis_away_and_back(kafka: KafkaSettings, wait_until: Wait) -> None:
     assert projection.alive()
     assert projection.redis_away_s > 0
     assert projection.ready()["redis"] is False
+    # What was read and waits for Redis is missing there.
+    wait_until(lambda: metrics.registry.get_sample_value("iqa_projection_lag") == 3)
     writer.away = False
     wait_until(lambda: writer.written == ["a", "b", "c"])
     wait_until(lambda: projection.redis_away_s == 0)

@@ -76,7 +76,14 @@ def parse_event(body: bytes | None, headers: Mapping[str, str]) -> ImageUploaded
     elif any(name.startswith("ce_") for name in headers):
         _check_attributes(headers.get("ce_specversion"), headers.get("ce_type"))
         attributes = {name: headers.get(f"ce_{name}") for name in FILLED_BY.values()}
-    return _event(data, attributes)
+    try:
+        return _event(data, attributes)
+    except EventError as error:
+        if not attributes and any(name.startswith("ce-") for name in headers):
+            raise EventError(
+                error.code, f"{error.detail}; in Kafka the headers of a CloudEvent begin with ce_, not ce-"
+            ) from error
+        raise
 
 
 def _data_of(envelope: dict[str, Any]) -> Any:

@@ -291,7 +291,8 @@ class ConsumerLoop:
                 self._orphan(key, "published, offsets not committed", anew=True)
 
     def _orphan(self, key: Partition, told: str, *, anew: bool) -> None:
-        log.error("orphans", topic=key[0], partition=key[1], events=self._ledger.orphan([key]), told=told)
+        if events := self._ledger.orphan([key]):
+            log.error("orphans", topic=key[0], partition=key[1], events=events, told=told)
         if anew:
             self._begun[key], self._next[key] = time.monotonic(), 0
             self._anew.add(key)
@@ -323,6 +324,8 @@ class ConsumerLoop:
         self._ledger.forget([_key(partition) for partition in partitions])
         give_back(consumer, partitions)
         self._note("lost", partitions)
+        # The group has thrown this member out: it is one again when it is given an assignment.
+        self.joined = False
 
     def _note(self, event: str, partitions: list[TopicPartition]) -> None:
         if event != "assigned":
@@ -376,4 +379,5 @@ def check(error: KafkaError) -> None:
 
     """
     if error.code() == KafkaError._FATAL or error.fatal():  # noqa: SLF001 - the library's own name
-        raise BrokerError(f"the consumer cannot go on: {error.str()}") from KafkaException(error)
+        told = "; each worker needs an IQA_KAFKA__INSTANCE_ID of its own" if "group.instance.id" in error.str() else ""
+        raise BrokerError(f"the consumer cannot go on: {error.str()}{told}") from KafkaException(error)

@@ -117,6 +117,8 @@ def open_reader(settings: Settings, group_id: str) -> tuple[Consumer, list[Span]
 
 def _spans(consumer: Consumer, topic: str) -> list[Span]:
     found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    if found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise BrokerError(f"topic {topic} does not exist; run `iqa topics create`")
     if found.error is not None:
         raise KafkaException(found.error)
     places = [TopicPartition(topic, number) for number in sorted(found.partitions)]

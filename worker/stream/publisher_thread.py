@@ -127,7 +127,7 @@ class PublisherThread:
             self._free_stuck()
             done = self._publish(self._ready(partitions))
             if done and not self._ledger.finished():
-                self._failing_since = None
+                self._works_again()
             return self._try_closed(partitions) and done and not self._stuck
         finally:
             self._turn.release()
@@ -158,8 +158,13 @@ class PublisherThread:
         except BrokerError as error:
             self._failed(error, entries)
             return False
-        self._failing_since = None
+        self._works_again()
         return True
+
+    def _works_again(self) -> None:
+        if self._failing_since is not None:
+            log.info("publishing_again", failed_s=round(self.failing_s, 1))
+        self._failing_since = None
 
     def _failed(self, error: BrokerError, entries: Sequence[Entry]) -> None:
         self._metrics.publish_failures.inc()

@@ -86,8 +86,10 @@ def find_topics(admin: AdminClient, names: Sequence[str], timeout_s: float = 10.
         pause.wait(0.1)
 
 
-def require_topics(settings: Settings, timeout_s: float = 10.0) -> None:
+def require_topics(settings: Settings, timeout_s: float = 10.0, *, verdicts_only: bool = False) -> None:
     """Check that the broker answers and has the topics that others share, and that verdicts are compacted.
+
+    With ``verdicts_only`` just what a projection needs.
 
     Retry topics are the workers' own business: those that are missing, after an upgrade say, are made with as many partitions
     as the uploads topic. No other is.
@@ -98,11 +100,13 @@ def require_topics(settings: Settings, timeout_s: float = 10.0) -> None:
     """
     require_broker(settings.kafka, timeout_s)
     admin, names = make_admin(settings.kafka), settings.topics
-    found = find_topics(admin, (names.uploads, names.verdicts, names.dead_letters), timeout_s)
+    shared = (names.verdicts,) if verdicts_only else (names.uploads, names.verdicts, names.dead_letters)
+    found = find_topics(admin, shared, timeout_s)
     for plan in plan_topics(settings):
         if plan.name in found:
             _require(plan, found[plan.name], settings, verdicts=plan.name == names.verdicts)
-    ensure_topics(settings, settings.retry_topics, names.uploads, timeout_s)
+    if not verdicts_only:
+        ensure_topics(settings, settings.retry_topics, names.uploads, timeout_s)
 
 
 def ensure_topics(settings: Settings, names: Sequence[str], like: str, timeout_s: float = 10.0) -> None:

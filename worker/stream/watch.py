@@ -65,11 +65,15 @@ class _Standing:
 
 @dataclass(frozen=True)
 class Membership:
-    """How a consumer group shares out its topics: members, partitions that they have, and those that there are."""
+    """How a consumer group shares out its topics: members, partitions that they have, and those that there are.
+
+    ``allowed``: whether this client may consume in it, as far as the broker tells.
+    """
 
     members: frozenset[str]
     owned: int
     partitions: int
+    allowed: bool = True
 
     @property
     def leaves_some(self) -> bool:
@@ -154,6 +158,8 @@ class Watch:
         asked = self._clock()
         try:
             facts = describe(self._admin, sorted(self._needs), ASK_S)
+            if not self.answers:
+                log.info("broker_answers_again", silent_s=round(self.silent_s))
             self._answered = self._clock()
             faults = find_faults(facts, self._needs)
             self._compare_ids(facts, asked)
@@ -187,29 +193,33 @@ class Watch:
     def _look_for_partitions(self, group: Group, standing: _Standing, facts: Mapping[str, TopicFacts]) -> bool:
         """Look whether there are partitions for a consumer that has none; false if the group may not be looked at."""
         idle, allowed = False, True
-        if not group.has_partitions():
-            try:
-                found = self._membership(group, sum(facts[name].partitions for name in group.topics if name in facts))
-                idle, standing.is_member = found.leaves_some, group.member_id() in found.members
-                if idle and not self._is_patient(standing):
-                    told = f"no partition, though {found.partitions - found.owned} of {found.partitions} are nobody's"
-                    self._complaints.say("partitions_missing", told, group=group.group_id, members=len(found.members))
-            except KafkaException as error:
-                allowed = error.args[0].code() != KafkaError.GROUP_AUTHORIZATION_FAILED
-            except TimeoutError:
-                pass
+        try:
+            found = self._membership(group, sum(facts[name].partitions for name in group.topics if name in facts))
+            idle, allowed = found.leaves_some and not group.has_partitions(), found.allowed
+            standing.is_member = group.member_id() in found.members
+            if idle and not self._is_patient(standing):
+                told = f"no partition, though {found.partitions - found.owned} of {found.partitions} are nobody's"
+                self._complaints.say("partitions_missing", told, group=group.group_id, members=len(found.members))
+        except KafkaException as error:
+            allowed = error.args[0].code() != KafkaError.GROUP_AUTHORIZATION_FAILED
+        except TimeoutError:
+            pass
         standing.idle_since = (standing.idle_since or self._clock()) if idle else None
         return allowed
 
     def _membership(self, group: Group, partitions: int) -> Membership:
-        future = self._admin.describe_consumer_groups([group.group_id], request_timeout=ASK_S)[group.group_id]
-        members = future.result(ASK_S + 1.0).members
+        asked = self._admin.describe_consumer_groups(
+            [group.group_id], include_authorized_operations=True, request_timeout=ASK_S
+        )
+        found = asked[group.group_id].result(ASK_S + 1.0)
+        members, operations = found.members, found.authorized_operations
         owned = sum(
             place.topic in group.topics
             for member in members
             for place in (member.assignment.topic_partitions if member.assignment else ())
         )
-        return Membership(frozenset(member.member_id for member in members), owned, partitions)
+        allowed = operations is None or any(operation.name == "READ" for operation in operations)
+        return Membership(frozenset(member.member_id for member in members), owned, partitions, allowed)
 
     def _run(self) -> None:
         # The first look is at once: a topic's id must be known before the topic is made anew.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
@@ -27,8 +28,9 @@ class Complaints:
         self._unsaid: Counter[tuple[str, str]] = Counter()
 
     def say(self, event: str, error: str, **context: object) -> None:
-        """Log ``event`` as a warning, unless the same was said within the last minute."""
-        kind, now = (event, error), self._clock()
+        """Log ``event`` as a warning, unless the same, numbers apart, was said within the last minute."""
+        # Times and ports differ from one line to the next, and say nothing new.
+        kind, now = (event, re.sub(r"[0-9]+", "#", error)), self._clock()
         with self._lock:
             if now - self._said.get(kind, -EVERY_S) < EVERY_S:
                 self._unsaid[kind] += 1

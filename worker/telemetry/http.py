@@ -84,7 +84,9 @@ class TelemetryServer:
         try:
             self._server: QuietServer = Server((host, port), Handler)
         except OSError as error:
-            raise SettingsError(f"IQA_HTTP__PORT: cannot listen on {host}:{port}: {error.strerror}") from error
+            raise SettingsError(
+                f"IQA_HTTP__HOST or IQA_HTTP__PORT: cannot listen on {host}:{port}: {error.strerror}"
+            ) from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
         self._thread.start()
 

@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import time
+from collections.abc import Callable
 
 import structlog
 
 from worker.telemetry.tracebacks import bounded_traceback
 
-__all__ = ["configure_logs"]
+__all__ = ["OnceAMinute", "configure_logs"]
+
+EVERY_S = 60.0
+MOST_KINDS = 1_000
+
+
+class OnceAMinute(logging.Filter):
+    """Lets lines that differ in nothing but numbers through once a minute. ``clock`` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._passed: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is let through."""
+        kind, now = re.sub(r"[0-9]+", "#", record.getMessage()), self._clock()
+        if now - self._passed.get(kind, -EVERY_S) < EVERY_S:
+            return False
+        if len(self._passed) >= MOST_KINDS:
+            self._passed.clear()
+        self._passed[kind] = now
+        return True
 
 
 def configure_logs(level: str) -> None:
@@ -39,6 +64,8 @@ def configure_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # librdkafka tells every lost connection; errors that matter come through its error callback.
-    logging.getLogger("librdkafka").setLevel(logging.ERROR if level != "debug" else logging.DEBUG)
+    # librdkafka tells every lost connection, each client for itself; errors that matter come through its error callback.
+    clients = logging.getLogger("librdkafka")
+    clients.setLevel(logging.ERROR if level != "debug" else logging.DEBUG)
+    clients.filters[:] = [] if level == "debug" else [OnceAMinute()]
     logging.getLogger("httpcore").setLevel(logging.WARNING)

@@ -43,6 +43,7 @@ class World:
         self.refuses: int | None = None
         self.has_some = True
         self.member_id = "me"
+        self.operations: list[str] | None = ["DESCRIBE", "READ"]
         self.now = 0.0
         self.remade: list[tuple[str, float]] = []
         monkeypatch.setattr("worker.stream.watch.describe", self.describe)
@@ -72,7 +73,9 @@ class World:
             for count in self.owned
         ]
         if self.refuses is None:
-            future.set_result(SimpleNamespace(members=[*members, SimpleNamespace(member_id="me", assignment=None)]))
+            mine = SimpleNamespace(member_id="me", assignment=None)
+            operations = None if self.operations is None else [SimpleNamespace(name=name) for name in self.operations]
+            future.set_result(SimpleNamespace(members=[*members, mine], authorized_operations=operations))
         return {names[0]: future}
 
     def look(self, seconds: float = 0.0) -> None:
@@ -170,3 +173,11 @@ def test_a_group_that_may_not_be_looked_at(world: World) -> None:
     world.refuses = KafkaError.COORDINATOR_NOT_AVAILABLE
     world.look()
     assert world.watch.faults == []
+
+
+@pytest.mark.parametrize(("operations", "faults"), [(["DESCRIBE"], 1), (["READ"], 0), (None, 0)])
+def test_a_group_that_may_be_looked_at_and_not_be_consumed_in(world: World, operations: list[str] | None, faults: int) -> None:
+    """The right to describe it is another one; the partitions are still there until the session ends."""
+    world.operations = operations
+    world.look()
+    assert len(world.watch.faults) == faults

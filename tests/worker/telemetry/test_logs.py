@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from worker.telemetry.logs import configure_logs
+from worker.telemetry.logs import OnceAMinute, configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +54,20 @@ def test_level(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("librdkafka").warning("connection lost")
     structlog.get_logger().warning("loud")
     assert [line["event"] for line in lines(capsys)] == ["loud"]
+
+
+def test_a_client_that_says_the_same_of_every_connection_is_heard_once_a_minute() -> None:
+    """A broker that is away: three clients, twenty lines a second each, that differ in numbers alone."""
+    clock = [100.0]
+    seldom = OnceAMinute(lambda: clock[0])
+
+    def passes(message: str) -> bool:
+        return seldom.filter(logging.LogRecord("librdkafka", logging.ERROR, "", 0, message, (), None))
+
+    lines = [
+        f"FAIL [rdkafka#consumer-{n}] [thrd:h:9092/1]: Connect to ipv4#127.0.0.1:90{n} failed (after {n}ms)" for n in range(50)
+    ]
+    assert [passes(line) for line in lines] == [True, *[False] * 49]
+    assert passes("TXNERR [rdkafka#producer-1]: Current transaction failed")
+    clock[0] += 60
+    assert passes(lines[7])
