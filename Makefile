@@ -25,9 +25,11 @@ $(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
 demo: $(VENV)/.installed-demo  ## Judge some thirty pictures end to end and show the verdicts
 	@$(BIN)/iqa demo
 
+# Most tests of the real servers wait; each process has servers of its own.
+PROCESSES ?= 2
 test: $(VENV)/.installed-test  ## All tests but those of torch code; real servers are used where there are any
 	@$(BIN)/iqa engines fetch
-	$(BIN)/python -m pytest -m 'not torch' $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not torch' $(ARGS)
 
 test-torch: $(VENV)/.installed-test $(VENV)/.installed-train  ## Tests of torch code (installs torch: several GB)
 	@$(BIN)/iqa engines fetch
