@@ -298,7 +298,7 @@ class Worker:
         if not self._ended.wait(budget_s + CLOSE_S):
             left = sum(lane.ledger.begun for lane in self._lanes)
             log.error("stop_overdue", unpublished=left)
-            self._on_overdue(EXIT_LEFT if left else int(self._failure is not None))
+            self._on_overdue(1 if self._failure is not None else EXIT_LEFT if left else 0)
 
     def _close(self) -> None:
         self.stop()

@@ -52,7 +52,7 @@ CLOSE_S = 5.0
 STRAY_S = 5.0
 """Between tries to find a partition's beginning."""
 
-ABANDON_S = 2.0
+ABANDON_S = 1.0
 """For each step of an end after a fatal error: nothing that takes longer would be taken by the broker any more."""
 
 
