@@ -355,6 +355,7 @@ class Worker:
             "broker": watched(lambda watch: watch.answers),
             "rights": watched(lambda watch: not watch.faults),
             "partitions": watched(lambda watch: watch.has_its_share),
+            "reading": after_start(lambda: not any(lane.loop.standing_still for lane in self._lanes)),
             "publishing": after_start(lambda: all(lane.publisher.failing_s < FAILING_S for lane in self._lanes)),
             "topics": after_start(
                 lambda: not any(lane.publisher.closed_topics or lane.publisher.stuck_partitions for lane in self._lanes)

@@ -385,8 +385,7 @@ def load_settings() -> Settings:
     except SourceError as error:
         # Its own words name no variable. The only one that takes several values at once is this.
         hint = f"{PREFIX}KAFKA__PROPERTIES: not JSON; set {PREFIX}KAFKA__PROPERTIES__NAME=value for each"
-        named = any(name.upper() == f"{PREFIX}KAFKA__PROPERTIES" for name in os.environ)
-        raise SettingsError("; ".join(told) or (hint if named else " ".join(str(error).split()))) from error
+        raise SettingsError("; ".join(told) or (hint if '"kafka"' in str(error) else " ".join(str(error).split()))) from error
     if told:
         raise SettingsError("; ".join(told))
     if settings.kafka.properties or settings.kafka.properties_file:

@@ -25,8 +25,8 @@ app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 
 @app.command()
 def create(
-    partitions: Annotated[int, typer.Option(min=1, help="Of every topic; bounds the number of busy workers.")] = 6,
-    replication: Annotated[int, typer.Option(min=1, help="Copies; three where there are three brokers.")] = 1,
+    partitions: Annotated[int, typer.Option(min=1, max=100_000, help="Of every topic; bounds the number of busy workers.")] = 6,
+    replication: Annotated[int, typer.Option(min=1, max=1_000, help="Copies; three where there are three brokers.")] = 1,
 ) -> None:
     """Create the topics that are missing. Those that were there stay as they are: exit code 1 if one differs for the worse."""
     settings = _settings()

@@ -92,7 +92,8 @@ def test_looking_creates_nothing(node: OpenNode, ours: Fleet, own_redis: LocalRe
     for what in ("worker", "projection"):
         process = ours.start(what, IQA_REDIS__URL=own_redis.url)
         assert process.wait() == 1
-        assert missing in process.log.read_text()
+        name = names.uploads if what == "worker" else names.verdicts
+        assert f"topic {name} does not exist; run `iqa topics create`" in process.log.read_text()
     consumer = make_consumer(ours.settings.kafka, "any")
     consumer.subscribe([names.verdicts])
     consumer.poll(2.0)

@@ -7,10 +7,13 @@ a moment later gains nothing.
 from __future__ import annotations
 
 import socket
+import threading
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
 from worker.errors import FetchFailedError
 
@@ -59,6 +62,9 @@ class AddressGuard:
         self._hosts = tuple(host.lower().rstrip(".") for host in hosts)
         self._ports = frozenset(ports)
         self._lookups = ThreadPoolExecutor(threads, thread_name_prefix="dns")
+        self._per_domain = max(1, threads // 2)
+        self._under_way: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     def permits(self, address: str, port: int = 443) -> bool:
         """Whether ``address`` (numeric) may be dialled on ``port``."""
@@ -82,9 +88,8 @@ class AddressGuard:
             FetchFailedError: ``host_not_found`` or ``fetch_timeout``, which may pass; ``address_refused``, ``invalid_url``.
 
         """
-        lookup = self._lookups.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         try:
-            found = lookup.result(timeout)
+            found = self._look_up(host, port, timeout)
         except FutureTimeoutError as error:
             raise FetchFailedError("fetch_timeout", f"{host} was not resolved in time", transient=True) from error
         except OSError as error:
@@ -103,9 +108,49 @@ class AddressGuard:
             )
         return permitted
 
+    def _look_up(self, host: str, port: int, timeout: float) -> list[Any]:
+        """Ask the resolver, beside the caller; numbers need none.
+
+        A lookup under way cannot be ended. A domain whose servers are silent would soon hold all threads, so each registered
+        name, by its last two labels, has its share of them.
+
+        Raises:
+            TimeoutError: no answer in time, or too many lookups of that domain are under way.
+            OSError, ValueError: there is no such name, or it is none.
+
+        """
+        if _is_numeric(host):
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        domain = ".".join(host.lower().rstrip(".").split(".")[-2:])
+        with self._lock:
+            if self._under_way[domain] >= self._per_domain:
+                raise FutureTimeoutError
+            self._under_way[domain] += 1
+        lookup = self._lookups.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        lookup.add_done_callback(lambda _: self._looked_up(domain))
+        try:
+            return lookup.result(timeout)
+        except FutureTimeoutError:
+            lookup.cancel()
+            raise
+
+    def _looked_up(self, domain: str) -> None:
+        with self._lock:
+            self._under_way[domain] -= 1
+            if not self._under_way[domain]:
+                del self._under_way[domain]
+
     def close(self) -> None:
         """Let go of the lookup threads without waiting for lookups under way."""
         self._lookups.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

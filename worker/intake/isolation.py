@@ -43,11 +43,12 @@ WAITS = 100
 
 
 class _DiedError(Exception):
-    """A child gave no answer: it died, or took too long and was killed. ``started``: it had once been ready."""
+    """A child gave no answer: it died, or took too long (``late``) and was killed. ``started``: it had once been ready."""
 
-    def __init__(self, why: str, *, started: bool) -> None:
+    def __init__(self, why: str, *, started: bool, late: bool = False) -> None:
         super().__init__(why)
         self.started = started
+        self.late = late
 
 
 class DecoderPool:
@@ -100,6 +101,9 @@ class DecoderPool:
                 self._on_death()
                 child = self._replace(child)
                 why, started = str(error), error.started
+                if error.late:
+                    # A second try would hold a core as long again, and end as the first one did.
+                    break
             finally:
                 self._idle.put(child)
         if not started:
@@ -183,7 +187,7 @@ class _Child:
                 self._socket.settimeout(timeout_s * (WAITS if answer["until"] == "turn" else 1))
                 answer = self._receive()
         except TimeoutError as error:
-            raise _DiedError(f"it took more than {timeout_s:g} s", started=self._ready) from error
+            raise _DiedError(f"it took more than {timeout_s:g} s", started=self._ready, late=self._ready) from error
         except (OSError, ValueError, EOFError) as error:
             raise _DiedError(self._how_it_ended(), started=self._ready) from error
         if "code" in answer:

@@ -83,6 +83,9 @@ def begin_again(consumer: Consumer, stray: Stray, metrics: Metrics, *, latest: b
     if beginning is Beginning.EXPIRED and asked is not None:
         metrics.expired.labels(key[0]).inc(low - asked)
         log.error("events_expired", topic=key[0], partition=key[1], from_offset=asked, to_offset=low - 1, events=low - asked)
+    elif beginning is Beginning.FIRST and high > low:
+        told = "the group has no place here: new, deleted, or expired"
+        log.warning("read_from_the_beginning", topic=key[0], partition=key[1], offset=start, events=high - start, told=told)
     elif beginning is Beginning.REMADE:
         log.error("topic_remade", topic=key[0], partition=key[1], asked_for=asked, begins=low, ends=high)
     return beginning

@@ -30,6 +30,7 @@ from worker.stream.pauses import Pauses
 from worker.stream.pool import HostPool
 from worker.stream.pressure import BATCH, Pressure
 from worker.stream.publisher_thread import PublisherThread
+from worker.stream.stalls import Stalls
 from worker.stream.waiting import WaitingRoom
 from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import Metrics
@@ -107,6 +108,7 @@ class ConsumerLoop:
         self._counters = counters or metrics
         self._latest = latest
         self._complaints = Complaints()
+        self._stalls = Stalls(consumer)
         self._stop = threading.Event()
         self._stop_by = float("inf")
         self._assigned: set[Partition] = set()
@@ -153,6 +155,11 @@ class ConsumerLoop:
     def stopping(self) -> bool:
         """Whether it was asked to end."""
         return self._stop.is_set()
+
+    @property
+    def standing_still(self) -> bool:
+        """Whether a partition has had records for a minute and given none, though nothing holds it."""
+        return bool(self._stalls.found)
 
     @property
     def assigned(self) -> int:
@@ -225,6 +232,8 @@ class ConsumerLoop:
         self._offsets.commit()
         self._offsets.mark_idle(self._assigned - self._strays.keys(), self._waiting.owes)
         self._find_beginnings()
+        if not self._pauses.holds_everything:
+            self._stalls.look(self._assigned - self._strays.keys() - self._pauses.held_at_all())
         self._pressure.relieve(self._assigned, breaker=self._breaker.open)
         self._waiting.release()
         for message in self._consumer.consume(self._pressure.batch(self._assigned), POLL_S):
@@ -263,6 +272,7 @@ class ConsumerLoop:
             return
         check(error)
         if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+            self._stalls.note_error((message.topic() or "", message.partition() or 0))
             self._complaints.say("consumer_error", error.str(), topic=message.topic(), retriable=error.retriable())
 
     def _find_beginnings(self) -> None:

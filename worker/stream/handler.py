@@ -110,8 +110,13 @@ class EventHandler:
             except Exception as error:
                 records, failed = self._saved(record, event, error)
             finally:
-                self._ledger.finish(entry, records, refit)
                 self._breaker.note(failed=failed)
+                if records:
+                    self._ledger.finish(entry, records, refit)
+                else:
+                    # Finished with nothing, it would be committed and lost. It stays owed: /livez fails in the end, and whoever
+                    # comes next reads it again.
+                    log.critical("event_owed", told="not even a dead letter could be made of it")
 
     def _final(self, record: Record) -> bool:
         return record.attempt >= len(self._settings.retry.delays_s)

@@ -58,6 +58,15 @@ class Pauses:
         """Whether every partition is held for ``reason``."""
         return reason in self._everything
 
+    @property
+    def holds_everything(self) -> bool:
+        """Whether all partitions are held, for whatever reason."""
+        return bool(self._everything)
+
+    def held_at_all(self) -> set[Partition]:
+        """The partitions that are held for a reason of their own, whichever it is."""
+        return set(self._reasons)
+
     def held(self, reason: str) -> set[Partition]:
         """The partitions that are held for ``reason``, those held altogether left out."""
         return {partition for partition, reasons in self._reasons.items() if reason in reasons}

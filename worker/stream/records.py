@@ -26,12 +26,20 @@ KEPT_BODY = 64_000
 MOST_KEY = 1_000
 
 
-def software_version() -> str:
-    """Version of this package, as installed."""
+def _installed() -> str:
     try:
         return version("iqa-fleet")
     except PackageNotFoundError:
         return "unknown"
+
+
+_VERSION = _installed()
+"""Read once, at the start: a process that has no file left to open must still be able to write a dead letter."""
+
+
+def software_version() -> str:
+    """Version of this package, as installed."""
+    return _VERSION
 
 
 def noted(told: dict[str, Any]) -> list[Header]:

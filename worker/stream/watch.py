@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
@@ -25,6 +27,7 @@ log = structlog.get_logger()
 
 LOOK_S = 5.0
 ASK_S = 4.0
+NEVER_S = 3_600.0
 
 SETTLE_S = 12.0
 """For clients to find out by themselves that a topic is another one: they look every ten seconds. A partition taken anew
@@ -105,6 +108,8 @@ class Watch:
     ) -> None:
         self._make_admin = make_admin
         self._admin = make_admin()
+        self._group_admin = make_admin()
+        self._asked: dict[str, Future[Any]] = {}
         self._needs = {name: frozenset(operations) for name, operations in needs.items()}
         self._groups = {group: _Standing() for group in groups}
         self._on_remade = on_remade
@@ -192,7 +197,7 @@ class Watch:
 
     def _look_for_partitions(self, group: Group, standing: _Standing, facts: Mapping[str, TopicFacts]) -> bool:
         """Look whether there are partitions for a consumer that has none; false if the group may not be looked at."""
-        idle, allowed = False, True
+        idle, allowed, standing.is_member = False, True, False
         try:
             found = self._membership(group, sum(facts[name].partitions for name in group.topics if name in facts))
             idle, allowed = found.leaves_some and not group.has_partitions(), found.allowed
@@ -208,10 +213,7 @@ class Watch:
         return allowed
 
     def _membership(self, group: Group, partitions: int) -> Membership:
-        asked = self._admin.describe_consumer_groups(
-            [group.group_id], include_authorized_operations=True, request_timeout=ASK_S
-        )
-        found = asked[group.group_id].result(ASK_S + 1.0)
+        found = self._describe(group.group_id)
         members, operations = found.members, found.authorized_operations
         owned = sum(
             place.topic in group.topics
@@ -220,6 +222,24 @@ class Watch:
         )
         allowed = operations is None or any(operation.name == "READ" for operation in operations)
         return Membership(frozenset(member.member_id for member in members), owned, partitions, allowed)
+
+    def _describe(self, group_id: str) -> Any:
+        """What the group's coordinator says.
+
+        A question is never given up, nor asked a second time while it is open, and its client is kept: librdkafka aborts the
+        process if a coordinator comes back to requests whose time was over (an assertion in ``rdkafka_queue.h``).
+        """
+        asked = self._asked.get(group_id)
+        if asked is None:
+            asked = self._group_admin.describe_consumer_groups(
+                [group_id], include_authorized_operations=True, request_timeout=NEVER_S
+            )[group_id]
+            self._asked[group_id] = asked
+        try:
+            return asked.result(ASK_S)
+        finally:
+            if asked.done():
+                del self._asked[group_id]
 
     def _run(self) -> None:
         # The first look is at once: a topic's id must be known before the topic is made anew.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from ipaddress import ip_network
+from typing import Any
 
 import httpcore
 import pytest
 
+from tests.patience import PATIENCE_S
 from worker.errors import FetchFailedError
 from worker.intake.guard import AddressGuard
 from worker.intake.http_source import HttpSource
@@ -182,3 +186,29 @@ def test_names_are_resolved_before_they_are_judged(host: str, code: str) -> None
     with pytest.raises(FetchFailedError) as caught:
         AddressGuard().resolve(host, 80, 10.0)
     assert caught.value.code == code
+
+
+def test_a_domain_whose_servers_are_silent_holds_its_share_of_the_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers need no lookup; other names find threads; what is too many is told at once, and may pass."""
+    silent, begun = threading.Event(), list[str]()
+    ask = socket.getaddrinfo
+
+    def look_up(host: str, port: int, **options: Any) -> Any:
+        if host.endswith("slow.test"):
+            begun.append(host)
+            silent.wait()
+        return ask("127.0.0.1", port, **options)
+
+    monkeypatch.setattr("worker.intake.guard.socket.getaddrinfo", look_up)
+    guard = AddressGuard([ip_network("127.0.0.0/8")], threads=4)
+    try:
+        for number in range(6):
+            with pytest.raises(FetchFailedError) as caught:
+                guard.resolve(f"h{number}.slow.test", 80, 0.01)
+            assert (caught.value.code, caught.value.transient) == ("fetch_timeout", True)
+        assert len(begun) <= 2
+        assert guard.resolve("good.test", 80, PATIENCE_S) == ["127.0.0.1"]
+        assert guard.resolve("127.0.0.1", 80, 0) == ["127.0.0.1"]
+    finally:
+        silent.set()
+        guard.close()

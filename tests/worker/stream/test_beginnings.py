@@ -49,7 +49,8 @@ def test_a_group_that_reads_for_the_first_time(latest: bool, start: int) -> None
     log = Log(8, 20)
     with capture_logs() as lines:
         assert begun(log, Stray(KEY), latest=latest) is Beginning.FIRST
-    assert (log.started, lines) == ([start], [])
+    assert log.started == [start]
+    assert [(line["event"], line["events"]) for line in lines] == [("read_from_the_beginning", 20 - start)]
 
 
 @pytest.mark.parametrize("latest", [False, True])

@@ -252,6 +252,9 @@ class Committer:
     def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
         return 0, 9
 
+    def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        return []
+
     def memberid(self) -> str:
         return "me"
 

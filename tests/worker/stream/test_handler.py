@@ -194,3 +194,15 @@ def test_a_senders_own_notes_are_not_carried_on_at_any_size() -> None:
         told = as_read(record)
         assert (told.own["topic"], told.own["partition"], told.own["offset"]) == ("image.uploads", "0", "7")
         assert record.size < 2 * MARGIN
+
+
+def test_an_event_of_which_nothing_can_be_made_stays_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen: a process without a file left to open. Finished with nothing it would be committed, and lost."""
+    monkeypatch.setattr(EventHandler, "_dead", lambda *_, **__: 1 / 0)
+    ledger = Ledger()
+    entry = ledger.add(("image.uploads", 0), 7, 1)
+    handler = EventHandler(Pipeline(lambda _: b"", FakeAssessor()), ledger, SETTINGS, Metrics())  # type: ignore[arg-type]
+    with pytest.raises(ZeroDivisionError):
+        handler(Record("image.uploads", 0, 7, b"a1", b"no json"), entry)
+    assert ledger.finished() == []
+    assert ledger.begun == 1

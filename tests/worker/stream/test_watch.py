@@ -104,13 +104,13 @@ def test_a_broker_that_is_silent_is_noticed(world: World) -> None:
 def test_no_connection_is_waited_for_twice(world: World) -> None:
     """Seen: a worker that published all the while called itself unready, since its watch kept to a connection that was dead."""
     world.look()
-    assert world.made == 1
+    assert world.made == 2
     world.away = True
     world.look()
-    assert world.made == 2
+    assert world.made == 3
     world.away = False
     world.look()
-    assert world.made == 2
+    assert world.made == 3
 
 
 def test_rights_that_go_and_come_back(world: World) -> None:
@@ -181,3 +181,27 @@ def test_a_group_that_may_be_looked_at_and_not_be_consumed_in(world: World, oper
     world.operations = operations
     world.look()
     assert len(world.watch.faults) == faults
+
+
+def test_a_question_about_the_group_is_asked_once_and_never_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen: a process that was aborted by its library as a coordinator came back to questions whose time was over."""
+    monkeypatch.setattr("worker.stream.watch.ASK_S", 0.01)
+    asked: list[Future[Any]] = []
+
+    def describe(names: list[str], **options: object) -> dict[str, Future[Any]]:
+        assert options["request_timeout"] == NEVER_S
+        asked.append(Future())
+        return {names[0]: asked[-1]}
+
+    monkeypatch.setattr(world, "describe_consumer_groups", describe)
+    world.has_some = False
+    for _ in range(3):
+        world.look()
+    assert len(asked) == 1
+    assert not world.watch.is_member("g")
+    mine = SimpleNamespace(member_id="me", assignment=None)
+    asked[0].set_result(SimpleNamespace(members=[mine], authorized_operations=None))
+    world.look()
+    assert world.watch.is_member("g")
+    world.look()
+    assert len(asked) == 2
