@@ -66,7 +66,7 @@ def test_the_same_reasons(pool: DecoderPool, data: bytes, code: str) -> None:
     ("data", "why"), [(b"DIE", "signal 11"), (b"EXIT", "exit code 3"), (b"HANG", "more than 1 s"), (b"EAT", "more memory")]
 )
 def test_a_decoder_that_dies(dying: tuple[DecoderPool, list[int]], data: bytes, why: str) -> None:
-    """Tried twice (once, if it took too long), then it is the picture's fault; the next one is decoded as if nothing had been."""
+    """Tried twice (once, if it took too long), then it is the picture's fault; the next is decoded as if nothing had been."""
     pool, deaths = dying
     assert pool.decode(GOOD, MOST).width == 80
     pool._timeout_s = 1.0 if data == b"HANG" else PATIENCE_S

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from worker.errors import BrokerError
 from worker.stream.topic_facts import TopicFacts
-from worker.stream.watch import IDLE_S, NEVER_S, SILENT_S, Group, Watch, find_faults
+from worker.stream.watch import IDLE_S, NEVER_S, SETTLE_S, SILENT_S, Group, Watch, find_faults
 
 NEEDS = {"uploads": {"READ"}, "verdicts": {"READ", "WRITE"}}
 
