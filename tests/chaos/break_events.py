@@ -26,13 +26,16 @@ def bad_hosts(stage: Stage, load: Load, form: Form) -> None:
 
 def poison(stage: Stage, load: Load, form: Form) -> None:
     """Every partition gets what is no event, in every way known, and events that are too heavy; nothing waits for any of it."""
-    mark = uuid.uuid4().hex[:6]
+    mark, before = uuid.uuid4().hex[:6], len(stage.witness.dead_letters())
     stage.poison += poisons(form.times, lambda number: stage.event("ok", number, mark, number % PARTITIONS))
     heavy = [(stage.event("heavy", number, mark, number % PARTITIONS), number % PARTITIONS) for number in range(LARGE_EVENTS)]
     half = len(stage.poison) // 2
     send_poison(stage.fleet.settings, stage.poison[:half], PARTITIONS)
     send_large(stage.fleet.settings, load, heavy)
     send_poison(stage.fleet.settings, stage.poison[half:], PARTITIONS)
+    # An idle fleet may have some of it before it still: it is not in flight before it is read.
+    wanted = before + len(stage.poison)
+    stage.wait(lambda: len(stage.witness.dead_letters()) >= wanted, LONG_S, "a dead letter for each")
 
 
 def dripping_host(stage: Stage, load: Load, form: Form) -> None:
