@@ -233,7 +233,10 @@ class ConsumerLoop:
         self._offsets.mark_idle(self._assigned - self._strays.keys(), self._waiting.owes)
         self._find_beginnings()
         if not self._pauses.holds_everything:
-            self._stalls.look(self._assigned - self._strays.keys() - self._pauses.held_at_all())
+            should_give = self._assigned - self._strays.keys() - self._pauses.held_at_all()
+            for key, offset in self._stalls.look(should_give).items():
+                # A client that has stopped asking begins again; where something else is wrong, nothing is lost by it.
+                self._strays[key] = Stray(key, reads=offset)
         self._pressure.relieve(self._assigned, breaker=self._breaker.open)
         self._waiting.release()
         for message in self._consumer.consume(self._pressure.batch(self._assigned), POLL_S):
@@ -272,7 +275,6 @@ class ConsumerLoop:
             return
         check(error)
         if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
-            self._stalls.note_error((message.topic() or "", message.partition() or 0))
             self._complaints.say("consumer_error", error.str(), topic=message.topic(), retriable=error.retriable())
 
     def _find_beginnings(self) -> None:
