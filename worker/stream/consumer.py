@@ -158,7 +158,7 @@ class ConsumerLoop:
 
     @property
     def standing_still(self) -> bool:
-        """Whether a partition has had records for a minute and given none, though nothing holds it."""
+        """Whether a partition has had records for half a minute and given none, though nothing holds it."""
         return bool(self._stalls.found)
 
     @property

@@ -19,7 +19,7 @@ __all__ = ["Stalls"]
 
 LOOK_S = 3.0
 ASK_S = 1.0
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 """A position that has not moved for so long, although there is more: longer than a broker's change of leaders takes."""
 
 

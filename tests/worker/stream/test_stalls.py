@@ -54,7 +54,7 @@ def places() -> Places:
 
 
 def test_a_position_that_stays_before_the_end(places: Places) -> None:
-    """Told after a minute, once a minute; one that moves is alive again, however far behind."""
+    """Told after half a minute, once a minute; one that moves is alive again, however far behind."""
     assert places.look(LOOK_S) == ()
     assert places.look(PATIENCE_S - 1) == ()
     with capture_logs() as lines:
@@ -79,7 +79,7 @@ def test_one_that_is_held_is_not_asked_for(places: Places) -> None:
 
 @pytest.mark.parametrize(("place", "stands"), [(5, 5), (-1001, 0), (9, None), (12, None)])
 def test_before_the_first_record_the_broker_is_asked(places: Places, place: int, stands: int | None) -> None:
-    """A partition whose place is its end has no position either. Once a minute, and one at a time."""
+    """A partition whose place is its end has no position either. Every half minute, and one at a time."""
     places.positions[A], places.places[A] = -1001, place
     places.look(LOOK_S)
     assert places.asked == 0
