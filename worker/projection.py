@@ -147,16 +147,6 @@ class Projection:
         """Seconds since Redis took or told something last, 0 while it does."""
         return self._conditions.missing_s("redis")
 
-    @property
-    def broker_away_s(self) -> float:
-        """Seconds since a broker told the topic's end last, 0 while it does."""
-        return self._conditions.missing_s("broker")
-
-    @property
-    def stuck_s(self) -> float:
-        """Seconds without progress though there is something to write."""
-        return self._conditions.missing_s("progress")
-
     def live(self) -> dict[str, bool]:
         """What a restart would help against if it does not hold."""
         return {"projection": self.alive() and time.monotonic() - self.last_poll < STALLED_S}

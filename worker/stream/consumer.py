@@ -233,7 +233,9 @@ class ConsumerLoop:
         self._offsets.mark_idle(self._assigned - self._strays.keys(), self._waiting.owes)
         self._find_beginnings()
         if not self._pauses.holds_everything:
-            should_give = self._assigned - self._strays.keys() - self._pauses.held_at_all()
+            # Not where a record was put back: the position is ahead of it, and reading from there would lose it.
+            reading = self._assigned - self._strays.keys() - self._pauses.held_at_all()
+            should_give = {key for key in reading if not self._waiting.owes(key)}
             for key, offset in self._stalls.look(should_give).items():
                 # A client that has stopped asking begins again; where something else is wrong, nothing is lost by it.
                 self._strays[key] = Stray(key, reads=offset)
