@@ -65,7 +65,7 @@ bench: $(VENV)/.installed-test  ## Cost per picture and stage, as ratios within 
 
 chaos: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Break everything on purpose, count what is lost (long; ARGS=--short: under ten minutes)
 	@$(BIN)/iqa engines fetch
-	$(BIN)/python -m tests.chaos $(ARGS)
+	$(BIN)/python -X faulthandler -m tests.chaos $(ARGS)
 
 TARGET ?= event
 SECONDS ?= 60

@@ -21,7 +21,7 @@ from engines.runtime.select import make_runtime
 from engines.verify import require_golden
 from worker.assessor import Assessor, Decode, ShadowSeen
 from worker.cpu import cpu_quota
-from worker.errors import IqaError, StoppedError
+from worker.errors import IqaError, StoppedError, TopicRemadeError
 from worker.intake.decode import decode
 from worker.intake.isolation import DecoderPool
 from worker.intake.sources import Fetcher
@@ -215,11 +215,22 @@ class Worker:
         self._stopping.set()
         # After a failure what still works is given a moment, and no more: somebody else should take over soon.
         drain_s = self.settings.worker.drain_timeout_s
-        budget_s = drain_s if self._failure is None else min(drain_s, FAILED_S)
+        budget_s = drain_s if self._whole else min(drain_s, FAILED_S)
         for lane in self._lanes:
             lane.loop.stop(budget_s)
         if first:
             threading.Thread(target=self._watch_the_end, args=(budget_s,), name="deadline", daemon=True).start()
+
+    @property
+    def _whole(self) -> bool:
+        """Whether no part has died. Where a topic is another one, all parts still work, and drain as they always do."""
+        return self._failure is None or isinstance(self._failure, TopicRemadeError)
+
+    @property
+    def _read(self) -> set[str]:
+        """Topics that it consumes."""
+        followed = {self.settings.topics.verdicts} if self._projection else set()
+        return followed.union(*(lane.topics for lane in self._lanes))
 
     @property
     def _lanes(self) -> list[Lane]:
@@ -246,7 +257,7 @@ class Worker:
         needs |= {name: {"READ", "WRITE"} for name in settings.retry_topics}
         if settings.projection.enabled and settings.redis.resolved_url():
             needs[names.verdicts].add("READ")
-        return Watch(
+        watch = Watch(
             lambda: make_admin(settings.kafka),
             needs,
             [
@@ -255,6 +266,9 @@ class Worker:
             ],
             self._on_remade,
         )
+        for lane in self._lanes:
+            lane.loop.on_assigned = watch.hurry
+        return watch
 
     def _show_ages(self) -> None:
         def oldest(age: Callable[[Lane], float]) -> Callable[[], float]:
@@ -269,9 +283,12 @@ class Worker:
         self.metrics.remade.labels(topic).inc()
         for lane in self._lanes:
             lane.loop.topic_remade(topic, known_at)
+        # Where it is only written to, a producer that fails is replaced anyhow.
+        if topic in self._read:
+            self._fail(TopicRemadeError(topic))
 
     def _fail(self, error: BaseException) -> None:
-        """A part has died that the worker cannot do without: it ends, and another takes over."""
+        """A part has died that the worker cannot do without, or a topic is another one: it ends, and another takes over."""
         self._failure = self._failure or error
         self.stop()
 
@@ -334,7 +351,7 @@ class Worker:
 
         return {
             "start": lambda: self._started or time.monotonic() - self._born < worker.start_timeout_s,
-            "parts": lambda: self._failure is None,
+            "parts": lambda: self._whole,
             "consumer": after_start(lambda: all(polled(lane) for lane in self._lanes)),
             "publisher": after_start(lambda: all(lane.publishing() for lane in self._lanes)),
             "events": after_start(lambda: all(lane.ledger.running_s() < longest_s for lane in self._lanes)),

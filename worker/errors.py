@@ -3,6 +3,7 @@
 IqaError                        everything the worker raises on purpose
 +-- SettingsError               correct the setting that the message names; the worker does not start (exit code 2)
 +-- BrokerError                 check IQA_KAFKA__*; the broker is away or refuses
+|   +-- TopicRemadeError        a topic was deleted and made again while in use: the process is started again (exit code 1)
 +-- StoppedError                a part of the worker died: the log has its traceback; the worker is started again (exit code 1)
 +-- CacheError                  check IQA_REDIS__URL; Redis is away. Judging goes on without it
 +-- DecodingError               decoding processes do not start: check the machine's memory; the event is tried again later
@@ -26,6 +27,7 @@ __all__ = [
     "PictureError",
     "SettingsError",
     "StoppedError",
+    "TopicRemadeError",
     "UnscorableError",
 ]
 
@@ -40,6 +42,17 @@ class SettingsError(IqaError):
 
 class BrokerError(IqaError):
     """Kafka is away or refuses. Check the ``IQA_KAFKA__`` settings and the broker."""
+
+
+class TopicRemadeError(BrokerError):
+    """A topic that a client uses is another one under the same name: the process ends, and one with new clients goes on.
+
+    librdkafka keeps the leader epochs of the old topic and takes lower ones, which the new topic begins with, for outdated
+    metadata, for ever (``rd_kafka_toppar_leader_update`` in 2.16.1): it may never read a partition of the new topic.
+    """
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic} was made anew while in use: start again, since a new client is needed to read it")
 
 
 class StoppedError(IqaError):

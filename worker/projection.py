@@ -28,7 +28,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from worker.errors import BrokerError, CacheError
+from worker.errors import BrokerError, CacheError, TopicRemadeError
 from worker.projection_health import Conditions
 from worker.projection_topic import TopicWatch, ask_topic_id, parts
 from worker.redis_client import Client
@@ -118,6 +118,8 @@ class Projection:
         self._committed: dict[Partition, int] = {}
         self._denied: dict[Partition, float] = {}
         """Partitions that the broker refused, with when they were asked for again."""
+        self._remade = False
+        """Whether the topic is another one than at first."""
         self._looked = self._probed = self._told = 0.0
         self._conditions = Conditions(metrics.projection_missing)
         self._complaints = Complaints()
@@ -160,9 +162,9 @@ class Projection:
             self._consumer.subscribe(
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
             )
-            while not self._stop.is_set():
+            while not (self._stop.is_set() or self._remade):
                 self._turn()
-            self._commit()
+            self._end()
         except BaseException as error:  # whatever it is, the process must learn that nothing is written any more
             self.failed = error
             if isinstance(error, BrokerError):
@@ -173,6 +175,12 @@ class Projection:
                 self._on_failure(error)
         finally:
             self._close()
+
+    def _end(self) -> None:
+        # Offsets of an old topic mean nothing in the new one.
+        if self._remade:
+            raise TopicRemadeError(self._topic)
+        self._commit()
 
     def _close(self) -> None:
         try:
@@ -240,7 +248,7 @@ class Projection:
                 self._conditions.set("redis", holds=False)
                 self._metrics.projection_failures.inc()
                 self._complaints.say("redis_away", str(error), told="verdicts wait in Kafka, none is lost")
-                if self._stop.is_set():
+                if self._stop.is_set() or self._remade:
                     return
                 self._wait(pause)
                 pause = min(RETRY_S[1], 2 * pause)
@@ -304,7 +312,7 @@ class Projection:
         """Serve the group for a while without taking records."""
         self._consumer.pause(self._consumer.assignment())
         end = time.monotonic() + seconds
-        while not self._stop.is_set() and (left := end - time.monotonic()) > 0:
+        while not (self._stop.is_set() or self._remade) and (left := end - time.monotonic()) > 0:
             self.last_poll = time.monotonic()
             # Paused partitions give nothing; ones that a rebalance has just brought may.
             self._take(self._consumer.consume(1, min(left, 0.1)))
@@ -334,6 +342,7 @@ class Projection:
         if self._watch.remade():
             log.error("topic_remade", topic=self._topic, told="its verdicts are written from the beginning")
             self._known.clear()
+            self._remade = True
 
     def _ask_denied_again(self) -> None:
         for key, asked in self._denied.items():

@@ -135,6 +135,26 @@ class Stage:
         """One more worker."""
         self.workers.append(self._start())
 
+    def succeed(self, timeout_s: float) -> None:
+        """Wait until every worker has ended by itself, with exit code 1, and start another in its place, as supervisors do.
+
+        Raises:
+            TimeoutError: one goes on.
+            AssertionError: one ended otherwise.
+
+        """
+        old = list(self.workers)
+
+        def all_new() -> bool:
+            for index, worker in enumerate(self.workers):
+                if worker in old and not worker.running():
+                    if (code := worker.wait()) != 1:
+                        raise AssertionError(f"a worker ended with exit code {code}, not 1")
+                    self.replace(index)
+            return not any(worker in old for worker in self.workers)
+
+        self.wait(all_new, timeout_s, "the end of every worker, by itself")
+
     def let_go(self, worker: WorkerProcess) -> None:
         """SIGTERM, not waited for."""
         self.prober.leaves(worker)

@@ -13,7 +13,7 @@ from tests.patience import PATIENCE_S
 from tests.worker.helpers import verdict
 from tests.worker.stack import PROPERTIES
 from worker.embedded.broker import EmbeddedBroker
-from worker.errors import BrokerError, CacheError
+from worker.errors import BrokerError, CacheError, TopicRemadeError
 from worker.projection import Projection, projection_group
 from worker.projection_topic import BATCH_BYTES
 from worker.redis_writer import DisplacedError, Partition, Place
@@ -215,6 +215,20 @@ def test_a_place_in_another_topic_of_the_name_is_none(
     wait_until(lambda: writer.written == written)
     projection.stop()
     assert writer.place == Place(2, "new")
+
+
+def test_a_topic_made_anew_ends_it(kafka: KafkaSettings, wait_until: Wait, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client may never read the new one: another process goes on, from the new one's beginning."""
+    monkeypatch.setattr("worker.projection_topic.TOPIC_S", 0.0)
+    topic_id, ended = ["old"], list[BaseException]()
+    produce(kafka, *bodies("a"))
+    writer = FakeWriter()
+    projection = start(kafka, writer, topic_id=lambda: topic_id[0], on_failure=ended.append)
+    wait_until(lambda: writer.place == Place(1, "old"))
+    topic_id[0] = "new"
+    wait_until(lambda: not projection.alive())
+    assert isinstance(projection.failed, TopicRemadeError)
+    assert ended == [projection.failed]
 
 
 def test_large_batches_are_written_in_parts(kafka: KafkaSettings, wait_until: Wait) -> None:

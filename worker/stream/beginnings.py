@@ -41,14 +41,12 @@ class Stray:
 
     Attributes:
         asked: the offset that was asked for, if any.
-        remade: its topic is known to be a new one.
         reads: where it is read now, if it was begun anew; a complaint of another place is one of before.
 
     """
 
     partition: Partition
     asked: int | None = None
-    remade: bool = False
     reads: int | None = None
 
 
@@ -66,7 +64,7 @@ def begin_again(consumer: Consumer, stray: Stray, metrics: Metrics, *, latest: b
 
     """
     key, asked = stray.partition, stray.asked
-    if stray.reads is not None and not stray.remade and asked != stray.reads:
+    if stray.reads is not None and asked != stray.reads:
         # The answer to a request of before came late; librdkafka has stopped reading all the same.
         _reassign(consumer, key, stray.reads)
         return Beginning.STALE
@@ -76,7 +74,7 @@ def begin_again(consumer: Consumer, stray: Stray, metrics: Metrics, *, latest: b
         raise BrokerError(f"the beginning of {key[0]}/{key[1]} is not known: {error.args[0].str()}") from error
     if low is None or high is None:
         raise BrokerError(f"the beginning of {key[0]}/{key[1]} is not known")
-    beginning = Beginning.REMADE if stray.remade else _why(asked, low)
+    beginning = _why(asked, low)
     start = high if latest and beginning is Beginning.FIRST else low
     # A seek is refused in this state: the partition is given back and taken again, from its beginning.
     _reassign(consumer, key, start)

@@ -73,7 +73,6 @@ class ConsumerLoop:
         breaker: is asked whether to take anything.
         latest: whether a group without a place in a partition begins at its end.
         counters: what all loops of a worker count together, if that is another one than ``metrics``.
-
     """
 
     def __init__(
@@ -128,10 +127,10 @@ class ConsumerLoop:
         """Its name within the group, as of the last turn."""
         self.last_poll = time.monotonic()
         """When the loop last went round (monotonic seconds)."""
-        self.joined = False
-        """Whether the group has given an assignment, be it an empty one."""
+        self.joined = False  # whether the group has given an assignment, be it an empty one
         self.unpublished = 0
         """After ``run``: events that were worked on, and whose results were not published in time."""
+        self.on_assigned: Callable[[], None] = lambda: None
 
     def stop(self, budget_s: float | None = None) -> None:
         """Ask the loop to end; safe from signal handlers and other threads. The drain's budget (default: as set) begins now."""
@@ -140,9 +139,10 @@ class ConsumerLoop:
             self._stop.set()
 
     def topic_remade(self, topic: str, known_at: float) -> None:
-        """A topic has another id than at ``known_at`` (monotonic seconds). Safe from other threads.
+        """A topic has another id than at ``known_at`` (monotonic seconds). Safe from other threads; ``stop`` is to follow.
 
-        Partitions that were begun before are begun anew; what is in flight was of the old topic.
+        Of partitions that were begun before, what is in flight was of the old topic: it is published, and the beginning of the
+        new topic is committed, for another client to go on from (see ``TopicRemadeError``).
         """
         self._remade.put((topic, known_at))
 
@@ -158,7 +158,7 @@ class ConsumerLoop:
 
     @property
     def standing_still(self) -> bool:
-        """Whether a partition has had records for half a minute and given none, though nothing holds it."""
+        """Whether a partition has had records for half a minute and given none."""
         return bool(self._stalls.found)
 
     @property
@@ -181,6 +181,7 @@ class ConsumerLoop:
         except BaseException:
             self._abandon()
             raise
+        self._leave_old_topics()
         self._drain(None)
         self._publisher.stop(self._left(CLOSE_S))
         self._offsets.commit(wait=True)
@@ -281,7 +282,6 @@ class ConsumerLoop:
 
     def _find_beginnings(self) -> None:
         """Go on in partitions whose place is gone: expired, or of a topic that was made anew."""
-        self._hear_of_remade_topics()
         now = time.monotonic()
         for key, stray in list(self._strays.items()):
             if self._not_before.get(key, now) > now:
@@ -312,13 +312,14 @@ class ConsumerLoop:
             self._anew.add(key)
             self._offsets.begin(key, anew=True)
 
-    def _hear_of_remade_topics(self) -> None:
+    def _leave_old_topics(self) -> None:
         while not self._remade.empty():
             topic, known_at = self._remade.get()
             # Others read the new topic already: their place was beyond its end, or another worker has handed them over since.
             old = {key for key in self._assigned if key[0] == topic and self._begun.get(key, known_at) <= known_at}
-            for key in old - self._strays.keys():
-                self._strays[key] = Stray(key, remade=True)
+            for key in old:
+                self._orphan(key, "published, offsets not committed", anew=True)
+                self._ledger.mark(key, 0)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
@@ -328,6 +329,7 @@ class ConsumerLoop:
         self._begun |= dict.fromkeys(keys, time.monotonic())
         self._pauses.begin(keys)
         self._note("assigned", partitions)
+        self.on_assigned()
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._drain([_key(partition) for partition in partitions])

@@ -29,10 +29,6 @@ LOOK_S = 5.0
 ASK_S = 4.0
 NEVER_S = 3_600.0
 
-SETTLE_S = 12.0
-"""For clients to find out by themselves that a topic is another one: they look every ten seconds. A partition taken anew
-before its client has found the topic again may never be read (seen with librdkafka 2.16.1)."""
-
 SILENT_S = 15.0
 """Without an answer from the broker for so long, nothing should be expected of a worker."""
 
@@ -116,10 +112,10 @@ class Watch:
         self._clock = clock
         self._complaints = Complaints(clock)
         self._ids: dict[str, tuple[str, float]] = {}
-        self._remade: dict[str, tuple[float, float]] = {}
         self._answered = clock()
         self._faults: list[str] = []
         self._stop = threading.Event()
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     @property
@@ -157,6 +153,11 @@ class Watch:
     def stop(self) -> None:
         """Look no more; a look under way is not waited for."""
         self._stop.set()
+        self._hurry.set()
+
+    def hurry(self) -> None:
+        """Look at once: a place was just taken, and whether it is one in this topic depends on which topic there was then."""
+        self._hurry.set()
 
     def look(self) -> None:
         """Ask once. Never raises: what cannot be asked is told."""
@@ -186,10 +187,6 @@ class Watch:
             self._ids[name] = (found.topic_id, asked)
             if known != found.topic_id:
                 log.error("topic_remade", topic=name, was=known, now=found.topic_id)
-                self._remade[name] = (asked, known_at)
-        for name, (seen_at, known_at) in list(self._remade.items()):
-            if asked - seen_at >= SETTLE_S:
-                del self._remade[name]
                 self._on_remade(name, known_at)
 
     def _is_patient(self, standing: _Standing) -> bool:
@@ -244,11 +241,12 @@ class Watch:
     def _run(self) -> None:
         # The first look is at once: a topic's id must be known before the topic is made anew.
         while not self._stop.is_set():
+            self._hurry.clear()
             try:
                 self.look()
             except Exception:  # the probes go by the age of the last answer: a look that fails is seen there
                 log.exception("watch_failed")
-            self._stop.wait(LOOK_S)
+            self._hurry.wait(LOOK_S)
 
 
 def find_faults(facts: Mapping[str, TopicFacts], needs: Mapping[str, Collection[str]]) -> list[str]:

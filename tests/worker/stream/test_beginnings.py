@@ -65,11 +65,10 @@ def test_what_retention_took_is_counted(latest: bool) -> None:
     assert (line["log_level"], line["partition"], line["from_offset"], line["to_offset"]) == ("error", 3, 20, 49)
 
 
-@pytest.mark.parametrize("stray", [Stray(KEY, 500), Stray(KEY, None, remade=True)])
-def test_a_topic_made_anew_is_read_from_its_beginning(stray: Stray) -> None:
-    """Whether its place lies beyond the end, or its id is another one."""
+def test_a_topic_made_anew_is_read_from_its_beginning() -> None:
+    """Its place lies beyond the end."""
     log = Log(0, 4)
-    assert begun(log, stray) is Beginning.REMADE
+    assert begun(log, Stray(KEY, 500)) is Beginning.REMADE
     assert log.started == [0]
 
 
@@ -79,8 +78,7 @@ def test_a_late_answer_for_the_old_topic_begins_nothing_anew() -> None:
     assert begun(log, Stray(KEY, 284, reads=19)) is Beginning.STALE
     assert log.started == [19]
     assert begun(log, Stray(KEY, 19, reads=19)) is Beginning.REMADE
-    assert begun(log, Stray(KEY, None, remade=True, reads=19)) is Beginning.REMADE
-    assert log.started == [19, 0, 0]
+    assert log.started == [19, 0]
 
 
 def test_a_moment_that_does_not_suit_is_tried_again() -> None:

@@ -339,19 +339,22 @@ def test_what_comes_back_is_paused_only_under_pressure(pressure: bool) -> None:
     assert consumer.paused == {0: pressure, 1: pressure}
 
 
-def test_what_is_read_of_the_new_topic_already_is_not_begun_again() -> None:
-    """A partition that came after the old topic was seen last goes on from what its last owner has committed of the new one."""
+def test_an_old_topic_is_left_with_the_beginning_of_the_new_one_committed() -> None:
+    """But a partition that came after the old topic was seen last goes on from what its last owner has committed of the new."""
     loop, committer = prepared()
     loop._on_assign(cast("Consumer", committer), [TopicPartition(TOPIC, 0)])
+    in_flight = loop._ledger.add((TOPIC, 0), 7, 1)
+    assert loop._ledger.begin(in_flight)
     known_at = time.monotonic()
     loop._on_assign(cast("Consumer", committer), [TopicPartition(TOPIC, 1)])
     loop.topic_remade(TOPIC, known_at)
-    loop._find_beginnings()
-    assert committer.given_back == [0]
-    # What had found out by itself is not begun again either.
-    loop.topic_remade(TOPIC, known_at)
-    loop._find_beginnings()
-    assert committer.given_back == [0]
+    loop._leave_old_topics()
+    loop._ledger.finish(in_flight, [])
+    for entry in loop._ledger.finished():
+        loop._ledger.mark_published(entry)
+    found = loop._ledger.published()
+    assert in_flight in found.entries
+    assert found.offsets == {(TOPIC, 0): 0}
 
 
 def test_a_late_answer_for_the_old_topic_leaves_what_is_in_flight_alone() -> None:
@@ -389,5 +392,5 @@ def test_a_new_topic_that_the_client_found_by_itself_is_not_begun_again() -> Non
     for offset in (0, 1):
         loop._take(cast("Message", FromBroker(offset, None)))
     loop.topic_remade(TOPIC, known_at)
-    loop._find_beginnings()
-    assert committer.given_back == []
+    loop._leave_old_topics()
+    assert loop._ledger.orphan([(TOPIC, 0)]) == 2
