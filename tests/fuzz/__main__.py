@@ -29,7 +29,8 @@ with atheris.instrument_imports(include=["worker", "engines", "PIL"]):
     from worker.contracts.public_url import public_url
     from worker.contracts.verdicts import QualityVerdict
     from worker.errors import EventError, PictureError
-    from worker.intake.decode import jpeg_is_whole, probe
+    from worker.intake.decode import probe
+    from worker.intake.jpeg import jpeg_is_whole
 
 EXAMPLE = (
     b'{"event_id": "e", "image_id": "i", "url": "http://h/", "uploaded_at": "2026-01-02T03:04:05Z", "metadata": {"x": [1.5]}}'

@@ -15,7 +15,8 @@ from PIL import Image
 
 from tests.pictures import corners, encode, photo, pixels
 from worker.errors import PictureError
-from worker.intake.decode import decode, jpeg_is_whole, probe
+from worker.intake.decode import decode, probe
+from worker.intake.jpeg import jpeg_is_whole
 
 MOST = 50_000_000
 CORNERS = pixels(corners())

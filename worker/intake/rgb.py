@@ -1,0 +1,45 @@
+"""From a decoded image of any mode to RGB rows, shrunk by a whole factor where it is large."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from worker.intake.header import SCALED_LONGEST, Pixels
+
+__all__ = ["to_rgb"]
+
+STRIP_ROWS = 1024
+"""Rows that are converted at a time."""
+
+
+def to_rgb(image: Image.Image) -> Pixels:
+    """RGB, shrunk by a whole factor if it is large; strip by strip, since whole copies of a large picture add up."""
+    factor = max(1, max(image.size) // SCALED_LONGEST)
+    strip = STRIP_ROWS // factor * factor
+    parts = [
+        _shrink(_strip_to_rgb(image.crop((0, top, image.width, min(top + strip, image.height)))), factor)
+        for top in range(0, image.height, strip)
+    ]
+    return np.concatenate(parts)
+
+
+def _shrink(pixels: Pixels, factor: int) -> Pixels:
+    if factor == 1:
+        return pixels
+    size = (math.ceil(pixels.shape[1] / factor), math.ceil(pixels.shape[0] / factor))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _strip_to_rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I") or image.mode == "F":
+        eight = np.clip(np.asarray(image) // 256, 0, 255).astype(np.uint8)
+        return np.repeat(eight[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        image.alpha_composite(layer)
+    return np.asarray(image.convert("RGB"), dtype=np.uint8)
