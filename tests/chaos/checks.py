@@ -111,9 +111,14 @@ def wrong_in_redis(stage: Stage, answers: Sequence[Answer]) -> list[str]:
 
 
 def wrong_logs(lines: Sequence[str]) -> list[str]:
-    """Whatever happens to a worker, it tells in lines of JSON, and nothing that was done on purpose here needs a traceback."""
+    """Whatever happens to a worker, it tells in lines of JSON, and nothing that was done on purpose here needs a traceback.
+
+    A worker that ends by itself says why in one line for people as well.
+    """
     wrong: Counter[str] = Counter()
     for line in lines:
+        if line.startswith("iqa: "):
+            continue
         try:
             told = json.loads(line)
         except ValueError:
