@@ -1,4 +1,10 @@
-"""JPEG: whole, and only whole. libjpeg would fill what is missing with grey and call it a picture."""
+"""JPEG: whole, and only whole. libjpeg would fill what is missing with grey and call it a picture.
+
+A file that a strict decoder takes as it is costs nothing more. With any other one, what no pixel depends on is left out
+(``jpeg_segments``) and the rest decoded strictly again. If the decoder still finds fault, sequential data are measured block by
+block (``jpeg_entropy``): padding behind the last block is taken out, and the rest must decode strictly. What no decoder can see
+stays unseen: a byte that is another one and still makes valid codes of the right number.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +15,42 @@ import simplejpeg
 
 from worker.errors import PictureError
 from worker.intake import pillow_formats
+from worker.intake.exif import orientation
 from worker.intake.header import SCALED_LONGEST, Header, Pixels
+from worker.intake.jpeg_entropy import BrokenScanError, Measured, measure
+from worker.intake.jpeg_segments import Layout, walk
 
 __all__ = ["decode", "jpeg_is_whole", "read_header", "takes_turns"]
 
-_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
-_EOI, _SOS = 0xD9, 0xDA
+MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+LEAST_TRAILER = 4
+"""Fewer bytes than that behind the last block tell nothing of what they are."""
+_TRAILERS = (b"SEFH", b"SEFT", b"ftyp", b"MotionPhoto")
+_TEXT = re.compile(rb"[\t\r\n -~]+")
 
 
 def read_header(data: bytes) -> Header:
     """The header of a JPEG.
 
     Raises:
-        PictureError: ``not_an_image`` or ``too_many_pixels``.
+        PictureError: ``not_an_image``, ``truncated``, ``damaged``, or ``unsupported_format`` where the kind of JPEG is.
 
     """
-    return pillow_formats.read_header(data, "JPEG")
+    layout = walk(data)
+    frame = layout.frame
+    if frame is None:
+        raise PictureError("truncated", "the JPEG ends within its header: upload it again")
+    if layout.frames > 1 or frame.height == 0 or frame.width == 0:
+        raise PictureError("damaged", "the JPEG's header does not tell one size: save the picture again and upload it")
+    if frame.bits != 8 or len(frame.components) not in MODES:
+        kind = f"{frame.bits} bits" if frame.bits != 8 else f"{len(frame.components)} colour channels"
+        raise PictureError("unsupported_format", f"a JPEG of {kind}: save the picture as an ordinary JPEG of 8 bits")
+    return Header("JPEG", frame.width, frame.height, MODES[len(frame.components)], orientation(layout.exif))
 
 
 def takes_turns(header: Header) -> bool:
     """Whether it is decoded alone if it is large: those that libjpeg scales need little memory."""
-    return header.mode not in {"RGB", "L"}
+    return header.mode == "CMYK"
 
 
 def decode(data: bytes, header: Header) -> Pixels:
@@ -39,41 +60,88 @@ def decode(data: bytes, header: Header) -> Pixels:
         PictureError: ``truncated`` or ``damaged``.
 
     """
-    if not jpeg_is_whole(data):
-        raise PictureError("truncated", "the JPEG ends before its end marker")
-    if takes_turns(header):
-        return pillow_formats.decode(data, header)
+    layout = walk(data)
+    if not layout.scans or not (layout.ended or (layout.frame and layout.frame.is_sequential)):
+        raise _fault(ended=False)
+    if layout.ended and (pixels := _strictly(data, header)) is not None:
+        return pixels
+    if (pixels := _strictly(layout.rewrite(), header)) is not None:
+        return pixels
+    mended = _without_padding(layout)
+    if (pixels := _strictly(mended, header)) is not None:
+        return pixels
+    if _is_odd(mended):
+        return pillow_formats.decode(mended, header)
+    raise _fault(ended=layout.ended)
+
+
+def jpeg_is_whole(data: bytes) -> bool:
+    """Whether a JPEG's end marker follows its scans; those of thumbnails within the header do not count."""
+    return walk(data).ended
+
+
+def _strictly(data: bytes, header: Header) -> Pixels | None:
+    """The pixels, if the decoder finds no fault at all with ``data``."""
     longest = max(header.width, header.height)
     scale = min(1.0, SCALED_LONGEST / longest) if longest >= 2 * SCALED_LONGEST else 1.0
     sides = {"min_width": max(1, round(header.width * scale)), "min_height": max(1, round(header.height * scale))}
     options = {**sides, "min_factor": 1} if scale < 1 else {}
     try:
-        return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True, **options), dtype=np.uint8)
-    except ValueError as error:
-        # Some cameras leave padding between segments; nothing is missing then.
-        if "extraneous bytes" not in str(error):
-            raise PictureError("damaged", f"the JPEG's data is damaged: {error}") from error
+        if header.mode != "CMYK":
+            return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True, **options), dtype=np.uint8)
+        # Read whole, at the smallest scale, only to see whether it is: its colours are converted by Pillow.
+        simplejpeg.decode_jpeg(data, "CMYK", strict=True, min_width=1, min_height=1, min_factor=1)
+    except ValueError:
+        return None
+    return pillow_formats.decode(data, header)
+
+
+def _is_odd(data: bytes) -> bool:
+    """Whether the decoder cannot even read the header: it knows only usual samplings, libjpeg itself any."""
     try:
-        return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=False, **options), dtype=np.uint8)
+        simplejpeg.decode_jpeg_header(data, strict=True)
     except ValueError as error:
-        raise PictureError("damaged", f"the JPEG's data is damaged: {error}") from error
-
-
-def jpeg_is_whole(data: bytes) -> bool:
-    """Whether a JPEG's end marker follows its scans. Thumbnails inside the header have markers of their own and do not count.
-
-    Walks segments by their lengths and scans by their markers (ITU-T T.81, annex B).
-    """
-    at, scans = 2, 0
-    while found := _MARKER.search(data, at):
-        marker, at = found.group(1)[0], found.end()
-        if marker == _EOI:
-            return scans > 0
-        if marker in {0xD8, 0x01}:
-            continue
-        if marker == _SOS:
-            scans += 1
-        if at + 2 > len(data):
-            return False
-        at += int.from_bytes(data[at : at + 2])
+        return "subsampling" in str(error)
     return False
+
+
+def _without_padding(layout: Layout) -> bytes:
+    """The file without what lies behind the last block of its scans.
+
+    Raises:
+        PictureError: blocks are missing or damaged, or what is left over is none of what programs leave there.
+
+    """
+    if layout.frame is None or not layout.frame.is_sequential:
+        # Progressive data are not measured: zeros before a marker may go, if the rest is faultless without them.
+        return layout.rewrite([_without_zeros(scan.data) for scan in layout.scans])
+    try:
+        measured = measure(layout)
+    except BrokenScanError as error:
+        raise _fault(ended=layout.ended) from error
+    if not all(_is_harmless(part, at_the_end=not layout.ended) for part in _left_over(measured)):
+        raise _fault(ended=layout.ended)
+    return layout.rewrite([scan.data() for scan in measured])
+
+
+def _left_over(measured: list[Measured]) -> list[bytes]:
+    return [part for scan in measured for part in scan.left if part]
+
+
+def _is_harmless(part: bytes, *, at_the_end: bool) -> bool:
+    """Whether bytes that no block uses are padding or a trailer, not data of a stream that has gone out of step."""
+    if len(set(part)) == 1:
+        return True
+    return at_the_end and len(part) >= LEAST_TRAILER and bool(_TEXT.fullmatch(part) or any(mark in part for mark in _TRAILERS))
+
+
+def _without_zeros(data: bytes) -> bytes:
+    short = data.rstrip(b"\x00")
+    # A zero behind FF belongs to it.
+    return data[: len(short) + 1] if short.endswith(b"\xff") and len(short) < len(data) else short
+
+
+def _fault(*, ended: bool) -> PictureError:
+    if ended:
+        return PictureError("damaged", "part of the JPEG's data is damaged or lost: upload the picture again from its source")
+    return PictureError("truncated", "the JPEG ends too early, part of the picture is missing: upload it again")

