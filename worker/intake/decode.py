@@ -15,13 +15,13 @@ import numpy as np
 
 from engines.preprocess import fit_longest
 from worker.errors import PictureError
-from worker.intake import jpeg, pillow_formats
+from worker.intake import bmp, jpeg, pillow_formats, png
 from worker.intake.header import SCALED_LONGEST, Header, Picture, Pixels
 from worker.intake.recognise import FORMATS, recognise
 
 __all__ = ["DECODING", "MOST_BYTES", "Header", "Picture", "decode", "probe"]
 
-DECODING = "upright-rgb-white-scaled1600@2"
+DECODING = "upright-rgb-scaled1600@3"
 """Names this package's behaviour inside fingerprints: raise it when equal bytes may give other pixels."""
 
 MOST_BYTES = 3 * (2 * SCALED_LONGEST) ** 2
@@ -50,6 +50,8 @@ class _Codec:
 
 
 _CODECS = {name: _Codec(partial(pillow_formats.read_header, name=name), pillow_formats.decode) for name in FORMATS}
+_CODECS["BMP"] = _Codec(bmp.read_header, bmp.decode)
+_CODECS["PNG"] = _Codec(png.read_header, png.decode)
 _CODECS["JPEG"] = _Codec(jpeg.read_header, jpeg.decode, jpeg.takes_turns)
 
 

@@ -42,6 +42,8 @@ def read_header(data: bytes) -> Header:
         raise PictureError("truncated", "the JPEG ends within its header: upload it again")
     if layout.frames > 1 or frame.height == 0 or frame.width == 0:
         raise PictureError("damaged", "the JPEG's header does not tell one size: save the picture again and upload it")
+    if frame.bits not in {8, 12, 16}:
+        raise PictureError("damaged", "the JPEG's header is damaged: upload the picture again from its source")
     if frame.bits != 8 or len(frame.components) not in MODES:
         kind = f"{frame.bits} bits" if frame.bits != 8 else f"{len(frame.components)} colour channels"
         raise PictureError("unsupported_format", f"a JPEG of {kind}: save the picture as an ordinary JPEG of 8 bits")

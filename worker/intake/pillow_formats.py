@@ -9,12 +9,17 @@ import warnings
 from PIL import Image
 
 from worker.errors import PictureError
+from worker.intake.animation import first_seen
+from worker.intake.exif import orientation
 from worker.intake.header import SCALED_LONGEST, Header, Pixels
 from worker.intake.rgb import to_rgb
 
 __all__ = ["MOST_PIXELS", "decode", "read_header"]
 
-ORIENTATION = 0x0112
+ANIMATED = frozenset({"GIF", "WEBP"})
+
+LEAST_BYTES = 64
+"""A file of fewer holds no more than the beginning of a header."""
 
 MOST_PIXELS = 150_000_000
 """No setting allows more. Headers are read by Pillow, and frames of a GIF may grow its canvas while it reads them."""
@@ -28,15 +33,18 @@ def read_header(data: bytes, name: str) -> Header:
     """The header of ``data``, which is in the format ``name``.
 
     Raises:
-        PictureError: ``not_an_image`` or ``too_many_pixels``.
+        PictureError: ``truncated``, ``damaged`` or ``too_many_pixels``.
 
     """
     with _open(data, name) as image:
-        return Header(name, image.width, image.height, image.mode, _orientation(image))
+        # EXIF alone: Pillow's own reading heeds XMP as well, which other programs do not.
+        exif = image.info.get("exif")
+        lies = orientation(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else 1
+        return Header(name, image.width, image.height, image.mode, lies)
 
 
 def decode(data: bytes, header: Header) -> Pixels:
-    """The first frame.
+    """The first frame; of an animation that begins blank, the first one that is not.
 
     Raises:
         PictureError: ``truncated`` or ``damaged``.
@@ -48,13 +56,24 @@ def decode(data: bytes, header: Header) -> Pixels:
                 # Scaled by the decoder itself, as far as that goes.
                 side = SCALED_LONGEST / max(image.size)
                 image.draft(None, (math.ceil(image.width * side), math.ceil(image.height * side)))
-            image.load()
-            return to_rgb(image)
+            pixels = to_rgb(_first_frame(image))
         except MemoryError:
             raise
-        except Exception as error:
-            code = "truncated" if "truncated" in str(error) else "damaged"
-            raise PictureError(code, f"the {image.format}'s data is {code}: {error}") from error
+        except Exception as error:  # the library raises whatever it stumbles over
+            raise _fault(header.format, cut="truncated" in str(error)) from error
+    return first_seen(data, header.format, pixels) if header.format in ANIMATED else pixels
+
+
+def _first_frame(image: Image.Image) -> Image.Image:
+    """Decoded. What a GIF's first frame does not cover is transparent, as browsers have it."""
+    tiles = getattr(image, "tile", None) if image.format == "GIF" else None
+    covered = tuple(tiles[0][1]) if tiles else None
+    image.load()
+    if covered is None or covered == (0, 0, *image.size):
+        return image
+    layer = Image.new("RGBA", image.size)
+    layer.paste(image.convert("RGBA").crop(covered), covered[:2])
+    return layer
 
 
 def _open(data: bytes, name: str) -> Image.Image:
@@ -65,12 +84,18 @@ def _open(data: bytes, name: str) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise PictureError("too_many_pixels", f"more than {MOST_PIXELS} pixels by its header") from error
     except Exception as error:  # damaged headers raise whatever the plugin stumbles over
-        raise PictureError("not_an_image", f"its {name} header is damaged") from error
+        raise _fault(name, cut=_is_cut(data, name)) from error
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        value = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # EXIF of a good picture may be rubbish: then it lies as it is stored
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+def _is_cut(data: bytes, name: str) -> bool:
+    """Whether a file whose header cannot be read is shorter than it says, or than any header."""
+    if name == "WEBP":
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    return len(data) < LEAST_BYTES
+
+
+def _fault(name: str, *, cut: bool) -> PictureError:
+    kind = {"WEBP": "WebP"}.get(name, name)
+    if cut:
+        return PictureError("truncated", f"the {kind} ends too early, part of the picture is missing: upload it again")
+    return PictureError("damaged", f"the {kind}'s data are damaged: upload the picture again from its source")

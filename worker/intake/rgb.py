@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from worker.intake.backdrop import WHITE, backdrop
 from worker.intake.header import SCALED_LONGEST, Pixels
 
 __all__ = ["to_rgb"]
@@ -17,11 +18,12 @@ STRIP_ROWS = 1024
 
 
 def to_rgb(image: Image.Image) -> Pixels:
-    """RGB, shrunk by a whole factor if it is large; strip by strip, since whole copies of a large picture add up."""
+    """RGB on a backdrop, shrunk by a whole factor if it is large; strip by strip: whole copies of a large picture add up."""
     factor = max(1, max(image.size) // SCALED_LONGEST)
-    strip = STRIP_ROWS // factor * factor
+    strip = max(1, STRIP_ROWS // factor) * factor
+    behind = backdrop(image) if image.has_transparency_data else WHITE
     parts = [
-        _shrink(_strip_to_rgb(image.crop((0, top, image.width, min(top + strip, image.height)))), factor)
+        _shrink(_strip_to_rgb(image.crop((0, top, image.width, min(top + strip, image.height))), behind), factor)
         for top in range(0, image.height, strip)
     ]
     return np.concatenate(parts)
@@ -34,12 +36,12 @@ def _shrink(pixels: Pixels, factor: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _strip_to_rgb(image: Image.Image) -> Pixels:
+def _strip_to_rgb(image: Image.Image, behind: tuple[int, int, int]) -> Pixels:
     if image.mode.startswith("I") or image.mode == "F":
         eight = np.clip(np.asarray(image) // 256, 0, 255).astype(np.uint8)
         return np.repeat(eight[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
-        image = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        image = Image.new("RGBA", layer.size, (*behind, 255))
         image.alpha_composite(layer)
     return np.asarray(image.convert("RGB"), dtype=np.uint8)
