@@ -15,7 +15,7 @@ import numpy as np
 
 from engines.preprocess import fit_longest
 from worker.errors import PictureError
-from worker.intake import jpeg, pillow_formats
+from worker.intake import avif, heif, jpeg, pillow_formats, tiff
 from worker.intake.header import SCALED_LONGEST, Header, Picture, Pixels
 from worker.intake.recognise import FORMATS, recognise
 
@@ -51,6 +51,9 @@ class _Codec:
 
 _CODECS = {name: _Codec(partial(pillow_formats.read_header, name=name), pillow_formats.decode) for name in FORMATS}
 _CODECS["JPEG"] = _Codec(jpeg.read_header, jpeg.decode, jpeg.takes_turns)
+_CODECS["HEIF"] = _Codec(heif.read_header, heif.decode)
+_CODECS["AVIF"] = _Codec(avif.read_header, avif.decode)
+_CODECS["TIFF"] = _Codec(tiff.read_header, tiff.decode)
 
 
 def probe(data: bytes, max_pixels: int) -> Header:

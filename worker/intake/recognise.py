@@ -6,7 +6,7 @@ from worker.errors import PictureError
 
 __all__ = ["FORMATS", "recognise"]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "HEIF", "AVIF", "TIFF")
 """What is decoded."""
 
 
@@ -22,4 +22,6 @@ def recognise(data: bytes) -> str:
             return name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    if data[:4] in (b"II*\0", b"MM\0*",b"II+\0", b"MM\0+"): return "TIFF"
+    if data[4:8]==b"ftyp": return "AVIF" if b"avif" in data[:40] or b"avis" in data[:40] else "HEIF"
     raise PictureError("not_an_image", f"not one of {', '.join(FORMATS)}, or its header is damaged")
