@@ -1,6 +1,7 @@
 """AVIF, by libavif and dav1d through Pillow.
 
 Turning: ``irot`` and ``imir`` say how a picture is shown; Pillow tells them as if they were EXIF's orientation, in place of it.
+EXIF itself is taken out before: libavif refuses a picture whose EXIF is rubbish.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from PIL import AvifImagePlugin, Image
 from worker.errors import PictureError
 from worker.intake import boxes
 from worker.intake.header import Header, Pixels
-from worker.intake.heif import check_whole
+from worker.intake.heif import check_size, check_whole
 from worker.intake.rgb import to_rgb
 
 __all__ = ["decode", "read_header"]
@@ -33,7 +34,7 @@ def read_header(data: bytes) -> Header:
         return Header("AVIF", image.width, image.height, image.mode, _orientation(image))
 
 
-def decode(data: bytes, header: Header) -> Pixels:
+def decode(data: bytes, _: Header) -> Pixels:
     """The picture, or a sequence's first frame, as stored; of 10 and 12 bits the upper 8.
 
     Raises:
@@ -52,23 +53,20 @@ def decode(data: bytes, header: Header) -> Pixels:
 
 
 def _open(data: bytes) -> Image.Image:
+    if b"mif3" in boxes.brands(data):
+        raise PictureError(
+            "unsupported_format", "an AVIF with the short header of 2024: send it as JPEG, or as an ordinary AVIF"
+        )
+    check_size(data)
     try:
-        return Image.open(io.BytesIO(data), formats=["AVIF"])
+        return Image.open(io.BytesIO(boxes.without_metadata(data)), formats=["AVIF"])
     except MemoryError:
         raise
-    except Image.DecompressionBombError as error:
-        raise PictureError("too_many_pixels", "more pixels by its header than are ever decoded: send it smaller") from error
     except Exception as error:  # libavif's errors, and what the plugin stumbles over
         check_whole(data, "AVIF")
         raise PictureError("damaged", "the AVIF's header cannot be read: send it again, or as JPEG") from error
 
 
 def _orientation(image: Image.Image) -> int:
-    """From where Pillow puts it: ``getexif`` would look into XMP as well."""
-    exif = Image.Exif()
-    try:
-        exif.load(image.info.get("exif", b""))
-        value = exif.get(ORIENTATION, 1)
-    except Exception:  # EXIF of a good picture may be rubbish: then it lies as it is stored
-        return 1
+    value = image.getexif().get(ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

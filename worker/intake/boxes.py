@@ -1,6 +1,6 @@
 """The boxes of a HEIF or AVIF file: which items its picture is made of, and whether their bytes are all there.
 
-ISO/IEC 14496-12 (boxes, 4.2; item location, 8.11.3; item references, 8.11.12) and ISO/IEC 23008-12 (images derived from others, 6.6).
+ISO/IEC 14496-12 (boxes, 4.2; item location, 8.11.3; item references, 8.11.12), ISO/IEC 23008-12 (derived images, 6.6).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["Item", "Span", "brands", "coded_units", "picture_items", "primary_type"]
+__all__ = ["Item", "Span", "brands", "coded_units", "is_film", "largest", "picture_items", "primary_type", "without_metadata"]
 
 Span = tuple[int, int]
 """Where bytes begin, and where they end."""
@@ -16,6 +16,7 @@ Span = tuple[int, int]
 MOST_ITEMS = 20_000
 """libheif takes 1,000; a picture of 150 million pixels has 580 tiles of 512 x 512."""
 DERIVED_FROM, ALPHA_OF = b"dimg", b"auxl"
+METADATA = {b"Exif", b"mime"}
 
 
 class _ShortError(Exception):
@@ -28,11 +29,13 @@ class Item:
 
     Attributes:
         kind: four characters: ``hvc1``, ``av01``, ``grid``, ...
+        kind_at: where in the file its kind stands.
         spans: where its bytes lie in the file; those of items inside other items are left out.
 
     """
 
     kind: bytes = b""
+    kind_at: int = 0
     spans: list[Span] = field(default_factory=list)
 
 
@@ -42,6 +45,7 @@ class _Meta:
     items: dict[int, Item] = field(default_factory=dict)
     references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)
     length_sizes: set[int] = field(default_factory=set)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
 
 
 class _Reader:
@@ -80,6 +84,26 @@ def picture_items(data: bytes) -> list[Item]:
     """The item that is to be shown, those that it is derived from, and their alpha; without thumbnails and metadata."""
     meta = _read(data)
     return [meta.items[number] for number in _parts(meta) if number in meta.items]
+
+
+def largest(data: bytes) -> tuple[int, int]:
+    """Width and height of the largest picture that the file says it holds; (0, 0) if it says nothing."""
+    return max(_read(data).sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+
+
+def is_film(data: bytes) -> bool:
+    """Whether the file holds tracks, as films do, and no picture of its own."""
+    kinds = {kind for kind, _, _ in _boxes(data, 0, len(data))}
+    return b"moov" in kinds and _read(data).primary < 0
+
+
+def without_metadata(data: bytes) -> bytes:
+    """The same file with its EXIF and XMP called something that nobody reads: no pixel depends on them, whatever is in them."""
+    patched = bytearray(data)
+    for item in _read(data).items.values():
+        if item.kind in METADATA:
+            patched[item.kind_at : item.kind_at + 4] = b"skip"
+    return bytes(patched)
 
 
 def coded_units(data: bytes) -> Iterator[bytes | None]:
@@ -157,9 +181,7 @@ def _read_box(meta: _Meta, name: bytes, box: _Reader, idat: Span) -> None:
     if name == b"iprp":
         for each, at, stop in _boxes(box.data, box.at, box.end):
             if each == b"ipco":
-                # The last two bits of its 22nd byte: the bytes of a length, less one.
-                configurations = [begin for kind, begin, end in _boxes(box.data, at, stop) if kind == b"hvcC" and end - begin > 21]
-                meta.length_sizes |= {(box.data[begin + 21] & 3) + 1 for begin in configurations}
+                _read_properties(meta, _Reader(box.data, at, stop))
     if name not in {b"pitm", b"iinf", b"iloc", b"iref"}:
         return
     version = box.number(4) >> 24
@@ -176,13 +198,25 @@ def _read_box(meta: _Meta, name: bytes, box: _Reader, idat: Span) -> None:
         _read_references(meta, box, 4 if version else 2)
 
 
+def _read_properties(meta: _Meta, box: _Reader) -> None:
+    for kind, at, stop in _boxes(box.data, box.at, box.end):
+        inside = _Reader(box.data, at, stop)
+        if kind == b"hvcC":
+            # The last two bits of its 22nd byte: the bytes of a length, less one.
+            meta.length_sizes.add((inside.take(22)[-1] & 3) + 1)
+        elif kind == b"ispe":
+            inside.take(4)
+            meta.sizes.append((inside.number(4), inside.number(4)))
+
+
 def _read_entry(meta: _Meta, box: _Reader) -> None:
     version = box.number(4) >> 24
     if version < 2 or len(meta.items) >= MOST_ITEMS:
         return
     number = box.number(4 if version > 2 else 2)
     box.take(2)
-    meta.items.setdefault(number, Item()).kind = box.take(4)
+    item = meta.items.setdefault(number, Item())
+    item.kind, item.kind_at = box.take(4), box.at - 4
 
 
 def _read_locations(meta: _Meta, box: _Reader, version: int, idat: Span) -> None:

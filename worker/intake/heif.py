@@ -10,23 +10,23 @@ import re
 from typing import Any
 
 import pi_heif
-from PIL import Image
 from pi_heif import HeifFile
 
 from worker.errors import PictureError
 from worker.intake import boxes
 from worker.intake.header import Header, Pixels
+from worker.intake.pillow_formats import MOST_PIXELS
 from worker.intake.rgb import to_rgb
 
-__all__ = ["check_whole", "decode", "read_header"]
+__all__ = ["check_size", "check_whole", "decode", "read_header"]
 
 # A child has one core, and nothing but the picture itself is wanted.
 pi_heif.options.DECODE_THREADS = 1
 pi_heif.options.THUMBNAILS = pi_heif.options.DEPTH_IMAGES = pi_heif.options.AUX_IMAGES = False
 
 OTHER_CODINGS = {
-    b"av01": "AV1", b"avc1": "H.264", b"vvc1": "VVC", b"j2k1": "JPEG 2000", b"jpeg": "JPEG", b"unci": "no compression",
-    b"mski": "no compression", b"evc1": "EVC",
+    b"av01": "AV1", b"avc1": "H.264", b"vvc1": "VVC", b"j2k1": "JPEG 2000", b"jpeg": "JPEG", b"unci": "uncompressed data",
+    b"mski": "a mask", b"evc1": "EVC",
 }  # fmt: skip
 
 _FORBIDDEN = re.compile(rb"\x00\x00[\x00-\x02]")
@@ -42,12 +42,16 @@ def read_header(data: bytes) -> Header:
     """
     coding = boxes.primary_type(data)
     if coding in OTHER_CODINGS:
-        raise PictureError("unsupported_format", f"a HEIF file whose picture is coded as {OTHER_CODINGS[coding]}: send it as JPEG")
+        what = f"a HEIF file with {OTHER_CODINGS[coding]} inside, not HEVC as phones write it"
+        raise PictureError("unsupported_format", f"{what}: export it as an ordinary JPEG and send that")
+    if boxes.is_film(data):
+        raise PictureError("unsupported_format", "a HEIF film without a still picture: send a still picture, as JPEG")
     _, image = _open(data)
-    return Header("HEIF", *image.size, image.mode, 1)
+    width, height = image.size
+    return Header("HEIF", width, height, image.mode, 1)
 
 
-def decode(data: bytes, header: Header) -> Pixels:
+def decode(data: bytes, _: Header) -> Pixels:
     """The primary picture, upright; of 10 and 12 bits the upper 8.
 
     Raises:
@@ -80,9 +84,24 @@ def check_whole(data: bytes, name: str) -> None:
         raise PictureError("truncated", f"the {name} ends after {len(data)} of at least {end} bytes: send it again, whole")
 
 
+def check_size(data: bytes) -> None:
+    """Refuse a file that says that it is larger than any setting allows, and than its decoder takes.
+
+    Raises:
+        PictureError: ``too_many_pixels``.
+
+    """
+    width, height = boxes.largest(data)
+    if width * height > MOST_PIXELS:
+        raise PictureError(
+            "too_many_pixels", f"{width} x {height}, at most {MOST_PIXELS} pixels are ever decoded: send it smaller"
+        )
+
+
 def _open(data: bytes) -> tuple[HeifFile, Any]:
+    check_size(data)
     try:
-        file = HeifFile(data)
+        file = HeifFile(boxes.without_metadata(data))
         return file, file[file.primary_index]
     except MemoryError:
         raise

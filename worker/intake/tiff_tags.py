@@ -44,5 +44,7 @@ def read_tags(data: bytes) -> Tags | None:
         left -= size
         if left >= 0 and place + size <= len(data):
             whole = code == "B"
-            tags[number(at, "H")] = data[place : place + size] if whole else struct.unpack_from(f"{order}{values}{code}", data, place)
+            tags[number(at, "H")] = (
+                data[place : place + size] if whole else struct.unpack_from(f"{order}{values}{code}", data, place)
+            )
     return tags
