@@ -15,9 +15,9 @@ import numpy as np
 
 from engines.preprocess import fit_longest
 from worker.errors import PictureError
-from worker.intake import bmp, jpeg, pillow_formats, png
+from worker.intake import avif, bmp, heif, jpeg, pillow_formats, png, tiff
 from worker.intake.header import SCALED_LONGEST, Header, Picture, Pixels
-from worker.intake.recognise import FORMATS, recognise
+from worker.intake.recognise import recognise
 
 __all__ = ["DECODING", "MOST_BYTES", "Header", "Picture", "decode", "probe"]
 
@@ -49,10 +49,16 @@ class _Codec:
     takes_turns: Callable[[Header], bool] = lambda _: True
 
 
-_CODECS = {name: _Codec(partial(pillow_formats.read_header, name=name), pillow_formats.decode) for name in FORMATS}
-_CODECS["BMP"] = _Codec(bmp.read_header, bmp.decode)
-_CODECS["PNG"] = _Codec(png.read_header, png.decode)
-_CODECS["JPEG"] = _Codec(jpeg.read_header, jpeg.decode, jpeg.takes_turns)
+_CODECS = {
+    "JPEG": _Codec(jpeg.read_header, jpeg.decode, jpeg.takes_turns),
+    "PNG": _Codec(png.read_header, png.decode),
+    "WEBP": _Codec(partial(pillow_formats.read_header, name="WEBP"), pillow_formats.decode),
+    "GIF": _Codec(partial(pillow_formats.read_header, name="GIF"), pillow_formats.decode),
+    "BMP": _Codec(bmp.read_header, bmp.decode),
+    "HEIF": _Codec(heif.read_header, heif.decode),
+    "AVIF": _Codec(avif.read_header, avif.decode),
+    "TIFF": _Codec(tiff.read_header, tiff.decode),
+}
 
 
 def probe(data: bytes, max_pixels: int) -> Header:

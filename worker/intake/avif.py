@@ -1,0 +1,72 @@
+"""AVIF, by libavif and dav1d through Pillow.
+
+Turning: ``irot`` and ``imir`` say how a picture is shown; Pillow tells them as if they were EXIF's orientation, in place of it.
+EXIF itself is taken out before: libavif refuses a picture whose EXIF is rubbish.
+"""
+
+from __future__ import annotations
+
+import io
+
+from PIL import AvifImagePlugin, Image
+
+from worker.errors import PictureError
+from worker.intake import boxes
+from worker.intake.header import Header, Pixels
+from worker.intake.heif import check_size, check_whole
+from worker.intake.rgb import to_rgb
+
+__all__ = ["decode", "read_header"]
+
+ORIENTATION = 0x0112
+# A child has one core; each thread of dav1d's holds frames of its own.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+
+def read_header(data: bytes) -> Header:
+    """The header of an AVIF; nothing is decoded.
+
+    Raises:
+        PictureError: ``truncated`` or ``damaged``.
+
+    """
+    with _open(data) as image:
+        return Header("AVIF", image.width, image.height, image.mode, _orientation(image))
+
+
+def decode(data: bytes, _: Header) -> Pixels:
+    """The picture, or a sequence's first frame, as stored; of 10 and 12 bits the upper 8.
+
+    Raises:
+        PictureError: ``truncated`` or ``damaged``.
+
+    """
+    check_whole(data, "AVIF")
+    with _open(data) as image:
+        try:
+            image.load()
+            return to_rgb(image)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise PictureError("damaged", "the AVIF's data cannot be decoded: send it again, or as JPEG") from error
+
+
+def _open(data: bytes) -> Image.Image:
+    if b"mif3" in boxes.brands(data):
+        raise PictureError(
+            "unsupported_format", "an AVIF with the short header of 2024: send it as JPEG, or as an ordinary AVIF"
+        )
+    check_size(data)
+    try:
+        return Image.open(io.BytesIO(boxes.without_metadata(data)), formats=["AVIF"])
+    except MemoryError:
+        raise
+    except Exception as error:  # libavif's errors, and what the plugin stumbles over
+        check_whole(data, "AVIF")
+        raise PictureError("damaged", "the AVIF's header cannot be read: send it again, or as JPEG") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    value = image.getexif().get(ORIENTATION, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1

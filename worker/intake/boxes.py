@@ -1,0 +1,244 @@
+"""The boxes of a HEIF or AVIF file: which items its picture is made of, and whether their bytes are all there.
+
+ISO/IEC 14496-12 (boxes, 4.2; item location, 8.11.3; item references, 8.11.12), ISO/IEC 23008-12 (derived images, 6.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+__all__ = ["Item", "Span", "brands", "coded_units", "is_film", "largest", "picture_items", "primary_type", "without_metadata"]
+
+Span = tuple[int, int]
+"""Where bytes begin, and where they end."""
+
+MOST_ITEMS = 20_000
+"""libheif takes 1,000; a picture of 150 million pixels has 580 tiles of 512 x 512."""
+DERIVED_FROM, ALPHA_OF = b"dimg", b"auxl"
+METADATA = {b"Exif", b"mime"}
+
+
+class _ShortError(Exception):
+    """A box ends before what it should hold."""
+
+
+@dataclass
+class Item:
+    """One picture, tile or block of metadata inside the file.
+
+    Attributes:
+        kind: four characters: ``hvc1``, ``av01``, ``grid``, ...
+        kind_at: where in the file its kind stands.
+        spans: where its bytes lie in the file; those of items inside other items are left out.
+
+    """
+
+    kind: bytes = b""
+    kind_at: int = 0
+    spans: list[Span] = field(default_factory=list)
+
+
+@dataclass
+class _Meta:
+    primary: int = -1
+    items: dict[int, Item] = field(default_factory=dict)
+    references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)
+    length_sizes: set[int] = field(default_factory=set)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+
+
+class _Reader:
+    """Big-endian numbers out of a span of bytes."""
+
+    def __init__(self, data: bytes, at: int, end: int) -> None:
+        self.data, self.at, self.end = data, at, end
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size))
+
+    def take(self, size: int) -> bytes:
+        if self.at + size > self.end:
+            raise _ShortError
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+
+def brands(data: bytes) -> list[bytes]:
+    """The brands that the file says it follows, the major one first; none if it does not begin with them."""
+    size = int.from_bytes(data[:4])
+    if data[4:8] != b"ftyp" or size < 12:
+        return []
+    return [data[8:12], *(data[at : at + 4] for at in range(16, min(size, len(data), 400), 4))]
+
+
+def primary_type(data: bytes) -> bytes:
+    """The kind of the item that is to be shown, of a derived one that of its first part; empty if the file does not say."""
+    meta = _read(data)
+    kinds = [meta.items[number].kind for number in _parts(meta) if number in meta.items]
+    coded = [kind for kind in kinds if kind not in {b"grid", b"iovl", b"iden", b"tmap"}]
+    return next(iter(coded or kinds), b"")
+
+
+def picture_items(data: bytes) -> list[Item]:
+    """The item that is to be shown, those that it is derived from, and their alpha; without thumbnails and metadata."""
+    meta = _read(data)
+    return [meta.items[number] for number in _parts(meta) if number in meta.items]
+
+
+def largest(data: bytes) -> tuple[int, int]:
+    """Width and height of the largest picture that the file says it holds; (0, 0) if it says nothing."""
+    return max(_read(data).sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+
+
+def is_film(data: bytes) -> bool:
+    """Whether the file holds tracks, as films do, and no picture of its own."""
+    kinds = {kind for kind, _, _ in _boxes(data, 0, len(data))}
+    return b"moov" in kinds and _read(data).primary < 0
+
+
+def without_metadata(data: bytes) -> bytes:
+    """The same file with its EXIF and XMP called something that nobody reads: no pixel depends on them, whatever is in them."""
+    patched = bytearray(data)
+    for item in _read(data).items.values():
+        if item.kind in METADATA:
+            patched[item.kind_at : item.kind_at + 4] = b"skip"
+    return bytes(patched)
+
+
+def coded_units(data: bytes) -> Iterator[bytes | None]:
+    """The units of HEVC data that the picture is made of, and ``None`` for each item that is no sequence of whole units.
+
+    Each has its length in front of it, in as many bytes as the decoder configuration says (ISO/IEC 14496-15, 8.3).
+    """
+    meta = _read(data)
+    if len(meta.length_sizes) != 1:
+        return
+    size = next(iter(meta.length_sizes))
+    for number in _parts(meta):
+        item = meta.items.get(number, Item())
+        if item.kind == b"hvc1":
+            coded = b"".join(data[start:end] for start, end in item.spans)
+            at = 0
+            while at < len(coded):
+                length = int.from_bytes(coded[at : at + size])
+                end = at + size + length
+                if not length or end > len(coded):
+                    yield None
+                    break
+                yield coded[at + size : end]
+                at = end
+
+
+def _parts(meta: _Meta) -> list[int]:
+    """Numbers of the items that the picture is made of, the primary one first."""
+    found, seen = [meta.primary], {meta.primary}
+    sources: dict[int, list[int]] = {}
+    for kind, start, ends in meta.references:
+        if kind == DERIVED_FROM:
+            sources.setdefault(start, []).extend(ends)
+        elif kind == ALPHA_OF:
+            for end in ends:
+                sources.setdefault(end, []).append(start)
+    for number in found:
+        new = dict.fromkeys(each for each in sources.get(number, []) if each not in seen)
+        seen.update(new)
+        found.extend(new)
+    return found
+
+
+def _read(data: bytes) -> _Meta:
+    """As much of the ``meta`` box as can be read."""
+    meta = _Meta()
+    for kind, start, end in _boxes(data, 0, len(data)):
+        if kind == b"meta":
+            inside = list(_boxes(data, start + 4, end))
+            idat = next(((at, stop) for name, at, stop in inside if name == b"idat"), (0, 0))
+            for name, at, stop in inside:
+                try:
+                    _read_box(meta, name, _Reader(data, at, stop), idat)
+                except _ShortError:
+                    continue
+            break
+    return meta
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, begin and end of what is inside of each box; the last one may end before its length says."""
+    while at + 8 <= end:
+        size, head = int.from_bytes(data[at : at + 4]), 8
+        if size == 1:
+            size, head = int.from_bytes(data[at + 8 : at + 16]), 16
+        elif size == 0:
+            size = end - at
+        if size < head:
+            return
+        yield data[at + 4 : at + 8], at + head, min(at + size, end)
+        at += size
+
+
+def _read_box(meta: _Meta, name: bytes, box: _Reader, idat: Span) -> None:
+    if name == b"iprp":
+        for each, at, stop in _boxes(box.data, box.at, box.end):
+            if each == b"ipco":
+                _read_properties(meta, _Reader(box.data, at, stop))
+    if name not in {b"pitm", b"iinf", b"iloc", b"iref"}:
+        return
+    version = box.number(4) >> 24
+    if name == b"pitm":
+        meta.primary = box.number(4 if version else 2)
+    elif name == b"iinf":
+        box.take(4 if version else 2)
+        for kind, at, stop in _boxes(box.data, box.at, box.end):
+            if kind == b"infe":
+                _read_entry(meta, _Reader(box.data, at, stop))
+    elif name == b"iloc":
+        _read_locations(meta, box, version, idat)
+    else:
+        _read_references(meta, box, 4 if version else 2)
+
+
+def _read_properties(meta: _Meta, box: _Reader) -> None:
+    for kind, at, stop in _boxes(box.data, box.at, box.end):
+        inside = _Reader(box.data, at, stop)
+        if kind == b"hvcC":
+            # The last two bits of its 22nd byte: the bytes of a length, less one.
+            meta.length_sizes.add((inside.take(22)[-1] & 3) + 1)
+        elif kind == b"ispe":
+            inside.take(4)
+            meta.sizes.append((inside.number(4), inside.number(4)))
+
+
+def _read_entry(meta: _Meta, box: _Reader) -> None:
+    version = box.number(4) >> 24
+    if version < 2 or len(meta.items) >= MOST_ITEMS:
+        return
+    number = box.number(4 if version > 2 else 2)
+    box.take(2)
+    item = meta.items.setdefault(number, Item())
+    item.kind, item.kind_at = box.take(4), box.at - 4
+
+
+def _read_locations(meta: _Meta, box: _Reader, version: int, idat: Span) -> None:
+    sizes, more = box.number(1), box.number(1)
+    offset_size, length_size, base_size = sizes >> 4, sizes & 15, more >> 4
+    index_size = more & 15 if version else 0
+    for _ in range(box.number(4 if version > 1 else 2)):
+        number = box.number(4 if version > 1 else 2)
+        method = box.number(2) & 15 if version else 0
+        box.take(2)
+        base, extents = box.number(base_size), box.number(2)
+        # Extents that take no bytes of the box could be many for nothing.
+        for _ in range(extents if index_size + offset_size + length_size else min(extents, 1)):
+            box.take(index_size)
+            start, length = base + box.number(offset_size), box.number(length_size)
+            if method < 2 and len(meta.items) < MOST_ITEMS:
+                start += idat[0] if method else 0
+                meta.items.setdefault(number, Item()).spans.append((start, start + length if length else len(box.data)))
+
+
+def _read_references(meta: _Meta, box: _Reader, size: int) -> None:
+    for kind, at, stop in _boxes(box.data, box.at, box.end):
+        inside = _Reader(box.data, at, stop)
+        start = inside.number(size)
+        meta.references.append((kind, start, [inside.number(size) for _ in range(inside.number(2))]))
