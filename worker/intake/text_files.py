@@ -33,6 +33,8 @@ def describe_text(head: bytes) -> tuple[str, str] | None:
         return _describe_markup(start)
     if start.startswith("data:"):
         return _NOT_AN_IMAGE, f"a data URL instead of a file: {AS_FILE}"
+    if start.startswith("version https://git-lfs."):
+        return _NOT_AN_IMAGE, "a pointer of Git LFS instead of the file: fetch the file itself and send that"
     if start.startswith(("HTTP/1.", "HTTP/2")):
         return _NOT_AN_IMAGE, "an answer of a web server with its head: send what follows the head alone"
     if start.startswith("--") and "content-disposition" in start.lower():

@@ -41,6 +41,13 @@ def test_body_comes_whole() -> None:
             assert fetch.fetch(server.url(name) + "?signed=1") == body
 
 
+@pytest.mark.parametrize("label", ["aws-chunked", "UTF-8", "none", "binary", "base64", "image/jpeg", "", "identity", "a, b"])
+def test_labels_that_are_no_encoding(label: str) -> None:
+    """Object stores give back what an uploader once said; the bytes are plain."""
+    with raw_server(reply(head("200 OK", Content_Encoding=label, Content_Length="4"), b"byte")) as url, fetcher(LOCAL) as fetch:
+        assert fetch.fetch(url + "/a.jpg") == b"byte"
+
+
 @pytest.mark.parametrize(
     ("behaviour", "code"),
     [
@@ -54,6 +61,7 @@ def test_body_comes_whole() -> None:
         (reply(head("200 OK"), b"x" * 1_000_001), "too_many_bytes"),
         (reply(head("200 OK", Content_Length="10"), b"short"), "connection_broken"),
         (reply(head("200 OK", Content_Encoding="gzip", Content_Length="1"), b"x"), "unsupported_encoding"),
+        (reply(head("200 OK", Content_Encoding="aws-chunked, x-gzip", Content_Length="1"), b"x"), "unsupported_encoding"),
         (reply(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"), "connection_broken"),
         (reply(), "connection_broken"),
         (reply(head("302 Found", Location="ftp://127.0.0.1/a")), "unsupported_scheme"),

@@ -205,7 +205,7 @@ def test_any_location_fails_with_a_code(fetch: Fetcher, host: Host, location: by
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", "connection_broken"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "connection_broken"),
         (
-            b"HTTP/1.1 200 OK\r\nContent-Encoding: \xff" + b"x" * 5000 + b"\r\nContent-Length: 1\r\n\r\nx",
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: \xff" + b"x" * 5000 + b", br\r\nContent-Length: 1\r\n\r\nx",
             "unsupported_encoding",
         ),
         (b"\xff\xd8\xff\xe0 a picture and no head", "connection_broken"),

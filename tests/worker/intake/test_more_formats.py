@@ -1,0 +1,175 @@
+"""HEIF, AVIF and TIFF come out as the same upright RGB, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, features
+
+from tests.pictures import corners, encode, photo, pixels
+from worker.errors import PictureError
+from worker.intake import heif
+from worker.intake.decode import decode, probe
+
+MOST = 50_000_000
+CORNERS = pixels(corners())
+FILES = Path(__file__).with_name("files")
+UNDO = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
+}  # fmt: skip
+
+
+def heic(name: str) -> bytes:
+    return (FILES / f"{name}.heic").read_bytes()
+
+
+def code_of(data: bytes, most: int = MOST) -> str:
+    with pytest.raises(PictureError) as caught:
+        decode(data, most)
+    assert not any(word in caught.value.detail.lower() for word in ("libheif", "pillow", "decoder_", "errno", "exception"))
+    return caught.value.code
+
+
+def like_corners(data: bytes, kind: str, tolerance: int = 30) -> bool:
+    picture = decode(data, MOST)
+    assert (picture.width, picture.height, picture.format) == (64, 48, kind)
+    return bool(np.abs(picture.pixels.astype(int) - CORNERS)[4:-4:8, 4:-4:8].max() <= tolerance)
+
+
+@pytest.mark.parametrize("name", ["corners", "turned", "ten-bits", "second-is-primary"])
+def test_heic(name: str) -> None:
+    """One that its container turns while its EXIF says so, too; ten bits; several pictures, of which one is the primary."""
+    assert like_corners(heic(name), "HEIF")
+    assert probe(heic(name), MOST).orientation == 1
+
+
+def test_heic_of_tiles() -> None:
+    """As phones write it."""
+    picture = decode(heic("grid"), MOST)
+    assert (picture.width, picture.height) == (256, 192)
+    assert np.abs(picture.pixels.astype(int) - np.asarray(photo(256, 192))).mean() < 12
+
+
+def test_heic_with_alpha() -> None:
+    """Its right half is transparent."""
+    found = decode(heic("alpha"), MOST).pixels
+    assert found[4:-4, 40:].min() > 245
+    assert np.abs(found[4:-4:8, 4:28:8].astype(int) - CORNERS[4:-4:8, 4:28:8]).max() <= 30
+
+
+@pytest.mark.parametrize("name", ["corners", "grid", "alpha"])
+def test_heic_that_is_cut_or_holed(name: str) -> None:
+    """libheif would leave tiles out, or guess."""
+    data = heic(name)
+    for end in (20, 60, len(data) // 3, len(data) // 2, len(data) - 40, len(data) - 1):
+        assert code_of(data[:end]) in {"truncated", "damaged"}
+    at = len(data) - 120
+    assert code_of(data[:at] + bytes(80) + data[at + 80 :]) == "damaged"
+
+
+def test_heic_size_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is decoded for it."""
+    monkeypatch.setattr(heif, "decode", lambda *_: pytest.fail("decoded"))
+    assert probe(heic("grid"), MOST).width == 256
+    assert code_of(heic("grid"), 256 * 192 - 1) == "too_many_pixels"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["AVIF", "TIFF"])
+def test_orientation(kind: str, orientation: int) -> None:
+    """All eight, undone once."""
+    assert features.check("avif")
+    stored = corners() if orientation == 1 else corners().transpose(UNDO[orientation])
+    if kind == "AVIF":
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = encode(stored, "AVIF", quality=95, subsampling="4:4:4", exif=exif)
+    else:
+        data = encode(stored, "TIFF", tiffinfo={274: orientation})
+    assert like_corners(data, kind)
+
+
+def test_avif_alpha_sequence_and_limit() -> None:
+    """Transparent is white; the first frame counts; the header is enough to refuse."""
+    clear = Image.new("RGBA", (40, 40), (200, 0, 0, 0))
+    assert decode(encode(clear, "AVIF"), MOST).pixels.min() > 250
+    file = io.BytesIO()
+    corners().save(file, "AVIF", save_all=True, append_images=[Image.new("RGB", (64, 48))], quality=95, subsampling="4:4:4")
+    assert like_corners(file.getvalue(), "AVIF")
+    assert code_of(file.getvalue(), 64 * 48 - 1) == "too_many_pixels"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 0.99])
+@pytest.mark.parametrize("kind", ["AVIF", "TIFF"])
+def test_cut(kind: str, share: float) -> None:
+    """Not one line is filled in."""
+    options = {"compression": "tiff_lzw"} if kind == "TIFF" else {}
+    data = encode(photo(200, 150), kind, **options)
+    assert code_of(data[: int(len(data) * share)]) in {"truncated", "damaged"}
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd"])
+def test_tiff_compressions(compression: str) -> None:
+    """What scanners and editors write."""
+    options = {"quality": 95} if compression == "jpeg" else {}
+    assert like_corners(encode(corners(), "TIFF", compression=compression, **options), "TIFF", 60)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "RGBA", "I;16", "F"])
+def test_tiff_modes(mode: str) -> None:
+    """Grey runs from black to white in each."""
+    grey = Image.fromarray(np.tile(np.linspace(0, 255, 64, dtype=np.uint8), (48, 1)))
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(grey, np.uint16) * 257)
+    elif mode == "F":
+        image = Image.fromarray(np.asarray(grey, np.float32) / 255)
+    else:
+        image = grey.convert("RGB").convert(mode) if mode in {"P", "CMYK", "RGBA"} else grey.convert(mode)
+    found = decode(encode(image, "TIFF"), MOST).pixels.astype(int)
+    assert found.shape == (48, 64, 3)
+    assert found[0, 0].max() < 12
+    assert found[0, -1].min() > 243
+
+
+def test_tiff_of_several_pages() -> None:
+    """The first one counts."""
+    file = io.BytesIO()
+    corners().save(file, "TIFF", save_all=True, append_images=[Image.new("RGB", (9, 9))])
+    assert like_corners(file.getvalue(), "TIFF", 0)
+
+
+def test_tiff_with_parts_that_are_missing() -> None:
+    """A decoder leaves them black, white or grey."""
+    data = bytearray(encode(photo(200, 150), "TIFF"))
+    at = struct.unpack_from("<I", data, 4)[0]
+    for entry in range(struct.unpack_from("<H", data, at)[0]):
+        place = at + 2 + 12 * entry
+        if struct.unpack_from("<H", data, place)[0] == 273:
+            count, value = struct.unpack_from("<II", data, place + 4)
+            struct.pack_into("<I", data, place + 8 if count == 1 else value, 0)
+    assert code_of(bytes(data)) == "damaged"
+
+
+SEEDS = [heic("corners"), heic("grid"), encode(photo(60, 50), "AVIF"), encode(photo(60, 50), "TIFF", compression="tiff_lzw")]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8))
+def test_flipped_bytes_give_a_picture_or_a_reason(seed: bytes, flips: list[tuple[int, int]]) -> None:
+    """And nothing else."""
+    data = bytearray(seed)
+    for at, value in flips:
+        data[at % len(data)] = value
+    try:
+        picture = decode(bytes(data), 1_000_000)
+    except PictureError as error:
+        assert error.code in {"not_an_image", "unsupported_format", "too_many_pixels", "truncated", "damaged"}
+    else:
+        assert picture.pixels.size
