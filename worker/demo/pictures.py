@@ -129,7 +129,7 @@ def _formats(photos: dict[str, Image.Image]) -> list[Sample]:
             _encode(frames[0], "GIF", save_all=True, append_images=frames[1:]),
         ),
         Sample("grey16.png", "16-bit grey", _encode(Image.fromarray(moon), "PNG")),
-        Sample("photo.avif", "AVIF", _encode(photos["temple"], "AVIF", quality=80)),
+        Sample("temple.avif", "AVIF", _encode(photos["temple"], "AVIF", quality=80)),
         # Nothing here can write HEIC: this one was made once, from a drawing by code.
         Sample("drawing.heic", "HEIC, an iPhone's format", Path(__file__).with_name("circles.heic").read_bytes()),
     ]
