@@ -69,7 +69,7 @@ chaos: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Break everything on pu
 
 TARGET ?= event
 SECONDS ?= 60
-fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz  ## Fuzz TARGET (event, header, polygons) for SECONDS
+fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz  ## Fuzz TARGET (event, header, polygons, jpeg, png, heif, ...) for SECONDS
 	$(BIN)/python -m tests.fuzz $(TARGET) -max_total_time=$(SECONDS)
 
 kafka: $(KAFKA_LIBS)/.fetched  ## A real Kafka for the tests, from Maven Central (needs Java 17 and Maven)

@@ -1,8 +1,9 @@
 """``python -m tests.fuzz TARGET [libFuzzer options]``: bytes that nobody thought of, guided by coverage (atheris).
 
 Targets: ``event`` (records on the uploads topic), ``header`` (what is read of a picture before it is decoded), ``polygons``
-(what becomes of a text detector's map). Each may raise what its docstring promises and nothing else. A finding is written to
-``crash-...`` in the current folder: make it an example of the hypothesis test beside the code.
+(what becomes of a text detector's map), and ``jpeg``, ``png``, ``webp``, ``gif``, ``bmp``, ``heif``, ``avif``, ``tiff`` (all
+that is done with a picture, from seeds of that format). Each may raise what its docstring promises and nothing else. A finding
+is written to ``crash-...`` in the current folder: make it an example of the hypothesis test beside the code.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ with atheris.instrument_imports(include=["worker", "engines", "PIL"]):
     from engines.engine_set import EngineNames
     from engines.text_detection import regions_from_map, text_area
     from tests.hostile.corpus import seeds
+    from tests.pictures import encode, photo
     from worker.contracts.cloudevents import parse_event
     from worker.contracts.events import EVENT_TYPE
     from worker.contracts.public_url import public_url
     from worker.contracts.verdicts import QualityVerdict
     from worker.errors import EventError, PictureError
-    from worker.intake.decode import probe
+    from worker.intake.decode import decode, probe
     from worker.intake.jpeg import jpeg_is_whole
 
 EXAMPLE = (
@@ -42,6 +44,7 @@ VERDICT = QualityVerdict(
     status="scored", image_id="i", event_id="e", fingerprint="f", engines={}, profile="p@1", produced_at=datetime.now(UTC)
 )
 CARRIED = ("image_id", "event_id", "service", "uploaded_at", "metadata")
+HEIC_FILES = Path(__file__).parents[1] / "worker" / "intake" / "files"
 LIMITS = cast("DetectionInput", load_manifest(EngineNames.text_detection).input)
 
 
@@ -68,6 +71,15 @@ def header(data: bytes) -> None:
         probe(data, 50_000_000)
 
 
+def picture(data: bytes) -> None:
+    """Only ``PictureError``, in words for people."""
+    try:
+        decode(data, 250_000)
+    except PictureError as error:
+        if not error.detail.isprintable():
+            raise AssertionError("a detail cannot be printed") from error
+
+
 def polygons(data: bytes) -> None:
     """Nothing; and areas stay shares."""
     if len(data) < 3:
@@ -79,7 +91,23 @@ def polygons(data: bytes) -> None:
         raise AssertionError("the area of the text is no share of the picture")
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"event": event, "header": header, "polygons": polygons}
+FORMATS = ("jpeg", "png", "webp", "gif", "bmp", "heif", "avif", "tiff")
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "event": event, "header": header, "polygons": polygons, **dict.fromkeys(FORMATS, picture),
+}  # fmt: skip
+
+
+def starts(name: str) -> list[bytes]:
+    """What a target begins with."""
+    if name == "header":
+        return list(seeds().values())
+    if name == "heif":
+        return [path.read_bytes() for path in sorted(HEIC_FILES.glob("*.heic"))]
+    if name == "avif":
+        return [encode(photo(48, 40), "AVIF"), encode(photo(48, 40).convert("RGBA"), "AVIF")]
+    if name == "tiff":
+        return [encode(photo(48, 40), "TIFF", compression=each) for each in ("raw", "tiff_lzw", "jpeg", "packbits")]
+    return [data for kind, data in seeds().items() if kind.startswith(name)] or EVENTS
 
 
 def main() -> None:
@@ -88,8 +116,7 @@ def main() -> None:
         raise SystemExit(f"usage: python -m tests.fuzz {{{','.join(TARGETS)}}} [libFuzzer options]")
     name = sys.argv.pop(1)
     with TemporaryDirectory() as folder:
-        starts = seeds().values() if name == "header" else EVENTS
-        for number, data in enumerate(starts):
+        for number, data in enumerate(starts(name)):
             (Path(folder) / str(number)).write_bytes(data)
         atheris.Setup([*sys.argv, folder], TARGETS[name])
         atheris.Fuzz()
