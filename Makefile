@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 KAFKA_LIBS := .kafka/libs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch parity-mmocr bindings bench chaos fuzz kafka s3 lint format typecheck schemas clean
+.PHONY: help demo test test-torch parity-mmocr bindings bench chaos fuzz suites kafka s3 lint format typecheck schemas clean
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,10 @@ TARGET ?= event
 SECONDS ?= 60
 fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz  ## Fuzz TARGET (event, header, polygons, jpeg, png, heif, ...) for SECONDS
 	$(BIN)/python -m tests.fuzz $(TARGET) -max_total_time=$(SECONDS)
+
+DIR ?= suites
+suites: $(VENV)/.installed-test $(VENV)/.installed-suites  ## Decode the pictures of public test suites in DIR, beside two other decoders (needs ImageMagick)
+	$(BIN)/python -m tests.suites $(DIR) $(ARGS)
 
 kafka: $(KAFKA_LIBS)/.fetched  ## A real Kafka for the tests, from Maven Central (needs Java 17 and Maven)
 

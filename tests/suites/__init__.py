@@ -1,0 +1,1 @@
+"""Public test suites of decoders, decoded by ours and by two others."""

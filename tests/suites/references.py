@@ -1,0 +1,80 @@
+"""Two decoders that share no code with intake's own paths: libvips, and ImageMagick."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SIDE", "Reference", "Seen", "references", "small"]
+
+SIDE = 64
+"""Pictures are compared at this width and height."""
+MOST_S = 60.0
+
+Seen = tuple[int, int, NDArray[np.float32]]
+"""Width and height, upright, and SIDE x SIDE x 3 values of 0 to 255, transparency on white."""
+Reference = Callable[[Path], Seen | None]
+"""``None``: it refuses the file."""
+
+
+def small(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Means of the parts of H x W x 3 pixels; smaller ones repeated."""
+    height, width = pixels.shape[:2]
+    rows, columns = np.arange(SIDE + 1) * height // SIDE, np.arange(SIDE + 1) * width // SIDE
+    if height < SIDE or width < SIDE:
+        return np.asarray(pixels[rows[:-1]][:, columns[:-1]], np.float32)
+    sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float32), rows[:-1], axis=0), columns[:-1], axis=1)
+    return np.asarray(sums / (np.diff(rows)[:, None, None] * np.diff(columns)[None, :, None]), np.float32)
+
+
+def by_vips(path: Path) -> Seen | None:
+    """libvips: every warning that its loaders raise an error for counts as one."""
+    import pyvips
+
+    try:
+        image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error").autorot()
+        if image.hasalpha():
+            most = 65535 if image.format == "ushort" else 255
+            image = image.flatten(background=[most] * (image.bands - 1), max_alpha=most)
+        image = image.colourspace("srgb").cast("uchar")[0:3]
+        pixels = np.ndarray(buffer=image.write_to_memory(), dtype=np.uint8, shape=(image.height, image.width, image.bands))
+    except (pyvips.Error, ValueError):
+        return None
+    return image.width, image.height, small(np.repeat(pixels, 3, axis=2) if image.bands == 1 else pixels)
+
+
+def by_magick(path: Path) -> Seen | None:
+    """ImageMagick, the first frame; what it complains of and shows all the same counts as shown."""
+    options = ["-limit", "memory", "2GiB", f"{path}[0]", "-auto-orient", "-background", "white", "-alpha", "remove"]
+    command = ["convert", *options, "-colorspace", "sRGB", "-depth", "8", "ppm:-"]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=MOST_S)
+    except subprocess.TimeoutExpired:
+        return None
+    parts = done.stdout.split(maxsplit=3) if done.stdout.startswith(b"P6") else []
+    if len(parts) < 4:
+        return None
+    width, height = int(parts[1]), int(parts[2])
+    pixels = np.frombuffer(done.stdout, np.uint8)[-width * height * 3 :]
+    if pixels.size < width * height * 3:
+        return None
+    return width, height, small(pixels.reshape(height, width, 3))
+
+
+def references() -> dict[str, Reference]:
+    """Those that are on this machine."""
+    found: dict[str, Reference] = {}
+    try:
+        import pyvips  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        found["libvips"] = by_vips
+    if shutil.which("convert"):
+        found["ImageMagick"] = by_magick
+    return found
