@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -15,6 +16,7 @@ __all__ = ["SIDE", "Reference", "Seen", "references", "small"]
 SIDE = 64
 """Pictures are compared at this width and height."""
 MOST_S = 60.0
+_HEAD = re.compile(rb"P6\s(?:#.*\n)*(\d+)\s+(\d+)\s")
 
 Seen = tuple[int, int, NDArray[np.float32]]
 """Width and height, upright, and SIDE x SIDE x 3 values of 0 to 255, transparency on white."""
@@ -51,17 +53,18 @@ def by_vips(path: Path) -> Seen | None:
 def by_magick(path: Path) -> Seen | None:
     """ImageMagick, the first frame; what it complains of and shows all the same counts as shown."""
     options = ["-limit", "memory", "2GiB", f"{path}[0]", "-auto-orient", "-background", "white", "-alpha", "remove"]
-    command = ["convert", *options, "-colorspace", "sRGB", "-depth", "8", "ppm:-"]
+    command = ["convert", *options, "-colorspace", "sRGB", "-strip", "-depth", "8", "ppm:-"]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=MOST_S)
     except subprocess.TimeoutExpired:
         return None
-    parts = done.stdout.split(maxsplit=3) if done.stdout.startswith(b"P6") else []
-    if len(parts) < 4:
+    head = _HEAD.match(done.stdout)
+    if head is None or int(head[1]) * int(head[2]) == 0:
         return None
-    width, height = int(parts[1]), int(parts[2])
-    pixels = np.frombuffer(done.stdout, np.uint8)[-width * height * 3 :]
-    if pixels.size < width * height * 3:
+    width, height = int(head[1]), int(head[2])
+    size = width * height * 3
+    pixels = np.frombuffer(done.stdout, np.uint8)[head.end() : head.end() + size]
+    if pixels.size < size:
         return None
     return width, height, small(pixels.reshape(height, width, 3))
 

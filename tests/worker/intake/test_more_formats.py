@@ -74,6 +74,14 @@ def test_heic_that_is_cut_or_holed(name: str) -> None:
     assert code_of(data[:at] + bytes(80) + data[at + 80 :]) == "damaged"
 
 
+def test_heic_with_a_kind_that_is_no_text() -> None:
+    """A flipped bit there ended the process."""
+    data = heic("turned")
+    at = data.index(b"Exif", data.index(b"infe"))
+    for kind in (b"\xc5xif", b"mi\xffe", b"\0\0\0\0", b"uri "):
+        assert like_corners(data[:at] + kind + data[at + 4 :], "HEIF")
+
+
 def test_heic_size_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is decoded for it."""
     monkeypatch.setattr(heif, "decode", lambda *_: pytest.fail("decoded"))
