@@ -16,6 +16,8 @@ __all__ = ["SIDE", "Reference", "Seen", "references", "small"]
 SIDE = 64
 """Pictures are compared at this width and height."""
 MOST_S = 60.0
+MOST_PIXELS = 50_000_000
+LIMITS = ("-limit", "memory", "2GiB", "-limit", "map", "0", "-limit", "disk", "0", "-limit", "area", "100MP")
 _HEAD = re.compile(rb"P6\s(?:#.*\n)*(\d+)\s+(\d+)\s")
 
 Seen = tuple[int, int, NDArray[np.float32]]
@@ -40,6 +42,8 @@ def by_vips(path: Path) -> Seen | None:
 
     try:
         image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error").autorot()
+        if image.width * image.height > MOST_PIXELS:
+            return None
         if image.hasalpha():
             most = 65535 if image.format == "ushort" else 255
             image = image.flatten(background=[most] * (image.bands - 1), max_alpha=most)
@@ -52,14 +56,14 @@ def by_vips(path: Path) -> Seen | None:
 
 def by_magick(path: Path) -> Seen | None:
     """ImageMagick, the first frame; what it complains of and shows all the same counts as shown."""
-    options = ["-limit", "memory", "2GiB", f"{path}[0]", "-auto-orient", "-background", "white", "-alpha", "remove"]
+    options = [*LIMITS, f"{path}[0]", "-auto-orient", "-background", "white", "-alpha", "remove"]
     command = ["convert", *options, "-colorspace", "sRGB", "-strip", "-depth", "8", "ppm:-"]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=MOST_S)
     except subprocess.TimeoutExpired:
         return None
     head = _HEAD.match(done.stdout)
-    if head is None or int(head[1]) * int(head[2]) == 0:
+    if head is None or not 0 < int(head[1]) * int(head[2]) <= MOST_PIXELS:
         return None
     width, height = int(head[1]), int(head[2])
     size = width * height * 3

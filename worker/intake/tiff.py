@@ -17,6 +17,7 @@ __all__ = ["decode", "read_header"]
 
 WIDTH, HEIGHT, BITS, COMPRESSION, OFFSETS, SAMPLES, ROWS, COUNTS, PLANAR = 256, 257, 258, 259, 273, 277, 278, 279, 284
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, ORIENTATION = 322, 323, 324, 325, 274
+COLOUR_MAP = 320
 EXTRA, OLD_JPEG_OFFSET, OLD_JPEG_LENGTH = 338, 513, 514
 NONE, OLD_JPEG, JPEG = 1, 6, 7
 COMPRESSIONS = {NONE, 2, 3, 4, 5, OLD_JPEG, JPEG, 8, 32773, 32946, 34925, 50000}
@@ -88,6 +89,10 @@ def _plain(image: Image.Image, tags: Tags) -> Image.Image:
     """In a mode that all can convert."""
     if image.mode == "La":
         return image.convert("LA")
+    if image.mode == "P" and 0 < max(colours := tags.get(COLOUR_MAP, (0,))) < 256:
+        # Values of 8 bits where 16 belong: libtiff takes them for what they are, Pillow for black.
+        third = len(colours) // 3
+        image.putpalette([colours[plane * third + number] for number in range(third) for plane in range(3)])
     if _first(tags, BITS, 1) == 12:
         return Image.fromarray((np.asarray(image) // 16).clip(0, 255).astype(np.uint8))
     if image.mode != "F":

@@ -153,6 +153,19 @@ def test_tiff_of_several_pages() -> None:
     assert like_corners(file.getvalue(), "TIFF", 0)
 
 
+def test_tiff_whose_colours_have_8_bits() -> None:
+    """Some scanners write them so."""
+    data = bytearray(encode(corners().convert("P"), "TIFF"))
+    wanted = decode(bytes(data), MOST).pixels
+    at = struct.unpack_from("<I", data, 4)[0]
+    for entry in range(struct.unpack_from("<H", data, at)[0]):
+        number, _, count, place = struct.unpack_from("<HHII", data, at + 2 + 12 * entry)
+        if number == 320:
+            values = struct.unpack_from(f"<{count}H", data, place)
+            struct.pack_into(f"<{count}H", data, place, *(value >> 8 for value in values))
+    assert (decode(bytes(data), MOST).pixels == wanted).all()
+
+
 def test_tiff_with_parts_that_are_missing() -> None:
     """A decoder leaves them black, white or grey."""
     data = bytearray(encode(photo(200, 150), "TIFF"))
