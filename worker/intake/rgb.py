@@ -21,6 +21,13 @@ def to_rgb(image: Image.Image) -> Pixels:
     """RGB on a backdrop, shrunk by a whole factor if it is large; strip by strip: whole copies of a large picture add up."""
     factor = max(1, max(image.size) // SCALED_LONGEST)
     strip = max(1, STRIP_ROWS // factor) * factor
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
+        image = image.convert("RGB")
+    if image.mode == "RGB" and not image.has_transparency_data:
+        whole = np.asarray(image, dtype=np.uint8)
+        if factor == 1:
+            return whole
+        return np.concatenate([_shrink(whole[top : top + strip], factor) for top in range(0, image.height, strip)])
     behind = backdrop(image) if image.has_transparency_data else WHITE
     parts = [
         _shrink(_strip_to_rgb(image.crop((0, top, image.width, min(top + strip, image.height))), behind), factor)
