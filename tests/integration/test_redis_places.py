@@ -159,7 +159,7 @@ def test_a_place_that_is_not_in_this_topic(
 
 
 def test_a_topic_made_anew_while_it_is_followed(fleet: Fleet, keep: Callable[..., RedisProcess], wait_until: Wait) -> None:
-    """With more records than the old one had: offsets alone would tell nothing."""
+    """It ends, and the next one begins anew, with more records than the old topic had: offsets alone would tell nothing."""
     server = keep()
     feed = VerdictFeed(fleet, server.url)
     projection = feed.project()
@@ -171,6 +171,9 @@ def test_a_topic_made_anew_while_it_is_followed(fleet: Fleet, keep: Callable[...
     wait_until(lambda: topic not in admin.list_topics(timeout=60).topics, 60, "the deletion")
     fleet.create_topics()
     feed.send([*LATER, *(f"more-{number}" for number in range(200))])
+    assert projection.wait() == 1
+    assert "was made anew while in use" in projection.log.read_text()
+    projection = feed.project()
     wait_until(feed.complete, 90, "all verdicts of the new topic")
     assert projection.terminate() == 0
 

@@ -7,7 +7,8 @@ from PIL import Image
 
 __all__ = ["DARK", "WHITE", "backdrop"]
 
-WHITE, DARK = (255, 255, 255), (64, 64, 64)
+WHITE = (255, 255, 255)
+DARK = (64, 64, 64)
 OPAQUE = 128
 """Alpha from which on a pixel counts as drawn."""
 LIGHT = 224
