@@ -240,6 +240,8 @@ def _read_locations(meta: _Meta, box: _Reader, version: int, idat: Span) -> None
 
 def _read_references(meta: _Meta, box: _Reader, size: int) -> None:
     for kind, at, stop in _boxes(box.data, box.at, box.end):
+        if len(meta.references) >= MOST_ITEMS:
+            return
         inside = _Reader(box.data, at, stop)
         start = inside.number(size)
         meta.references.append((kind, start, [inside.number(size) for _ in range(inside.number(2))]))

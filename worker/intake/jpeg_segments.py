@@ -13,6 +13,8 @@ _SOI, _EOI, _SOS, _DQT, _DHT, _DAC, _DRI, _TEM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC}
 _TABLES = frozenset({_DQT, _DHT, _DAC, _DRI, 0xDC, 0xDE, 0xDF})
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
+MOST_MARKERS = 100_000
+"""Before and between scans. A file of nothing else would take seconds to walk through; what comes behind them is not seen."""
 _JFIF = b"\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
 _ADOBE = b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0"
 
@@ -101,9 +103,9 @@ class Layout:
 
 def walk(data: bytes) -> Layout:
     """Find segments and scans. What is no segment between two is passed over, as decoders do; thumbnails lie in segments."""
-    found, tables, at = Layout(), list[tuple[int, bytes]](), 2
-    while match := _MARKER.search(data, at):
-        marker, at = match.group(1)[0], match.end()
+    found, tables, at, left = Layout(), list[tuple[int, bytes]](), 2, MOST_MARKERS
+    while left and (match := _MARKER.search(data, at)):
+        marker, at, left = match.group(1)[0], match.end(), left - 1
         if marker == _EOI:
             found.ended = bool(found.scans)
             break
