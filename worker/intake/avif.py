@@ -19,6 +19,8 @@ from worker.intake.rgb import to_rgb
 __all__ = ["decode", "read_header"]
 
 ORIENTATION = 0x0112
+HOLE = 32
+"""Zeros in a row that coded data, which look random, do not hold."""
 # A child has one core; each thread of dav1d's holds frames of its own.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
@@ -42,6 +44,7 @@ def decode(data: bytes, _: Header) -> Pixels:
 
     """
     check_whole(data, "AVIF")
+    _check_coded_data(data)
     with _open(data) as image:
         try:
             image.load()
@@ -70,3 +73,11 @@ def _open(data: bytes) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     value = image.getexif().get(ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _check_coded_data(data: bytes) -> None:
+    """Refuse holes: dav1d takes zeros for data."""
+    for item in boxes.picture_items(data):
+        coded = b"".join(data[start:end] for start, end in item.spans)
+        if item.kind == b"av01" and bytes(HOLE) in coded:
+            raise PictureError("damaged", "a part of the AVIF is missing or overwritten: send it again, or as JPEG")

@@ -113,5 +113,5 @@ def _open(data: bytes) -> tuple[HeifFile, Any]:
 def _check_coded_data(data: bytes) -> None:
     """Refuse holes. libheif leaves out a tile that cannot be decoded, without a word, and libde265 guesses what is missing."""
     for unit in boxes.coded_units(data):
-        if unit is None or _FORBIDDEN.search(unit.rstrip(b"\x00")):
+        if unit is None or unit.endswith(b"\x00") or _FORBIDDEN.search(unit):
             raise PictureError("damaged", "a part of the HEIC is missing or overwritten: send it again, or as JPEG")

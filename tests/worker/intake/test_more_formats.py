@@ -74,6 +74,22 @@ def test_heic_that_is_cut_or_holed(name: str) -> None:
     assert code_of(data[:at] + bytes(80) + data[at + 80 :]) == "damaged"
 
 
+@pytest.mark.parametrize("length", [64, 1000])
+def test_a_hole_of_zeros_at_the_end(length: int) -> None:
+    """Decoders take it for data, or leave a tile out."""
+    for data in (heic("grid"), heic("corners"), encode(photo(200, 150), "AVIF", quality=80)):
+        most = min(length, len(data) // 4)
+        assert code_of(data[:-most] + bytes(most)) == "damaged"
+
+
+def test_flat_pictures_have_no_holes() -> None:
+    """Their data are short."""
+    for colour in ((255, 255, 255), (0, 0, 0), (3, 200, 90)):
+        for size in ((2000, 1500), (64, 64)):
+            for options in ({"quality": 100}, {"quality": 30, "speed": 10}):
+                assert decode(encode(Image.new("RGBA", size, (*colour, 128)), "AVIF", **options), MOST).width == size[0]
+
+
 def test_heic_with_a_kind_that_is_no_text() -> None:
     """A flipped bit there ended the process."""
     data = heic("turned")
