@@ -18,7 +18,7 @@ SIDE = 64
 MOST_S = 60.0
 MOST_PIXELS = 50_000_000
 LIMITS = ("-limit", "memory", "2GiB", "-limit", "map", "0", "-limit", "disk", "0", "-limit", "area", "100MP")
-_HEAD = re.compile(rb"P6\s(?:#.*\n)*(\d+)\s+(\d+)\s")
+_HEAD = re.compile(rb"P6\s(?:#.*\n)*(\d+)\s+(\d+)\s+255\s")
 
 Seen = tuple[int, int, NDArray[np.float32]]
 """Width and height, upright, and SIDE x SIDE x 3 values of 0 to 255, transparency on white."""
