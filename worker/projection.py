@@ -162,7 +162,7 @@ class Projection:
             self._consumer.subscribe(
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
             )
-            while not (self._stop.is_set() or self._remade):
+            while not self._over:
                 self._turn()
             self._end()
         except BaseException as error:  # whatever it is, the process must learn that nothing is written any more
@@ -175,6 +175,10 @@ class Projection:
                 self._on_failure(error)
         finally:
             self._close()
+
+    @property
+    def _over(self) -> bool:
+        return self._stop.is_set() or self._remade
 
     def _end(self) -> None:
         # Offsets of an old topic mean nothing in the new one.
@@ -248,7 +252,7 @@ class Projection:
                 self._conditions.set("redis", holds=False)
                 self._metrics.projection_failures.inc()
                 self._complaints.say("redis_away", str(error), told="verdicts wait in Kafka, none is lost")
-                if self._stop.is_set() or self._remade:
+                if self._over:
                     return
                 self._wait(pause)
                 pause = min(RETRY_S[1], 2 * pause)
@@ -312,7 +316,7 @@ class Projection:
         """Serve the group for a while without taking records."""
         self._consumer.pause(self._consumer.assignment())
         end = time.monotonic() + seconds
-        while not (self._stop.is_set() or self._remade) and (left := end - time.monotonic()) > 0:
+        while not self._over and (left := end - time.monotonic()) > 0:
             self.last_poll = time.monotonic()
             # Paused partitions give nothing; ones that a rebalance has just brought may.
             self._take(self._consumer.consume(1, min(left, 0.1)))

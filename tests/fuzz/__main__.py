@@ -32,7 +32,7 @@ with atheris.instrument_imports(include=["worker", "engines", "PIL"]):
     from worker.contracts.verdicts import QualityVerdict
     from worker.errors import EventError, PictureError
     from worker.intake.decode import decode, probe
-    from worker.intake.jpeg import jpeg_is_whole
+    from worker.intake.jpeg_segments import walk
 
 EXAMPLE = (
     b'{"event_id": "e", "image_id": "i", "url": "http://h/", "uploaded_at": "2026-01-02T03:04:05Z", "metadata": {"x": [1.5]}}'
@@ -66,7 +66,7 @@ def event(data: bytes) -> None:
 
 def header(data: bytes) -> None:
     """Only ``PictureError``."""
-    jpeg_is_whole(data)
+    walk(data)
     with suppress(PictureError):
         probe(data, 50_000_000)
 

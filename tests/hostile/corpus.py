@@ -259,7 +259,7 @@ def impostors() -> Iterator[Hostile]:
 
 
 def tiff() -> bytes:
-    """A good TIFF: its decoders are not asked for."""
+    """A good TIFF."""
     buffer = io.BytesIO()
     photo(32, 24).save(buffer, "TIFF")
     return buffer.getvalue()

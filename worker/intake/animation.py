@@ -10,7 +10,7 @@ from PIL import Image
 from worker.intake.header import Pixels
 from worker.intake.rgb import to_rgb
 
-__all__ = ["first_seen", "is_blank"]
+__all__ = ["first_seen"]
 
 BLANK = 16
 """Levels between the darkest and the lightest value of a channel that nobody sees."""
@@ -22,12 +22,6 @@ MOST_PIXELS = 50_000_000
 """Pixels of all these frames together: as many as one picture may have."""
 
 
-def is_blank(pixels: Pixels) -> bool:
-    """Whether all of it is one colour, as far as eyes can tell."""
-    # Of most pictures a few pixels tell.
-    return _levels(pixels[::8, ::8]) < BLANK and _levels(pixels) < BLANK
-
-
 def first_seen(data: bytes, name: str, first: Pixels) -> Pixels:
     """``first``, the first frame, unless it is blank; then the first one that shows something, else the one that shows most.
 
@@ -36,7 +30,7 @@ def first_seen(data: bytes, name: str, first: Pixels) -> Pixels:
         first: H x W x 3, uint8, RGB; later frames come in the same size.
 
     """
-    if not is_blank(first):
+    if not _is_blank(first):
         return first
     best, most = first, _levels(first)
     try:
@@ -53,6 +47,12 @@ def first_seen(data: bytes, name: str, first: Pixels) -> Pixels:
     except Exception:  # the end, or a damaged frame: what came before it counts
         return best
     return best
+
+
+def _is_blank(pixels: Pixels) -> bool:
+    """Whether all of it is one colour, as far as eyes can tell."""
+    # Of most pictures a few pixels tell.
+    return _levels(pixels[::8, ::8]) < BLANK and _levels(pixels) < BLANK
 
 
 def _levels(pixels: Pixels) -> int:

@@ -14,11 +14,11 @@ from worker.errors import PictureError
 from worker.intake import boxes
 from worker.intake.header import Header, Pixels
 from worker.intake.heif import check_size, check_whole
+from worker.intake.pillow_formats import how_it_lies
 from worker.intake.rgb import to_rgb
 
 __all__ = ["decode", "read_header"]
 
-ORIENTATION = 0x0112
 HOLE = 32
 """Zeros in a row that coded data, which look random, do not hold."""
 # A child has one core; each thread of dav1d's holds frames of its own.
@@ -33,7 +33,7 @@ def read_header(data: bytes) -> Header:
 
     """
     with _open(data) as image:
-        return Header("AVIF", image.width, image.height, image.mode, _orientation(image))
+        return Header("AVIF", image.width, image.height, image.mode, how_it_lies(image))
 
 
 def decode(data: bytes, _: Header) -> Pixels:
@@ -68,11 +68,6 @@ def _open(data: bytes) -> Image.Image:
     except Exception as error:  # libavif's errors, and what the plugin stumbles over
         check_whole(data, "AVIF")
         raise PictureError("damaged", "the AVIF's header cannot be read: send it again, or as JPEG") from error
-
-
-def _orientation(image: Image.Image) -> int:
-    value = image.getexif().get(ORIENTATION, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _check_coded_data(data: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-__all__ = ["DARK", "WHITE", "backdrop"]
+__all__ = ["DARK", "STRIP_ROWS", "WHITE", "backdrop"]
 
 WHITE = (255, 255, 255)
 DARK = (64, 64, 64)
@@ -16,6 +16,7 @@ LIGHT = 224
 SHARE = 0.01
 """Of the drawn pixels that may be darker than that: seams and shadows."""
 STRIP_ROWS = 1024
+"""Rows that are converted at a time."""
 
 
 def backdrop(image: Image.Image) -> tuple[int, int, int]:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from worker.errors import PictureError
 from worker.intake import pillow_formats
+from worker.intake.faults import fault
 from worker.intake.header import Header, Pixels
 from worker.intake.rgb import to_rgb
 
@@ -62,7 +63,7 @@ def decode(data: bytes, header: Header) -> Pixels:
     if fields is None:
         return pillow_formats.decode(data, header)
     if fields.start + fields.row_bytes * fields.height > len(data):
-        raise PictureError("truncated", "the BMP ends too early, part of the picture is missing: upload it again")
+        raise fault("BMP", cut=True)
     whole = np.frombuffer(data, np.uint8, fields.row_bytes * fields.height, fields.start).reshape(fields.height, -1)
     rows = whole if fields.upside_down else whole[::-1]
     pixels = np.empty((fields.height, fields.width, len(fields.masks)), np.uint8)

@@ -1,4 +1,4 @@
-"""From bytes to upright RGB pixels: recognised, measured by the header alone, and only then decoded, once.
+"""From bytes to upright RGB pixels: recognised, measured by the header alone, and only then decoded.
 
 ``recognise`` tells the format by the first bytes; the format's module reads its header and decodes it.
 """

@@ -16,11 +16,12 @@ import simplejpeg
 from worker.errors import PictureError
 from worker.intake import pillow_formats
 from worker.intake.exif import orientation
+from worker.intake.faults import fault
 from worker.intake.header import SCALED_LONGEST, Header, Pixels
-from worker.intake.jpeg_entropy import BrokenScanError, Measured, measure
+from worker.intake.jpeg_entropy import BrokenScanError, measure
 from worker.intake.jpeg_segments import Layout, walk
 
-__all__ = ["decode", "jpeg_is_whole", "read_header", "takes_turns"]
+__all__ = ["decode", "read_header", "takes_turns"]
 
 MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 LEAST_TRAILER = 4
@@ -77,11 +78,6 @@ def decode(data: bytes, header: Header) -> Pixels:
     raise _fault(ended=layout.ended)
 
 
-def jpeg_is_whole(data: bytes) -> bool:
-    """Whether a JPEG's end marker follows its scans; those of thumbnails within the header do not count."""
-    return walk(data).ended
-
-
 def _strictly(data: bytes, header: Header) -> Pixels | None:
     """The pixels, if the decoder finds no fault at all with ``data``."""
     longest = max(header.width, header.height)
@@ -121,13 +117,10 @@ def _without_padding(layout: Layout) -> bytes:
         measured = measure(layout)
     except BrokenScanError as error:
         raise _fault(ended=layout.ended) from error
-    if not all(_is_harmless(part, at_the_end=not layout.ended) for part in _left_over(measured)):
+    left = [part for scan in measured for part in scan.left if part]
+    if not all(_is_harmless(part, at_the_end=not layout.ended) for part in left):
         raise _fault(ended=layout.ended)
     return layout.rewrite([scan.data() for scan in measured])
-
-
-def _left_over(measured: list[Measured]) -> list[bytes]:
-    return [part for scan in measured for part in scan.left if part]
 
 
 def _is_harmless(part: bytes, *, at_the_end: bool) -> bool:
@@ -146,4 +139,4 @@ def _without_zeros(data: bytes) -> bytes:
 def _fault(*, ended: bool) -> PictureError:
     if ended:
         return PictureError("damaged", "part of the JPEG's data is damaged or lost: upload the picture again from its source")
-    return PictureError("truncated", "the JPEG ends too early, part of the picture is missing: upload it again")
+    return fault("JPEG", cut=True)

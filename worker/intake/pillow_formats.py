@@ -11,12 +11,15 @@ from PIL import Image
 from worker.errors import PictureError
 from worker.intake.animation import first_seen
 from worker.intake.exif import orientation
+from worker.intake.faults import fault
 from worker.intake.header import SCALED_LONGEST, Header, Pixels
 from worker.intake.rgb import to_rgb
 
-__all__ = ["MOST_PIXELS", "decode", "read_header"]
+__all__ = ["MOST_PIXELS", "decode", "how_it_lies", "read_header"]
 
 ANIMATED = frozenset({"GIF", "WEBP"})
+KINDS = {"WEBP": "WebP", "GIF": "GIF", "BMP": "BMP", "JPEG": "JPEG"}
+"""What is read here, as people write it."""
 
 LEAST_BYTES = 64
 """A file of fewer holds no more than the beginning of a header."""
@@ -37,10 +40,13 @@ def read_header(data: bytes, name: str) -> Header:
 
     """
     with _open(data, name) as image:
-        # EXIF alone: Pillow's own reading heeds XMP as well, which other programs do not.
-        exif = image.info.get("exif")
-        lies = orientation(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else 1
-        return Header(name, image.width, image.height, image.mode, lies)
+        return Header(name, image.width, image.height, image.mode, how_it_lies(image))
+
+
+def how_it_lies(image: Image.Image) -> int:
+    """The orientation, 1-8, by EXIF alone: Pillow's own reading heeds XMP as well, which other programs do not."""
+    exif = image.info.get("exif")
+    return orientation(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else 1
 
 
 def decode(data: bytes, header: Header) -> Pixels:
@@ -60,7 +66,7 @@ def decode(data: bytes, header: Header) -> Pixels:
         except MemoryError:
             raise
         except Exception as error:  # the library raises whatever it stumbles over
-            raise _fault(header.format, cut="truncated" in str(error)) from error
+            raise fault(KINDS[header.format], cut="truncated" in str(error)) from error
     return first_seen(data, header.format, pixels) if header.format in ANIMATED else pixels
 
 
@@ -84,7 +90,7 @@ def _open(data: bytes, name: str) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise PictureError("too_many_pixels", f"more than {MOST_PIXELS} pixels by its header") from error
     except Exception as error:  # damaged headers raise whatever the plugin stumbles over
-        raise _fault(name, cut=_is_cut(data, name)) from error
+        raise fault(KINDS[name], cut=_is_cut(data, name)) from error
 
 
 def _is_cut(data: bytes, name: str) -> bool:
@@ -92,10 +98,3 @@ def _is_cut(data: bytes, name: str) -> bool:
     if name == "WEBP":
         return len(data) < 8 + int.from_bytes(data[4:8], "little")
     return len(data) < LEAST_BYTES
-
-
-def _fault(name: str, *, cut: bool) -> PictureError:
-    kind = {"WEBP": "WebP"}.get(name, name)
-    if cut:
-        return PictureError("truncated", f"the {kind} ends too early, part of the picture is missing: upload it again")
-    return PictureError("damaged", f"the {kind}'s data are damaged: upload the picture again from its source")

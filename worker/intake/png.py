@@ -14,6 +14,7 @@ from PIL import Image
 from worker.errors import PictureError
 from worker.intake.animation import first_seen
 from worker.intake.exif import orientation
+from worker.intake.faults import fault
 from worker.intake.header import Header, Pixels
 from worker.intake.rgb import to_rgb
 
@@ -95,7 +96,7 @@ def decode(data: bytes, _: Header) -> Pixels:
     """
     chunks = _read(data)
     if not chunks.data:
-        raise _fault(cut=True)
+        raise fault("PNG", cut=True)
     still = chunks.rebuilt()
     try:
         if chunks.is_transparent_in_16_bits:
@@ -108,7 +109,7 @@ def decode(data: bytes, _: Header) -> Pixels:
     except (MemoryError, PictureError):
         raise
     except Exception as error:  # the library raises whatever it stumbles over
-        raise _fault(cut=chunks.cut or _is_short(chunks)) from error
+        raise fault("PNG", cut=chunks.cut or _is_short(chunks)) from error
     return first_seen(data, "PNG", pixels) if chunks.animated else pixels
 
 
@@ -128,7 +129,7 @@ def _with_alpha(still: bytes, chunks: _Chunks) -> Image.Image:
 def _require_rows(chunks: _Chunks) -> None:
     """A decoder leaves rows black that the data do not hold; rows that are not black, the last ones, were there."""
     if _is_short(chunks):
-        raise _fault(cut=True)
+        raise fault("PNG", cut=True)
 
 
 def _is_short(chunks: _Chunks) -> bool:
@@ -150,13 +151,13 @@ def _read(data: bytes) -> _Chunks:
     parts = _walk(data)
     kind, body, whole = next(parts, (b"", memoryview(b""), False))
     if kind != b"IHDR" or len(body) != 13 or not whole:
-        raise _fault(cut=len(data) < 33)
+        raise fault("PNG", cut=len(data) < 33)
     width, height = int.from_bytes(body[:4]), int.from_bytes(body[4:8])
     depth, colour, compression, filtering, interlace = body[8:13]
     if not (0 < width < 1 << 31 and 0 < height < 1 << 31) or depth not in DEPTHS.get(colour, ()):
-        raise _fault(cut=False)
+        raise fault("PNG", cut=False)
     if compression or filtering or interlace > 1:
-        raise _fault(cut=False)
+        raise fault("PNG", cut=False)
     found = _Chunks(width, height, depth, colour, bool(interlace))
     for kind, body, whole in parts:
         found.cut |= not whole
@@ -187,9 +188,3 @@ def _walk(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
 
 def _chunk(kind: bytes, body: bytes | memoryview) -> bytes:
     return len(body).to_bytes(4) + kind + body + zlib.crc32(body, zlib.crc32(kind)).to_bytes(4)
-
-
-def _fault(*, cut: bool) -> PictureError:
-    if cut:
-        return PictureError("truncated", "the PNG ends too early, part of the picture is missing: upload it again")
-    return PictureError("damaged", "the PNG's data are damaged: upload the picture again from its source")

@@ -8,13 +8,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from worker.intake.backdrop import WHITE, backdrop
+from worker.intake.backdrop import STRIP_ROWS, WHITE, backdrop
 from worker.intake.header import SCALED_LONGEST, Pixels
 
 __all__ = ["to_rgb"]
-
-STRIP_ROWS = 1024
-"""Rows that are converted at a time."""
 
 
 def to_rgb(image: Image.Image) -> Pixels:

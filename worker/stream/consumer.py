@@ -130,7 +130,7 @@ class ConsumerLoop:
         self.joined = False  # whether the group has given an assignment, be it an empty one
         self.unpublished = 0
         """After ``run``: events that were worked on, and whose results were not published in time."""
-        self.on_assigned: Callable[[], None] = lambda: None
+        self.on_assigned: Callable[[], None] = lambda: None  # called within each assignment
 
     def stop(self, budget_s: float | None = None) -> None:
         """Ask the loop to end; safe from signal handlers and other threads. The drain's budget (default: as set) begins now."""
@@ -158,7 +158,7 @@ class ConsumerLoop:
 
     @property
     def standing_still(self) -> bool:
-        """Whether a partition has had records for half a minute and given none."""
+        """Whether a partition has had records for half a minute and given none, though nothing holds it."""
         return bool(self._stalls.found)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from tests.pictures import corners, encode, photo, pixels
 from worker.errors import PictureError
 from worker.intake.decode import decode, probe
-from worker.intake.jpeg import jpeg_is_whole
+from worker.intake.jpeg_segments import walk
 
 MOST = 50_000_000
 CORNERS = pixels(corners())
@@ -93,7 +94,7 @@ def test_a_truncated_jpeg_is_never_half_decoded(progressive: bool) -> None:
     exif = Image.Exif()
     exif[0x010E] = encode(corners(32, 32)).decode("latin-1")
     data = encode(photo(300, 200), quality=85, progressive=progressive, exif=exif)
-    assert jpeg_is_whole(data)
+    assert walk(data).ended
     assert decode(data, MOST).width == 300
     for cut in (2, 100, *range(len(data) // 2, len(data) - 3, len(data) // 9), len(data) - 3):
         assert code_of(data[:cut]) in {"truncated", "not_an_image"}, cut
@@ -166,10 +167,12 @@ def test_not_an_image(data: bytes) -> None:
     assert code_of(data) in {"not_an_image", "damaged", "truncated"}
 
 
-SEEDS = [encode(photo(60, 50), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP")]
+SEEDS = [encode(photo(60, 50), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")]
+SEEDS += [encode(photo(60, 50), "TIFF", compression="tiff_lzw")]
+SEEDS += [(Path(__file__).parent / "files" / f"{name}.heic").read_bytes() for name in ("corners", "grid")]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=350, deadline=None)
 @example(SEEDS[0], [(177, 0)])
 @given(st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8))
 def test_flipped_bytes_give_a_picture_or_a_reason(seed: bytes, flips: list[tuple[int, int]]) -> None:
@@ -192,7 +195,7 @@ STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"RIFF\xff\x0
 @given(st.sampled_from(STARTS), st.binary(max_size=300))
 def test_any_header_gives_a_size_or_a_reason(start: bytes, rest: bytes) -> None:
     """Behind the first bytes of every format."""
-    jpeg_is_whole(start + rest)
+    walk(start + rest)
     try:
         header = probe(start + rest, 1_000_000)
     except PictureError as error:

@@ -155,6 +155,6 @@ def test_the_hostile_corpus(pool: DecoderPool) -> None:
     assert "jpeg-progressive" not in whole
     assert max(Counter(whole).values()) <= 2
     refused = {"not_an_image", "unsupported_format", "truncated", "damaged"}
-    assert {outcomes[name] for name in outcomes if name.startswith("impostor")} <= refused | {"picture"}
-    assert {name for name in outcomes if name.startswith("impostor") and outcomes[name] == "picture"} <= {"impostor-tiff"}
+    assert outcomes.pop("impostor-tiff") == "picture"
+    assert {outcomes[name] for name in outcomes if name.startswith("impostor")} <= refused
     assert {outcomes["png-bomb-10-gigapixels"], outcomes["gif-bomb-frame"]} == {"too_many_pixels"}

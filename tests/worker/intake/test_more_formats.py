@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, features
 
 from tests.pictures import corners, encode, photo, pixels
@@ -192,21 +190,3 @@ def test_tiff_with_parts_that_are_missing() -> None:
             count, value = struct.unpack_from("<II", data, place + 4)
             struct.pack_into("<I", data, place + 8 if count == 1 else value, 0)
     assert code_of(bytes(data)) == "damaged"
-
-
-SEEDS = [heic("corners"), heic("grid"), encode(photo(60, 50), "AVIF"), encode(photo(60, 50), "TIFF", compression="tiff_lzw")]
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8))
-def test_flipped_bytes_give_a_picture_or_a_reason(seed: bytes, flips: list[tuple[int, int]]) -> None:
-    """And nothing else."""
-    data = bytearray(seed)
-    for at, value in flips:
-        data[at % len(data)] = value
-    try:
-        picture = decode(bytes(data), 1_000_000)
-    except PictureError as error:
-        assert error.code in {"not_an_image", "unsupported_format", "too_many_pixels", "truncated", "damaged"}
-    else:
-        assert picture.pixels.size
