@@ -16,6 +16,19 @@ WAITS = {"acquire", "communicate", "flush", "join", "result", "wait_for"}
 LEAST_S = 30
 """A bound below this is met by a machine that is merely busy."""
 TIMEOUT_S = int(tomllib.loads((HERE.parent / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["timeout"])
+CHANGES = (
+    "gzip.compress",
+    "datetime.now",
+    "datetime.today",
+    "date.today",
+    "time.time",
+    "os.urandom",
+    "os.getpid",
+    "uuid.uuid4",
+    "secrets.",
+    "random.",
+)
+"""What gives something else in each process: if a test's name is made of it, pytest-xdist's workers differ, and nothing runs."""
 EXCEPTIONS = ("# not a bound", "# a promise")
 """In a line: a wait that must end, and a time that the worker promises to keep."""
 ELSEWHERE = {"benchmarks", "bindings", "chaos", "fuzz", "parity"}
@@ -80,6 +93,54 @@ def faults(source: str) -> list[tuple[int, str]]:
     found |= {(call.lineno, "has a shorter time-out than all tests") for call in calls if is_short_timeout(call)}
     found |= {(call.lineno, f"waits for less than {LEAST_S} s") for call in calls if is_short_wait(call)}
     return sorted(found)
+
+
+def changing_names(source: str) -> list[int]:
+    """Lines where values outside of functions, such as parameters of tests, differ from process to process."""
+    found = []
+    pending: list[ast.AST] = [ast.parse(source)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            pending += node.decorator_list
+            continue
+        if isinstance(node, ast.Lambda):
+            continue
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(CHANGES):
+            same = ast.unparse(node.func) == "gzip.compress" and any(keyword.arg == "mtime" for keyword in node.keywords)
+            if not same and not (ast.unparse(node.func) == "random.Random" and node.args):
+                found.append(node.lineno)
+        pending += ast.iter_child_nodes(node)
+    return found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "X = gzip.compress(b'a')",
+        "@pytest.mark.parametrize('x', [uuid.uuid4()])\ndef test(x):\n    pass",
+        "A = [random.random()]",
+    ],
+)
+def test_names_that_change_are_found(source: str) -> None:
+    """A packed text tells when it was packed: two workers that began in different seconds collected different tests."""
+    assert changing_names(source)
+
+
+def test_names_that_stay_are_left_alone() -> None:
+    """What is made within a test is its own affair."""
+    assert not changing_names("X = gzip.compress(b'a', mtime=0)\nR = random.Random(3)\ndef test():\n    os.urandom(3)")
+
+
+def test_no_name_of_a_test_changes() -> None:
+    """In any file that pytest collects from."""
+    found = [
+        f"{path.relative_to(HERE)}:{line}"
+        for path in sorted(HERE.rglob("test_*.py"))
+        if path != Path(__file__)
+        for line in changing_names(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(

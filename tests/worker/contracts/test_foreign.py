@@ -37,7 +37,7 @@ AVRO = b"\x04a1\x1chttp://h/a.jpg"
         (BODY.decode().encode("utf-16-be")[:-1], "UTF-16"),
         (BODY.decode().encode("utf-32-be")[:-1], "UTF-32"),
         (BODY.decode().encode("utf-32-le")[:-1], "UTF-32"),
-        (gzip.compress(BODY), "gzip"),
+        (gzip.compress(BODY, mtime=0), "gzip"),
         (b"\x28\xb5\x2f\xfd\x24\x00", "Zstandard"),
         (b"\xac\xed\x00\x05t\x00", "Java"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF", "JPEG"),
