@@ -28,7 +28,7 @@ CHANGES = (
     "secrets.",
     "random.",
 )
-"""What gives something else in each process: if a test's name is made of it, pytest-xdist's workers differ, and nothing runs."""
+"""What gives something else in each process: if a test's name is made of it, pytest-xdist stops, none runs."""
 EXCEPTIONS = ("# not a bound", "# a promise")
 """In a line: a wait that must end, and a time that the worker promises to keep."""
 ELSEWHERE = {"benchmarks", "bindings", "chaos", "fuzz", "parity"}

@@ -72,7 +72,8 @@ UNSUPPORTED = [
     (tiff((254, 4, b"\x01"), (271, 2, b"NIKON CORPORATION\0"), (330, 4, b"\x08")), "Nikon"),
     (tiff((259, 3, struct.pack("<H", 32767))), "Sony"), (ftyp(b"isom", b"mp42"), "video"), (ftyp(b"qt  "), "video"),
     (b"\x1aE\xdf\xa3" + bytes(20), "video"), (b"RIFF\x10\0\0\0AVI LIST", "video"), (b"\0\0\x01\xba" + bytes(9), "video"),
-    (b"%!PS-Adobe-3.0", "PostScript"), (gzip.compress(b"x" * 99, mtime=0), "gzip"), (b"BZh91AY", "bzip2"), (b"\xfd7zXZ\0\0", "xz"),
+    (b"%!PS-Adobe-3.0", "PostScript"), (gzip.compress(b"x" * 99, mtime=0), "gzip"),
+    (b"BZh91AY", "bzip2"), (b"\xfd7zXZ\0\0", "xz"),
     (b"(\xb5/\xfd\x04", "Zstandard"), (b"7z\xbc\xaf'\x1c", "7-Zip"), (b"Rar!\x1a\x07\0", "RAR"), (packed(), "Office"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Office"), (b"v/1\x01" + bytes(9), "OpenEXR"), (b"\xd7\xcd\xc6\x9a\0\0", "WMF"),
 ]  # fmt: skip
