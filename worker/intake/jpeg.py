@@ -2,8 +2,12 @@
 
 A file that a strict decoder takes as it is costs nothing more. With any other one, what no pixel depends on is left out
 (``jpeg_segments``) and the rest decoded strictly again. If the decoder still finds fault, sequential data are measured block by
-block (``jpeg_entropy``): padding behind the last block is taken out, and the rest must decode strictly. What no decoder can see
-stays unseen: a byte that is another one and still makes valid codes of the right number.
+block (``jpeg_entropy``): padding behind the last block is taken out, and the rest must decode strictly. Padding is one byte
+again and again; where the end marker is missing, also a text, or a phone's trailer, a film or a preview by how it begins.
+Anything else that is left over are data of a stream that has gone out of step.
+
+What no decoder can see stays unseen: a byte that is another one and still makes valid codes of the right number; the end of
+arithmetic-coded data, behind which zeros are valid; progressive scans that are missing and that no other one announces.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from worker.intake import pillow_formats
 from worker.intake.exif import orientation
 from worker.intake.faults import fault
 from worker.intake.header import SCALED_LONGEST, Header, Pixels
-from worker.intake.jpeg_entropy import BrokenScanError, measure
+from worker.intake.jpeg_entropy import BrokenScanError, Measured, measure, measure_first_coefficients
 from worker.intake.jpeg_segments import Layout, walk
 
 __all__ = ["decode", "read_header", "takes_turns"]
@@ -26,8 +30,17 @@ __all__ = ["decode", "read_header", "takes_turns"]
 MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 LEAST_TRAILER = 4
 """Fewer bytes than that behind the last block tell nothing of what they are."""
-_TRAILERS = (b"SEFH", b"SEFT", b"ftyp", b"MotionPhoto")
+_TRAILER = re.compile(
+    rb"""[\0\xff]*+ (?: .{0,16}(?:ftyp|SEFH|MotionPhoto)  # a film, or the table or a block of Samsung's trailer:
+    | .{1,2}[\x04-\x40]\0\0\0[A-Z][A-Za-z0-9_]{3} )        # its kind, the length of its name, its name
+    | \0*+\xff\xd8\xff                                      # another picture""",
+    re.DOTALL | re.VERBOSE,
+)
 _TEXT = re.compile(rb"[\t\r\n -~]+")
+_UNKNOWN = frozenset({0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF})
+"""Frames of hierarchical and of arithmetic-coded lossless pictures, which libjpeg does not decode."""
+_LOSSLESS, _PROGRESSIVE = 0xC3, 0xC2
+_EOI = b"\xff\xd9"
 
 
 def read_header(data: bytes) -> Header:
@@ -43,7 +56,11 @@ def read_header(data: bytes) -> Header:
         raise PictureError("truncated", "the JPEG ends within its header: upload it again")
     if layout.frames > 1 or frame.height == 0 or frame.width == 0:
         raise PictureError("damaged", "the JPEG's header does not tell one size: save the picture again and upload it")
-    if frame.bits not in {8, 12, 16}:
+    if frame.marker in _UNKNOWN:
+        raise PictureError(
+            "unsupported_format", "a hierarchical or lossless JPEG: save the picture as an ordinary JPEG of 8 bits"
+        )
+    if frame.bits not in ({8, 12, 16} if frame.marker != _LOSSLESS else range(2, 17)):
         raise PictureError("damaged", "the JPEG's header is damaged: upload the picture again from its source")
     if frame.bits != 8 or len(frame.components) not in MODES:
         kind = f"{frame.bits} bits" if frame.bits != 8 else f"{len(frame.components)} colour channels"
@@ -60,12 +77,12 @@ def decode(data: bytes, header: Header) -> Pixels:
     """Pixels as stored, scaled by the decoder where the picture is large.
 
     Raises:
-        PictureError: ``truncated`` or ``damaged``.
+        PictureError: ``truncated`` or ``damaged``; ``unsupported_format`` for a rare sampling in a rare coding.
 
     """
     layout = walk(data)
-    if not layout.scans or not (layout.ended or (layout.frame and layout.frame.is_sequential)):
-        raise _fault(ended=False)
+    if layout.lacks_scans() or not (layout.ended or (layout.frame and layout.frame.is_sequential)):
+        raise _fault(layout)
     if layout.ended and (pixels := _strictly(data, header)) is not None:
         return pixels
     if (pixels := _strictly(layout.rewrite(), header)) is not None:
@@ -74,8 +91,8 @@ def decode(data: bytes, header: Header) -> Pixels:
     if (pixels := _strictly(mended, header)) is not None:
         return pixels
     if _is_odd(mended):
-        return pillow_formats.decode(mended, header)
-    raise _fault(ended=layout.ended)
+        return _of_any_sampling(mended, header)
+    raise _fault(layout)
 
 
 def _strictly(data: bytes, header: Header) -> Pixels | None:
@@ -87,10 +104,33 @@ def _strictly(data: bytes, header: Header) -> Pixels | None:
     try:
         if header.mode != "CMYK":
             return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True, **options), dtype=np.uint8)
-        # Read whole, at the smallest scale, only to see whether it is: its colours are converted by Pillow.
-        simplejpeg.decode_jpeg(data, "CMYK", strict=True, min_width=1, min_height=1, min_factor=1)
     except ValueError:
         return None
+    # Read whole only to see whether it is: its colours are converted by Pillow.
+    return pillow_formats.decode(data, header) if _is_faultless(data, "CMYK") else None
+
+
+def _is_faultless(data: bytes, mode: str) -> bool:
+    """Whether the decoder finds no fault, at its smallest scale."""
+    try:
+        simplejpeg.decode_jpeg(data, mode, strict=True, min_width=1, min_height=1, min_factor=1)
+    except ValueError:
+        return False
+    return True
+
+
+def _of_any_sampling(data: bytes, header: Header) -> Pixels:
+    """Pixels by Pillow, which does not tell what is missing: sequential data have been measured, progressive ones are here."""
+    layout = walk(data)
+    if layout.frame is None or not (layout.frame.is_sequential or layout.frame.marker == _PROGRESSIVE):
+        raise PictureError("unsupported_format", "a JPEG of a rare coding and sampling: save the picture as an ordinary JPEG")
+    if layout.frame.is_progressive:
+        try:
+            measure_first_coefficients(layout)
+        except BrokenScanError as error:
+            raise _fault(layout) from error
+        if not all(_is_faultless(layout.alone(number), "GRAY") for number in range(len(layout.frame.components))):
+            raise _fault(layout)
     return pillow_formats.decode(data, header)
 
 
@@ -116,18 +156,26 @@ def _without_padding(layout: Layout) -> bytes:
     try:
         measured = measure(layout)
     except BrokenScanError as error:
-        raise _fault(ended=layout.ended) from error
-    left = [part for scan in measured for part in scan.left if part]
-    if not all(_is_harmless(part, at_the_end=not layout.ended) for part in left):
-        raise _fault(ended=layout.ended)
+        raise _fault(layout) from error
+    *within, last = _left_over(measured)
+    if not all(_is_padding(part) for part in within) or not (_is_padding(last) or (not layout.ended and _is_trailer(last))):
+        raise _fault(layout)
     return layout.rewrite([scan.data() for scan in measured])
 
 
-def _is_harmless(part: bytes, *, at_the_end: bool) -> bool:
-    """Whether bytes that no block uses are padding or a trailer, not data of a stream that has gone out of step."""
-    if len(set(part)) == 1:
+def _left_over(measured: list[Measured]) -> list[bytes]:
+    return [part for scan in measured for part in scan.left]
+
+
+def _is_padding(part: bytes) -> bool:
+    return len(set(part)) <= 1
+
+
+def _is_trailer(part: bytes) -> bool:
+    """Whether what stands where the end marker is missing is no data of a stream that has gone out of step."""
+    if part.isspace():
         return True
-    return at_the_end and len(part) >= LEAST_TRAILER and bool(_TEXT.fullmatch(part) or any(mark in part for mark in _TRAILERS))
+    return len(part) >= LEAST_TRAILER and bool(_TEXT.fullmatch(part) or _TRAILER.match(part))
 
 
 def _without_zeros(data: bytes) -> bytes:
@@ -136,7 +184,7 @@ def _without_zeros(data: bytes) -> bytes:
     return data[: len(short) + 1] if short.endswith(b"\xff") and len(short) < len(data) else short
 
 
-def _fault(*, ended: bool) -> PictureError:
-    if ended:
+def _fault(layout: Layout) -> PictureError:
+    if layout.ended or _EOI in layout.tail:
         return PictureError("damaged", "part of the JPEG's data is damaged or lost: upload the picture again from its source")
     return fault("JPEG", cut=True)

@@ -7,11 +7,12 @@ megabyte, so it is only for files with which a strict decoder finds fault, or wh
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from worker.intake.jpeg_segments import Frame, Layout, Scan
 
-__all__ = ["BrokenScanError", "Measured", "measure"]
+__all__ = ["BrokenScanError", "Measured", "measure", "measure_first_coefficients"]
 
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])", re.DOTALL)
 _DHT, _DRI = 0xC4, 0xDD
@@ -20,6 +21,7 @@ _KINDS = frozenset({0, 1, 2, 3, 0x10, 0x11, 0x12, 0x13})
 MOST_TABLES = 64
 """Segments of Huffman tables in a file; four are usual, one for each scan and table would be sixteen."""
 _Table = list[int]
+_BIT: _Table = [1 | 1 << 8] * 65536
 
 
 class BrokenScanError(Exception):
@@ -50,8 +52,17 @@ def measure(layout: Layout) -> list[Measured]:
     """
     if layout.frame is None:
         raise BrokenScanError
+    found = list[Measured]()
+    for scan, tables, interval in _with_tables(layout):
+        is_last = scan is layout.scans[-1]
+        found.append(_scan(layout.frame, scan, tables, interval, layout.tail if is_last and not layout.ended else None))
+    return found
+
+
+def _with_tables(layout: Layout) -> Iterator[tuple[Scan, dict[int, _Table], int]]:
+    """Each scan with the Huffman tables and the restart interval that hold for it."""
     tables: dict[int, _Table] = {}
-    interval, made, seen, found = 0, 0, set[int](), list[Measured]()
+    interval, made = 0, 0
     for scan in layout.scans:
         for marker, body in scan.tables:
             if marker == _DHT:
@@ -61,27 +72,49 @@ def measure(layout: Layout) -> list[Measured]:
                 tables |= _huffman(body)
             elif marker == _DRI and len(body) >= 2:
                 interval = int.from_bytes(body[:2])
-        found.append(_scan(layout.frame, scan, tables, interval))
-        seen |= {scan.header[1 + 2 * n] for n in range(scan.header[0])}
-    if seen != {identifier for identifier, _, _ in layout.frame.components}:
+        yield scan, tables, interval
+
+
+def measure_first_coefficients(layout: Layout) -> None:
+    """Measure those scans of a progressive picture that send first coefficients, which its components may share.
+
+    Raises:
+        BrokenScanError: data are missing, left over, or cannot be what was written.
+
+    """
+    if layout.frame is None:
         raise BrokenScanError
-    return found
+    for scan, tables, interval in _with_tables(layout):
+        if scan.header[-3:-1] != b"\0\0":
+            continue
+        # Lower bits of it: one for each block.
+        codes = dict.fromkeys(range(4), _BIT) if scan.header[-1] >> 4 else tables
+        found = _scan(layout.frame, scan, codes, interval, None, first_alone=True)
+        if any(len(set(left)) > 1 for left in found.left):
+            raise BrokenScanError
 
 
-def _scan(frame: Frame, scan: Scan, tables: dict[int, _Table], interval: int) -> Measured:
-    blocks, mcus = _plan(frame, scan, tables)
-    parts, numbers = _intervals(scan.data)
+def _scan(
+    frame: Frame, scan: Scan, tables: dict[int, _Table], interval: int, tail: bytes | None, *, first_alone: bool = False
+) -> Measured:
+    """Measure one scan; ``tail`` is what follows it where no end marker does, and is left over with what stands before it."""
+    blocks, mcus = _plan(frame, scan, tables, first_alone=first_alone)
     wanted = [min(interval, mcus - start) for start in range(0, mcus, interval)] if interval else [mcus]
+    parts, numbers = _intervals(scan.data)
+    if tail is not None and len(parts) > len(wanted):
+        # What looks like a restart marker behind the last interval belongs to the tail.
+        end = sum(len(part) + 2 for part in parts[: len(wanted)]) - 2
+        parts, numbers, tail = parts[: len(wanted)], numbers[: len(wanted) - 1], scan.data[end:] + tail
     if len(parts) != len(wanted) or numbers != [n % 8 for n in range(len(numbers))]:
         raise BrokenScanError
     used, left = [], []
     for part, count in zip(parts, wanted, strict=True):
         # Any number of FF may stand before a marker.
         plain = part.rstrip(b"\xff").replace(b"\xff\x00", b"\xff")
-        end = _walk(plain, blocks, count)
+        end = _walk(plain, blocks, count, 1 if first_alone else 64)
         used.append(plain[:end].replace(b"\xff", b"\xff\x00"))
         left.append(plain[end:])
-    return Measured(tuple(used), tuple(left))
+    return Measured(tuple(used), (*left[:-1], left[-1] + (tail or b"")))
 
 
 def _intervals(data: bytes) -> tuple[list[bytes], list[int]]:
@@ -93,7 +126,7 @@ def _intervals(data: bytes) -> tuple[list[bytes], list[int]]:
     return [*parts, data[at:]], numbers
 
 
-def _plan(frame: Frame, scan: Scan, tables: dict[int, _Table]) -> tuple[list[tuple[_Table, _Table]], int]:
+def _plan(frame: Frame, scan: Scan, tables: dict[int, _Table], *, first_alone: bool) -> tuple[list[tuple[_Table, _Table]], int]:
     """The tables of each block of a minimum coded unit, and the number of units (T.81, A.2)."""
     factors = {identifier: (h, v) for identifier, h, v in frame.components}
     count = scan.header[0] if scan.header else 0
@@ -102,7 +135,7 @@ def _plan(frame: Frame, scan: Scan, tables: dict[int, _Table]) -> tuple[list[tup
     most_h, most_v = max(h for h, _ in factors.values()), max(v for _, v in factors.values())
     chosen = [(scan.header[1 + 2 * n], scan.header[2 + 2 * n]) for n in range(count)]
     try:
-        coded = [(factors[i], (tables[t >> 4], tables[0x10 | t & 15])) for i, t in chosen]
+        coded = [(factors[i], (tables[t >> 4], [] if first_alone else tables[0x10 | t & 15])) for i, t in chosen]
     except KeyError as error:
         raise BrokenScanError from error
     if count > 1:
@@ -116,13 +149,13 @@ def _parts(length: int, size: int) -> int:
     return -(-length // size)
 
 
-def _walk(plain: bytes, blocks: list[tuple[_Table, _Table]], count: int) -> int:
-    """Bytes that ``count`` units use."""
+def _walk(plain: bytes, blocks: list[tuple[_Table, _Table]], count: int, coefficients: int) -> int:
+    """Bytes that ``count`` units use, whose blocks are of so many ``coefficients``."""
     size, at, bits, held = len(plain), 0, 0, 0
     for _ in range(count):
         for dc, ac in blocks:
             k, table = 0, dc
-            while k < 64:
+            while k < coefficients:
                 if bits < 32:
                     held = (held & ((1 << bits) - 1)) << 64 | int.from_bytes(plain[at : at + 8].ljust(8, b"\xff"))
                     at, bits = at + 8, bits + 64
