@@ -13,6 +13,7 @@ arithmetic-coded data, behind which zeros are valid; progressive scans that are 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import simplejpeg
@@ -30,6 +31,8 @@ __all__ = ["decode", "read_header", "takes_turns"]
 MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 LEAST_TRAILER = 4
 """Fewer bytes than that behind the last block tell nothing of what they are."""
+MOST_ZEROS = 3
+"""Of those at the end of progressive data that may be data themselves: the last bits of a byte are seldom all used, and 0."""
 _TRAILER = re.compile(
     rb"""[\0\xff]*+ (?: .{0,16}(?:ftyp|SEFH|MotionPhoto)  # a film, or the table or a block of Samsung's trailer:
     | .{1,2}[\x04-\x40]\0\0\0[A-Z][A-Za-z0-9_]{3} )        # its kind, the length of its name, its name
@@ -85,13 +88,13 @@ def decode(data: bytes, header: Header) -> Pixels:
         raise _fault(layout)
     if layout.ended and (pixels := _strictly(data, header)) is not None:
         return pixels
-    if (pixels := _strictly(layout.rewrite(), header)) is not None:
+    plain = layout.rewrite()
+    if (pixels := _strictly(plain, header)) is not None:
         return pixels
-    mended = _without_padding(layout)
-    if (pixels := _strictly(mended, header)) is not None:
-        return pixels
-    if _is_odd(mended):
-        return _of_any_sampling(mended, header)
+    taken = _of_any_sampling if _is_odd(plain) else _strictly
+    for mended in _without_padding(layout):
+        if (pixels := taken(mended, header)) is not None:
+            return pixels
     raise _fault(layout)
 
 
@@ -119,18 +122,23 @@ def _is_faultless(data: bytes, mode: str) -> bool:
     return True
 
 
-def _of_any_sampling(data: bytes, header: Header) -> Pixels:
-    """Pixels by Pillow, which does not tell what is missing: sequential data have been measured, progressive ones are here."""
+def _of_any_sampling(data: bytes, header: Header) -> Pixels | None:
+    """Pixels by Pillow, which does not tell what is missing: sequential data have been measured, progressive ones are here.
+
+    Raises:
+        PictureError: ``damaged``, or ``unsupported_format`` where nothing tells.
+
+    """
     layout = walk(data)
     if layout.frame is None or not (layout.frame.is_sequential or layout.frame.marker == _PROGRESSIVE):
         raise PictureError("unsupported_format", "a JPEG of a rare coding and sampling: save the picture as an ordinary JPEG")
     if layout.frame.is_progressive:
         try:
             measure_first_coefficients(layout)
-        except BrokenScanError as error:
-            raise _fault(layout) from error
+        except BrokenScanError:
+            return None
         if not all(_is_faultless(layout.alone(number), "GRAY") for number in range(len(layout.frame.components))):
-            raise _fault(layout)
+            return None
     return pillow_formats.decode(data, header)
 
 
@@ -143,8 +151,8 @@ def _is_odd(data: bytes) -> bool:
     return False
 
 
-def _without_padding(layout: Layout) -> bytes:
-    """The file without what lies behind the last block of its scans.
+def _without_padding(layout: Layout) -> Iterator[bytes]:
+    """What the file may be without what lies behind the last block of its scans.
 
     Raises:
         PictureError: blocks are missing or damaged, or what is left over is none of what programs leave there.
@@ -152,7 +160,8 @@ def _without_padding(layout: Layout) -> bytes:
     """
     if layout.frame is None or not layout.frame.is_sequential:
         # Progressive data are not measured: zeros before a marker may go, if the rest is faultless without them.
-        return layout.rewrite([_without_zeros(scan.data) for scan in layout.scans])
+        yield from (layout.rewrite(datas) for datas in _with_fewer_zeros([scan.data for scan in layout.scans]))
+        return
     try:
         measured = measure(layout)
     except BrokenScanError as error:
@@ -160,7 +169,7 @@ def _without_padding(layout: Layout) -> bytes:
     *within, last = _left_over(measured)
     if not all(_is_padding(part) for part in within) or not (_is_padding(last) or (not layout.ended and _is_trailer(last))):
         raise _fault(layout)
-    return layout.rewrite([scan.data() for scan in measured])
+    yield layout.rewrite([scan.data() for scan in measured])
 
 
 def _left_over(measured: list[Measured]) -> list[bytes]:
@@ -176,6 +185,17 @@ def _is_trailer(part: bytes) -> bool:
     if part.isspace():
         return True
     return len(part) >= LEAST_TRAILER and bool(_TEXT.fullmatch(part) or _TRAILER.match(part))
+
+
+def _with_fewer_zeros(datas: list[bytes]) -> Iterator[list[bytes]]:
+    """As they are; without zeros behind the last, of which the first ones may belong to it; without any behind each."""
+    yield datas
+    *before, last = datas
+    short = _without_zeros(last)
+    for kept in range(min(MOST_ZEROS, len(last) - len(short))):
+        yield [*before, short + bytes(kept)]
+    if before != (shorter := [_without_zeros(data) for data in before]):
+        yield [*shorter, short]
 
 
 def _without_zeros(data: bytes) -> bytes:
