@@ -15,6 +15,8 @@ Span = tuple[int, int]
 
 MOST_ITEMS = 20_000
 """libheif takes 1,000; a picture of 150 million pixels has 580 tiles of 512 x 512."""
+MOST_SPANS = 40_000
+"""Of all items together: each is looked at, and its bytes are copied once."""
 DERIVED_FROM, ALPHA_OF = b"dimg", b"auxl"
 METADATA = {b"Exif", b"mime", b"uri "}
 
@@ -102,7 +104,7 @@ def without_metadata(data: bytes) -> bytes:
     patched = bytearray(data)
     for item in _read(data).items.values():
         # A kind that is no text ends pi_heif's process (1.4.0, ``_CtxImage_metadata``: seen by fuzzing).
-        if item.kind in METADATA or not item.kind.isalnum():
+        if item.kind_at and (item.kind in METADATA or not item.kind.isalnum()):
             patched[item.kind_at : item.kind_at + 4] = b"skip"
     return bytes(patched)
 

@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -49,6 +50,9 @@ def _answer(data: bytes, max_pixels: int, room: NDArray[np.uint8], turn: Abstrac
         return {"code": error.code, "detail": error.detail}
     except MemoryError:
         return {"code": "decoder_failed", "detail": "decoding it needs more memory than is allowed"}
+    except Exception:  # ours: whatever was sent, the next picture is decoded, and somebody reads where it failed
+        detail = "a fault of the decoder's, which is reported: send the picture again as an ordinary JPEG"
+        return {"code": "decoder_failed", "detail": detail, "fault": traceback.format_exc(limit=-3)}
     height, width = picture.pixels.shape[:2]
     room[: picture.pixels.size] = picture.pixels.ravel()
     return {"shape": [height, width], "width": picture.width, "height": picture.height, "format": picture.format}

@@ -190,6 +190,8 @@ class _Child:
             raise _DiedError(f"it took more than {timeout_s:g} s", started=self._ready, late=self._ready) from error
         except (OSError, ValueError, EOFError) as error:
             raise _DiedError(self._how_it_ended(), started=self._ready) from error
+        if "fault" in answer:
+            log.error("decoder_fault", bytes=len(data), fault=answer["fault"])
         if "code" in answer:
             raise PictureError(answer["code"], answer["detail"])
         height, width = answer["shape"]

@@ -6,12 +6,13 @@ block (``jpeg_entropy``): padding behind the last block is taken out, and the re
 again and again; where the end marker is missing, also a text, or a phone's trailer, a film or a preview by how it begins.
 Anything else that is left over are data of a stream that has gone out of step.
 
-What no decoder can see stays unseen: a byte that is another one and still makes valid codes of the right number; the end of
-arithmetic-coded data, behind which zeros are valid; progressive scans that are missing and that no other one announces.
+What no decoder can see stays unseen: a byte that is another one and still makes valid codes of the right number; progressive
+scans that are missing and that no other one announces.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 
@@ -33,6 +34,10 @@ LEAST_TRAILER = 4
 """Fewer bytes than that behind the last block tell nothing of what they are."""
 MOST_ZEROS = 3
 """Of those at the end of progressive data that may be data themselves: the last bits of a byte are seldom all used, and 0."""
+LEFT_OUT = 16
+"""Zeros that an arithmetic encoder may leave out at the end of its data (T.81, D.1.8)."""
+NOISE = bytes(1 + number * 167 % 251 for number in range(1024))
+"""Data that are none: the decoder would draw something else of them."""
 _TRAILER = re.compile(
     rb"""[\0\xff]*+ (?: .{0,16}(?:ftyp|SEFH|MotionPhoto)  # a film, or the table or a block of Samsung's trailer:
     | .{1,2}[\x04-\x40]\0\0\0[A-Z][A-Za-z0-9_]{3} )        # its kind, the length of its name, its name
@@ -86,6 +91,8 @@ def decode(data: bytes, header: Header) -> Pixels:
     layout = walk(data)
     if layout.lacks_scans() or not (layout.ended or (layout.frame and layout.frame.is_sequential)):
         raise _fault(layout)
+    if layout.frame and layout.frame.is_arithmetic and _reads_on(layout, header):
+        raise _fault(layout)
     if layout.ended and (pixels := _strictly(data, header)) is not None:
         return pixels
     plain = layout.rewrite()
@@ -110,7 +117,29 @@ def _strictly(data: bytes, header: Header) -> Pixels | None:
     except ValueError:
         return None
     # Read whole only to see whether it is: its colours are converted by Pillow.
-    return pillow_formats.decode(data, header) if _is_faultless(data, "CMYK") else None
+    try:
+        return pillow_formats.decode(data, header) if _is_faultless(data, "CMYK") else None
+    except PictureError:
+        # It stumbles over metadata, which are not there the next time.
+        return None
+
+
+def _reads_on(layout: Layout, header: Header) -> bool:
+    """Whether arithmetic-coded data end before their picture does.
+
+    Behind the end a decoder reads zeros for as long as it needs data (ITU-T T.81, D.2.6), and finds no fault. One that needs
+    none does not care what stands there.
+    """
+    *before, last = [scan.data for scan in layout.scans]
+    mode = "CMYK" if header.mode == "CMYK" else "RGB"
+    shown = set()
+    for more in (bytes(LEFT_OUT + len(NOISE)), bytes(LEFT_OUT) + NOISE):
+        data = layout.rewrite([*before, _without_zeros(last) + more])
+        try:
+            shown.add(hashlib.blake2b(np.ascontiguousarray(simplejpeg.decode_jpeg(data, mode, strict=False)).data).digest())
+        except ValueError:
+            return False
+    return len(shown) > 1
 
 
 def _is_faultless(data: bytes, mode: str) -> bool:
@@ -146,6 +175,9 @@ def _is_odd(data: bytes) -> bool:
     """Whether the decoder cannot even read the header: it knows only usual samplings, libjpeg itself any."""
     try:
         simplejpeg.decode_jpeg_header(data, strict=True)
+    except KeyError:
+        # One that it decodes, and has no name for (1.9.0: 4:4:1).
+        return False
     except ValueError as error:
         return "subsampling" in str(error)
     return False

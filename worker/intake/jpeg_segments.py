@@ -15,6 +15,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC}
 _TABLES = frozenset({_DQT, _DHT, _DAC, _DRI, 0xDC, 0xDE, 0xDF})
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
+_ARITHMETIC = frozenset({0xC9, 0xCA})
 MOST_MARKERS = 100_000
 """Before and between scans. A file of nothing else would take seconds to walk through; what comes behind them is not seen."""
 _JFIF = b"\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
@@ -42,6 +43,11 @@ class Frame:
     def is_sequential(self) -> bool:
         """Whether each scan holds all there is of its components, coded by Huffman: baseline, or extended."""
         return self.marker in _SEQUENTIAL
+
+    @property
+    def is_arithmetic(self) -> bool:
+        """Whether its data are coded arithmetically, not by Huffman."""
+        return self.marker in _ARITHMETIC
 
     @property
     def is_progressive(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,8 +25,12 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PALETTE = 3
-PIECE = 1 << 18
+PIECE = 1 << 16
 """Bytes that are inflated at a time, only to be counted."""
+MOST_PARTS = 4096
+"""Chunks of pixels that are handed on one by one; more of them are made one."""
+_HEAD = struct.Struct(">I4s")
+"""Of a chunk: the bytes that it holds, and its kind."""
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
@@ -62,7 +67,8 @@ class _Chunks:
         # One that is longer than the palette is invalid as a whole (libpng).
         if self.transparency and not (self.colour == _PALETTE and len(self.transparency) > len(self.palette) // 3):
             parts.append(_chunk(b"tRNS", self.transparency))
-        return b"".join([*parts, *(_chunk(b"IDAT", part) for part in self.data), _END])
+        data = self.data if len(self.data) <= MOST_PARTS else [memoryview(b"".join(self.data))]
+        return b"".join([*parts, *(_chunk(b"IDAT", part) for part in data), _END])
 
     def bytes_wanted(self) -> int:
         """That the rows of all passes take, each with its filter's number."""
@@ -134,14 +140,17 @@ def _require_rows(chunks: _Chunks) -> None:
 
 def _is_short(chunks: _Chunks) -> bool:
     inflate, count, wanted = zlib.decompressobj(), 0, chunks.bytes_wanted()
+    pieces = (part[at : at + PIECE] for part in chunks.data for at in range(0, len(part), PIECE))
     try:
-        for part in chunks.data:
-            rest: bytes | memoryview = part
-            while rest and count < wanted:
-                count += len(inflate.decompress(rest, PIECE))
+        for piece in pieces:
+            rest: bytes | memoryview = piece
+            # What a call leaves is copied: with whole chunks of megabytes that would be most of the work.
+            while rest and count < wanted and not inflate.eof:
+                count += len(inflate.decompress(rest, 16 * PIECE))
                 rest = inflate.unconsumed_tail
-        while count < wanted and (more := inflate.decompress(inflate.unconsumed_tail, PIECE)):
-            count += len(more)
+            if count >= wanted or inflate.eof:
+                break
+        count += len(inflate.flush()) if count < wanted and not inflate.eof else 0
     except zlib.error:
         return False
     return count < wanted
@@ -175,12 +184,16 @@ def _read(data: bytes) -> _Chunks:
 
 
 def _walk(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
-    """Chunks up to the last: kind, body, and whether the body is all there. Checksums are the decoder's to look at."""
-    view, at = memoryview(data), len(SIGNATURE)
-    while at + 8 <= len(view):
-        length, kind = int.from_bytes(view[at : at + 4]), bytes(view[at + 4 : at + 8])
-        body = view[at + 8 : at + 8 + length]
-        yield kind, body, len(body) == length
+    """Chunks up to the last: kind, body, and whether the body is all there. Checksums are the decoder's to look at.
+
+    Empty ones are passed over: they say nothing, and a file could hold millions.
+    """
+    view, at, last = memoryview(data), len(SIGNATURE), len(data) - 8
+    while at <= last:
+        length, kind = _HEAD.unpack_from(data, at)
+        if length:
+            body = view[at + 8 : at + 8 + length]
+            yield kind, body, len(body) == length
         if kind == b"IEND":
             return
         at += 12 + length

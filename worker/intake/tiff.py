@@ -141,6 +141,8 @@ def _plain_sizes(tags: Tags, across: int, rows: int, height: int, needed: int, *
     bits = list(tags.get(BITS, (1,)))
     samples = _layers(tags) if _first(tags, PLANAR, 1) == 2 else _first(tags, SAMPLES, 1)
     bits = bits * samples if len(bits) == 1 else bits[:samples]
+    if not bits:
+        raise PictureError("damaged", "the TIFF does not say of how many bits its colours are: send it again, or as JPEG")
     planes = [[each] for each in bits] if _first(tags, PLANAR, 1) == 2 else [bits]
     of_row = [math.ceil(across * sum(plane) / 8) for plane in planes]
     parts = needed // len(planes)

@@ -41,8 +41,8 @@ def read_tags(data: bytes) -> Tags | None:
             continue
         size = struct.calcsize(order + code) * values
         place = at + entry_size - room if size <= room else number(at + entry_size - room, value)
-        left -= size
-        if left >= 0 and place + size <= len(data):
+        if size <= left and place + size <= len(data):
+            left -= size
             whole = code == "B"
             tags[number(at, "H")] = (
                 data[place : place + size] if whole else struct.unpack_from(f"{order}{values}{code}", data, place)

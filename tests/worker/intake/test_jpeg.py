@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
 
-import numpy as np
 import pytest
 import simplejpeg
 from hypothesis import given, settings
@@ -15,48 +12,25 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.pictures import encode, photo
+from tests.worker.intake.jpegs import (
+    EOI,
+    MOST,
+    PROGRESSIVE,
+    RESTARTS,
+    WHOLE,
+    after_start,
+    before,
+    code_of,
+    flat,
+    same,
+    scan,
+    segment,
+)
 from worker.errors import PictureError
 from worker.intake.decode import decode
 from worker.intake.exif import orientation
 from worker.intake.jpeg_entropy import BrokenScanError, measure
-from worker.intake.jpeg_segments import Scan, walk
-
-MOST = 50_000_000
-WHOLE = encode(photo(320, 240), quality=85)
-RESTARTS = encode(photo(320, 240), quality=85, restart_marker_blocks=4)
-PROGRESSIVE = encode(photo(320, 240), quality=85, progressive=True)
-EOI = b"\xff\xd9"
-
-
-def segment(marker: int, body: bytes) -> bytes:
-    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2) + body
-
-
-def after_start(more: bytes, data: bytes = WHOLE) -> bytes:
-    return data[:2] + more + data[2:]
-
-
-def before(marker: int, more: bytes, data: bytes = WHOLE) -> bytes:
-    at = data.index(bytes([0xFF, marker]))
-    return data[:at] + more + data[at:]
-
-
-def scan(data: bytes) -> tuple[int, int]:
-    """Where the first scan's data begin and end."""
-    found = walk(data).scans[0].data
-    at = data.index(found)
-    return at, at + len(found)
-
-
-def same(data: bytes, whole: bytes = WHOLE) -> bool:
-    return bool((decode(data, MOST).pixels == decode(whole, MOST).pixels).all())
-
-
-def code_of(data: bytes) -> str:
-    with pytest.raises(PictureError) as caught:
-        decode(data, MOST)
-    assert not any(word in caught.value.detail for word in ("libjpeg", "tj", "Warning", "Corrupt", "extraneous"))
-    return caught.value.code
+from worker.intake.jpeg_segments import walk
 
 
 @pytest.mark.parametrize("values", [(0, 0, 0), (0, 63, 1), (0, 63, 0x10), (1, 63, 0), (0, 255, 0)])
@@ -107,47 +81,6 @@ def test_an_unknown_colour_transform_is_the_usual_one(transform: int) -> None:
     assert not same(after_start(segment(0xEE, b"Adobe\0\x64\0\0\0\0\0"), WHOLE[:2] + WHOLE[20:]))
 
 
-def flat(factors: list[tuple[int, int]], width: int = 100, height: int = 70) -> bytes:
-    """A grey picture with any sampling: every block is the same as the one before, and has nothing but that."""
-    tables = [part for part in walk(encode(photo(64, 64))).scans[0].tables if part[0] in {0xC4, 0xDB}]
-    components = b"".join(bytes([n + 1, h << 4 | v, min(n, 1)]) for n, (h, v) in enumerate(factors))
-    frame = b"\x08" + height.to_bytes(2) + width.to_bytes(2) + bytes([len(factors)]) + components
-    header = bytes([len(factors)]) + b"".join(bytes([n + 1, 0x11 * min(n, 1)]) for n in range(len(factors))) + b"\0\x3f\0"
-    most_h, most_v = max(h for h, _ in factors), max(v for _, v in factors)
-    if len(factors) == 1:
-        # A scan of one component is not interleaved: its units are single blocks.
-        factors, most_h, most_v = [(1, 1)], 1, 1
-    count = -(-width // (8 * most_h)) * -(-height // (8 * most_v))
-    # T.81, tables K.3 to K.6: no difference 00; end of block 1010 for luminance, 00 for chrominance.
-    unit = "".join(("001010" if n == 0 else "0000") * (h * v) for n, (h, v) in enumerate(factors))
-    bits = unit * count
-    bits += "1" * (-len(bits) % 8)
-    data = int(bits, 2).to_bytes(len(bits) // 8).replace(b"\xff", b"\xff\0")
-    parts = [segment(marker, body) for marker, body in tables]
-    return b"\xff\xd8" + b"".join(parts) + segment(0xC0, frame) + segment(0xDA, header) + data + EOI
-
-
-LAYOUTS = [
-    [(4, 2), (1, 1), (1, 1)], [(2, 4), (1, 1), (1, 1)], [(3, 1), (1, 1), (1, 1)], [(1, 3), (1, 1), (1, 1)],
-    [(3, 2), (1, 1), (1, 1)], [(2, 3), (1, 1), (1, 1)], [(4, 1), (2, 1), (2, 1)], [(2, 2), (2, 2), (1, 1)],
-    [(2, 2), (2, 1), (1, 1)], [(1, 1), (2, 2), (2, 2)], [(2, 1), (2, 1), (2, 1)], [(1, 2), (1, 2), (1, 2)],
-    [(2, 2), (1, 2), (1, 2)], [(2, 2), (2, 1), (2, 1)], [(1, 1), (1, 1), (1, 1)], [(2, 1), (1, 1), (1, 1)],
-    [(2, 2), (1, 1), (1, 1)], [(1, 2), (1, 1), (1, 1)], [(4, 1), (1, 1), (1, 1)], [(1, 4), (1, 1), (1, 1)],
-    [(2, 1), (1, 2), (1, 1)], [(1, 1)], [(2, 2)], [(4, 3)],
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("factors", LAYOUTS)
-def test_every_sampling(factors: list[tuple[int, int]]) -> None:
-    """Also those that the fast decoder does not know; and there, too, what is missing is noticed."""
-    data = flat(factors)
-    picture = decode(data, MOST)
-    assert (picture.width, picture.height) == (100, 70)
-    assert np.abs(picture.pixels.astype(int) - 128).max() <= 1
-    assert code_of(data[:-4] + EOI) == "damaged"
-    assert code_of(data[:-6]) == "truncated"
-
-
 TRAILERS = [b"", bytes(999), b"\xff" * 50, b"\r\n", b"made by a camera\n", bytes(20) + b"ftypmp42" + bytes(range(200))]
 
 
@@ -161,6 +94,8 @@ def test_nothing_but_the_end_marker_is_missing(whole: bytes, trailer: bytes) -> 
 
 
 FILM = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 300 + b"\xff\xc0\xff\xd3\xff\xda\xff\xd9" + bytes(range(256))
+
+
 NAME = b"MotionPhoto_Data"
 
 
@@ -181,94 +116,6 @@ def test_markers_behind_the_last_block_mean_nothing(whole: bytes, trailer: bytes
     assert same(whole[:-2] + trailer, whole)
     assert code_of(whole[:-66] + trailer) == ("damaged" if EOI in trailer else "truncated")
     assert code_of(doubled(whole, 700)[:-2] + trailer) == "damaged"
-
-
-def scans_of(data: bytes, numbers: list[int]) -> bytes:
-    layout, kept, tables = walk(data), list[Scan](), tuple[tuple[int, bytes], ...]()
-    for number, each in enumerate(layout.scans):
-        tables += each.tables
-        if number in numbers:
-            kept.append(replace(each, tables=tables))
-            tables = ()
-    layout.scans = kept
-    return layout.rewrite()
-
-
-def test_scans_that_are_missing_whole() -> None:
-    """No decoder warns of them; what other scans have sent tells: higher bits, or nothing at all of a component."""
-    count = len(walk(PROGRESSIVE).scans)
-    assert same(scans_of(PROGRESSIVE, list(range(count))), PROGRESSIVE)
-    for most in range(1, count):
-        assert code_of(scans_of(PROGRESSIVE, list(range(most)))) == "damaged"
-    apart = apart_flat(3)
-    assert decode(apart, MOST).width == 100
-    for some in ([0], [0, 1], [0, 2], [1, 2]):
-        assert code_of(scans_of(apart, some)) == "damaged"
-
-
-def apart_flat(count: int) -> bytes:
-    """Each component of ``flat`` in a scan of its own."""
-    whole = flat([(1, 1)] * count)
-    frame = whole.index(b"\xff\xc0")
-    end = frame + 2 + int.from_bytes(whole[frame + 2 : frame + 4])
-    scans = []
-    for number in range(count):
-        header = bytes([1, number + 1, 0x11 * min(number, 1)]) + b"\0\x3f\0"
-        bits = ("001010" if number == 0 else "0000") * (13 * 9)
-        bits += "1" * (-len(bits) % 8)
-        scans.append(segment(0xDA, header) + int(bits, 2).to_bytes(len(bits) // 8))
-    return whole[:end] + b"".join(scans) + EOI
-
-
-def oddly_progressive(factors: tuple[int, int]) -> bytes:
-    """``PROGRESSIVE``'s own data with a sampling that is not known: grey pictures have any, and three of them make one."""
-    image = photo(320, 240)
-    h, v = factors
-    parts = [image.convert("L"), *(image.getchannel(n).resize((-(-320 // h), -(-240 // v))) for n in (0, 2))]
-    layouts = [walk(encode(part, quality=85, progressive=True)) for part in parts]
-    sizes = b"\x08" + (240).to_bytes(2) + (320).to_bytes(2)
-    frame = sizes + bytes([3, 1, h << 4 | v, 0, 2, 0x11, 0, 3, 0x11, 0])
-    quantised = next(body for marker, body in layouts[0].scans[0].tables if marker == 0xDB)
-    data = b"\xff\xd8" + segment(0xDB, quantised) + segment(0xC2, frame)
-    for number, layout in enumerate(layouts, 1):
-        for scan in layout.scans:
-            tables = [segment(marker, body) for marker, body in scan.tables if marker == 0xC4]
-            data += b"".join(tables) + segment(0xDA, bytes([1, number]) + scan.header[2:]) + scan.data
-    return data + EOI
-
-
-@pytest.mark.parametrize("factors", [(4, 2), (2, 4), (3, 1), (3, 2)])
-def test_damaged_progressive_data_of_any_sampling(factors: tuple[int, int]) -> None:
-    """The library that knows every sampling does not tell."""
-    whole = oddly_progressive(factors)
-    assert decode(whole, MOST).width == 320
-    for number, (start, length) in enumerate(spans(whole)):
-        middle = start + length // 2
-        assert code_of(whole[:middle] + whole[start + length :]) == "damaged", number
-        assert code_of(scans_of(whole, [n for n in range(len(spans(whole))) if n != number])) == "damaged"
-
-
-ODDLY = oddly_progressive((3, 2))
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.integers(0, len(ODDLY) - 1), st.integers(0, 255)), min_size=1, max_size=6))
-def test_any_change_of_such_data_gives_an_answer(changes: list[tuple[int, int]]) -> None:
-    """A picture, or a reason."""
-    data = bytearray(ODDLY)
-    for at, value in changes:
-        data[at] = value
-    with suppress(PictureError):
-        decode(bytes(data), MOST)
-
-
-def spans(data: bytes) -> list[tuple[int, int]]:
-    """Where the data of each scan begin, and how many they are."""
-    found, at = [], 0
-    for scan in walk(data).scans:
-        at = data.index(scan.data, at)
-        found.append((at, len(scan.data)))
-    return found
 
 
 def test_a_progressive_picture_must_have_its_end_marker() -> None:

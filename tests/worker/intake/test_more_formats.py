@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,23 @@ def test_heic_with_a_kind_that_is_no_text() -> None:
     at = data.index(b"Exif", data.index(b"infe"))
     for kind in (b"\xc5xif", b"mi\xffe", b"\0\0\0\0", b"uri "):
         assert like_corners(data[:at] + kind + data[at + 4 :], "HEIF")
+
+
+def test_a_location_of_an_item_that_is_not_there() -> None:
+    """Its kind stands nowhere, so nothing is to be called something else."""
+    for data, kind in ((heic("corners"), "HEIF"), (encode(corners(), "AVIF", quality=95), "AVIF")):
+        at = data.index(b"iloc")
+        length = int.from_bytes(data[at - 4 : at])
+        count = at + 4 + 4 + 2
+        items = int.from_bytes(data[count : count + 2])
+        entry = (length - 16) // items
+        # Of the last item's location the number is another one, if the picture is not the last; else one is named twice.
+        for number in range(items):
+            place = count + 2 + number * entry
+            named = int.from_bytes(data[place : place + 2])
+            if data[place : place + 2] != data[data.index(b"pitm") + 8 : data.index(b"pitm") + 10]:
+                odd = data[:place] + (named + 900).to_bytes(2) + data[place + 2 :]
+                assert like_corners(odd, kind)
 
 
 def test_heic_size_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,3 +208,51 @@ def test_tiff_with_parts_that_are_missing() -> None:
             count, value = struct.unpack_from("<II", data, place + 4)
             struct.pack_into("<I", data, place + 8 if count == 1 else value, 0)
     assert code_of(bytes(data)) == "damaged"
+
+
+def tiff_tags(data: bytes) -> Iterator[int]:
+    """Where each tag of the first page stands."""
+    at = struct.unpack_from("<I", data, 4)[0]
+    for entry in range(struct.unpack_from("<H", data, at)[0]):
+        yield at + 2 + 12 * entry
+
+
+@pytest.mark.filterwarnings("ignore:Tag data larger than file")
+def test_tiff_with_an_absurd_tag() -> None:
+    """One whose values would be longer than the file hides none behind it."""
+    data = bytearray(encode(corners(), "TIFF", tiffinfo={270: "a description"}))
+    for place in tiff_tags(bytes(data)):
+        if struct.unpack_from("<H", data, place)[0] == 270:
+            struct.pack_into("<HHII", data, place, 270, 2, 0xFFFFFFF0, 8)
+    assert bytes(data).count(b"\xf0\xff\xff\xff") == 1
+    assert like_corners(bytes(data), "TIFF", 0)
+
+
+def test_tiff_that_does_not_say_how_many_bits() -> None:
+    """Colours apart, and none of them of any size."""
+    data = bytearray(encode(corners(), "TIFF"))
+    for place in tiff_tags(bytes(data)):
+        if struct.unpack_from("<H", data, place)[0] == 258:
+            struct.pack_into("<HHII", data, place, 258, 3, 0, 0)
+        if struct.unpack_from("<H", data, place)[0] == 284:
+            struct.pack_into("<HHII", data, place, 284, 3, 1, 2)
+    assert code_of(bytes(data)) in {"damaged", "truncated", "unsupported_format"}
+
+
+@pytest.mark.parametrize("odd", [True, False])
+def test_webp_without_its_last_padding(odd: bool) -> None:
+    """It holds nothing, and some programs do not count it; any other last byte is part of the picture."""
+    image = np.random.default_rng(4)
+    data = next(
+        data
+        for width in range(20, 90)
+        if (data := encode(Image.fromarray(image.integers(0, 256, (30, width, 3), np.uint8)), "WEBP", lossless=True))[16] % 2
+        == odd
+    )
+    size = int.from_bytes(data[4:8], "little")
+    uncounted = data[:4] + (size - 1).to_bytes(4, "little") + data[8:]
+    for other in (data[:-1], uncounted, uncounted[:-1]):
+        if odd:
+            assert (decode(other, MOST).pixels == decode(data, MOST).pixels).all()
+        else:
+            assert code_of(other) in {"truncated", "damaged"}

@@ -122,6 +122,44 @@ def test_too_few_rows_of_black() -> None:
             assert code_of(data) == "truncated"
 
 
+def test_data_in_any_number_of_chunks() -> None:
+    """One for each byte, empty ones before and between: the same picture."""
+    wanted = decode(WHOLE, MOST).pixels
+    data = b"".join(body for kind, body in chunks(WHOLE) if kind == b"IDAT")
+    empty = chunk(b"IDAT", b"")
+    parts = empty * 9 + b"".join(chunk(b"IDAT", data[at : at + 1]) + empty for at in range(len(data)))
+    start, end = WHOLE.index(b"IDAT") - 4, WHOLE.index(b"IEND") - 4
+    many = WHOLE[:start] + parts + WHOLE[end:]
+    assert len(data) > png.MOST_PARTS
+    assert (decode(many, MOST).pixels == wanted).all()
+    assert code_of(WHOLE[:start] + parts[: len(parts) // 2] + WHOLE[end:]) in {"damaged", "truncated"}
+
+
+def test_what_counting_leaves_is_not_copied_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A black last row makes the data be counted; handed over whole, what each call leaves would be copied each time."""
+    handed = list[int]()
+    real = zlib.decompressobj
+
+    class Counted:
+        def __init__(self) -> None:
+            self.inflate = real()
+
+        def decompress(self, data: bytes, most: int) -> bytes:
+            handed.append(len(data))
+            return self.inflate.decompress(data, most)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inflate, name)
+
+    monkeypatch.setattr("worker.intake.png.zlib.decompressobj", Counted)
+    image = np.random.default_rng(1).integers(0, 256, (600, 900, 3), np.uint8)
+    image[-1] = 0
+    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in image), 1)
+    head = chunk(b"IHDR", (900).to_bytes(4) + (600).to_bytes(4) + bytes([8, 2, 0, 0, 0]))
+    assert decode(png.SIGNATURE + head + chunk(b"IDAT", packed) + chunk(b"IEND", b""), MOST).height == 600
+    assert len(packed) <= sum(handed) <= 2 * len(packed)
+
+
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
 def test_cut_anywhere(share: float) -> None:
     """Within the data; but where only the last checksums are missing, all is there."""
