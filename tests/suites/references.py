@@ -57,7 +57,7 @@ def by_vips(path: Path) -> Seen | None:
 def by_magick(path: Path) -> Seen | None:
     """ImageMagick, the first frame; what it complains of and shows all the same counts as shown."""
     options = [*LIMITS, f"{path}[0]", "-auto-orient", "-background", "white", "-alpha", "remove"]
-    command = ["convert", *options, "-colorspace", "sRGB", "-strip", "-depth", "8", "ppm:-"]
+    command = [_magick() or "convert", *options, "-colorspace", "sRGB", "-strip", "-depth", "8", "ppm:-"]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=MOST_S)
     except subprocess.TimeoutExpired:
@@ -82,6 +82,11 @@ def references() -> dict[str, Reference]:
         pass
     else:
         found["libvips"] = by_vips
-    if shutil.which("convert"):
+    if _magick():
         found["ImageMagick"] = by_magick
     return found
+
+
+def _magick() -> str | None:
+    """The program's name is ``magick`` from ImageMagick 7 on."""
+    return shutil.which("magick") or shutil.which("convert")
