@@ -1,4 +1,8 @@
-"""Two decoders that share no code with intake's own paths: libvips, and ImageMagick."""
+"""Two decoders beside ours: libvips, or OpenCV for BMP, which libvips as packed for Python lacks; and ImageMagick.
+
+Both stand on the same libraries for some formats (libjpeg-turbo, libtiff, libheif), and what such a library
+does is seen by neither. HEIC is left to ImageMagick alone, since the packed libvips has no HEVC.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,10 +46,14 @@ def by_vips(path: Path) -> Seen | None:
     """libvips: every warning that its loaders raise an error for counts as one."""
     import pyvips
 
+    if _begins(path, b"BM"):
+        return _by_opencv(path)
     try:
-        image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error").autorot()
+        # Not sequentially: rows of a picture that is turned are not read in their order.
+        image = pyvips.Image.new_from_file(str(path), fail_on="error")
         if image.width * image.height > MOST_PIXELS:
             return None
+        image = image.autorot()
         if image.hasalpha():
             most = 65535 if image.format == "ushort" else 255
             image = image.flatten(background=[most] * (image.bands - 1), max_alpha=most)
@@ -56,7 +66,9 @@ def by_vips(path: Path) -> Seen | None:
 
 def by_magick(path: Path) -> Seen | None:
     """ImageMagick, the first frame; what it complains of and shows all the same counts as shown."""
-    options = [*LIMITS, f"{path}[0]", "-auto-orient", "-background", "white", "-alpha", "remove"]
+    # A first frame that is smaller than its canvas is laid on it.
+    canvas = ["-coalesce"] if _begins(path, b"GIF8") else []
+    options = [*LIMITS, f"{path}[0]", *canvas, "-auto-orient", "-background", "white", "-alpha", "remove"]
     command = [_magick() or "convert", *options, "-colorspace", "sRGB", "-strip", "-depth", "8", "ppm:-"]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=MOST_S)
@@ -71,6 +83,27 @@ def by_magick(path: Path) -> Seen | None:
     if pixels.size < size:
         return None
     return width, height, small(pixels.reshape(height, width, 3))
+
+
+def _by_opencv(path: Path) -> Seen | None:
+    try:
+        found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    if found is None or found.dtype != np.uint8:
+        return None
+    pixels: NDArray[Any] = np.asarray(found, np.float32)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    if pixels.shape[2] == 4:
+        cover = pixels[:, :, 3:] / 255
+        pixels = pixels[:, :, :3] * cover + 255 * (1 - cover)
+    return pixels.shape[1], pixels.shape[0], small(np.asarray(np.round(pixels[:, :, 2::-1]), np.uint8))
+
+
+def _begins(path: Path, signature: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(signature)) == signature
 
 
 def references() -> dict[str, Reference]:
