@@ -17,14 +17,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SIDE", "Reference", "Seen", "references", "small"]
+__all__ = ["SIDE", "Reference", "Seen", "by_magick", "by_opencv", "by_vips", "from_ppm", "magick", "references", "small"]
 
 SIDE = 64
 """Pictures are compared at this width and height."""
 MOST_S = 60.0
 MOST_PIXELS = 50_000_000
 LIMITS = ("-limit", "memory", "2GiB", "-limit", "map", "0", "-limit", "disk", "0", "-limit", "area", "100MP")
-_HEAD = re.compile(rb"P6\s(?:#.*\n)*(\d+)\s+(\d+)\s")
+_HEAD = re.compile(rb"P6\s(?:#.*\n)*(\d+)\s+(\d+)\s+255\s")
+"""Of a binary PPM of 8 bits: its last number is the largest value, and one white space is before the pixels."""
 
 Seen = tuple[int, int, NDArray[np.float32]]
 """Width and height, upright, and SIDE x SIDE x 3 values of 0 to 255, transparency on white."""
@@ -47,7 +48,7 @@ def by_vips(path: Path) -> Seen | None:
     import pyvips
 
     if _begins(path, b"BM"):
-        return _by_opencv(path)
+        return by_opencv(path)
     try:
         # Not sequentially: rows of a picture that is turned are not read in their order.
         image = pyvips.Image.new_from_file(str(path), fail_on="error")
@@ -69,23 +70,29 @@ def by_magick(path: Path) -> Seen | None:
     # A first frame that is smaller than its canvas is laid on it.
     canvas = ["-coalesce"] if _begins(path, b"GIF8") else []
     options = [*LIMITS, f"{path}[0]", *canvas, "-auto-orient", "-background", "white", "-alpha", "remove"]
-    command = [_magick() or "convert", *options, "-colorspace", "sRGB", "-strip", "-depth", "8", "ppm:-"]
+    command = [magick() or "convert", *options, "-colorspace", "sRGB", "-strip", "-depth", "8", "ppm:-"]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=MOST_S)
     except subprocess.TimeoutExpired:
         return None
-    head = _HEAD.match(done.stdout)
+    return from_ppm(done.stdout)
+
+
+def from_ppm(data: bytes) -> Seen | None:
+    """Of a binary PPM; ``None`` if it is none, too large, or not whole."""
+    head = _HEAD.match(data)
     if head is None or not 0 < int(head[1]) * int(head[2]) <= MOST_PIXELS:
         return None
     width, height = int(head[1]), int(head[2])
     size = width * height * 3
-    pixels = np.frombuffer(done.stdout, np.uint8)[head.end() : head.end() + size]
+    pixels = np.frombuffer(data, np.uint8)[head.end() : head.end() + size]
     if pixels.size < size:
         return None
     return width, height, small(pixels.reshape(height, width, 3))
 
 
-def _by_opencv(path: Path) -> Seen | None:
+def by_opencv(path: Path) -> Seen | None:
+    """OpenCV, transparency on white; files of more than 8 bits are left out."""
     try:
         found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -115,11 +122,11 @@ def references() -> dict[str, Reference]:
         pass
     else:
         found["libvips"] = by_vips
-    if _magick():
+    if magick():
         found["ImageMagick"] = by_magick
     return found
 
 
-def _magick() -> str | None:
+def magick() -> str | None:
     """The program's name is ``magick`` from ImageMagick 7 on."""
     return shutil.which("magick") or shutil.which("convert")
