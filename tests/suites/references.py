@@ -17,7 +17,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SIDE", "Reference", "Seen", "by_magick", "by_opencv", "by_vips", "from_ppm", "magick", "references", "small"]
+__all__ = [
+    "SIDE",
+    "WHITE",
+    "Reference",
+    "Seen",
+    "by_magick",
+    "by_opencv",
+    "by_vips",
+    "from_ppm",
+    "magick",
+    "references",
+    "small",
+]
 
 SIDE = 64
 """Pictures are compared at this width and height."""
@@ -28,9 +40,10 @@ _HEAD = re.compile(rb"P6\s(?:#.*\n)*(\d+)\s+(\d+)\s+255\s")
 """Of a binary PPM of 8 bits: its last number is the largest value, and one white space is before the pixels."""
 
 Seen = tuple[int, int, NDArray[np.float32]]
-"""Width and height, upright, and SIDE x SIDE x 3 values of 0 to 255, transparency on white."""
-Reference = Callable[[Path], Seen | None]
-"""``None``: it refuses the file."""
+"""Width and height, upright, and SIDE x SIDE x 3 values of 0 to 255, transparency on a ground."""
+Reference = Callable[[Path, int], Seen | None]
+"""Of a file, and of the level of 0 to 255 of the grey that lies behind transparency; ``None``: it refuses the file."""
+WHITE = 255
 
 
 def small(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -43,12 +56,12 @@ def small(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(sums / (np.diff(rows)[:, None, None] * np.diff(columns)[None, :, None]), np.float32)
 
 
-def by_vips(path: Path) -> Seen | None:
+def by_vips(path: Path, ground: int = WHITE) -> Seen | None:
     """libvips: every warning that its loaders raise an error for counts as one."""
     import pyvips
 
     if _begins(path, b"BM"):
-        return by_opencv(path)
+        return by_opencv(path, ground)
     try:
         # Not sequentially: rows of a picture that is turned are not read in their order.
         image = pyvips.Image.new_from_file(str(path), fail_on="error")
@@ -57,7 +70,7 @@ def by_vips(path: Path) -> Seen | None:
         image = image.autorot()
         if image.hasalpha():
             most = 65535 if image.format == "ushort" else 255
-            image = image.flatten(background=[most] * (image.bands - 1), max_alpha=most)
+            image = image.flatten(background=[most * ground // 255] * (image.bands - 1), max_alpha=most)
         image = image.colourspace("srgb").cast("uchar")[0:3]
         pixels = np.ndarray(buffer=image.write_to_memory(), dtype=np.uint8, shape=(image.height, image.width, image.bands))
     except (pyvips.Error, ValueError):
@@ -65,11 +78,20 @@ def by_vips(path: Path) -> Seen | None:
     return image.width, image.height, small(np.repeat(pixels, 3, axis=2) if image.bands == 1 else pixels)
 
 
-def by_magick(path: Path) -> Seen | None:
+def by_magick(path: Path, ground: int = WHITE) -> Seen | None:
     """ImageMagick, the first frame; what it complains of and shows all the same counts as shown."""
     # A first frame that is smaller than its canvas is laid on it.
     canvas = ["-coalesce"] if _begins(path, b"GIF8") else []
-    options = [*LIMITS, f"{path}[0]", *canvas, "-auto-orient", "-background", "white", "-alpha", "remove"]
+    options = [
+        *LIMITS,
+        f"{path}[0]",
+        *canvas,
+        "-auto-orient",
+        "-background",
+        f"rgb({ground},{ground},{ground})",
+        "-alpha",
+        "remove",
+    ]
     command = [magick() or "convert", *options, "-colorspace", "sRGB", "-strip", "-depth", "8", "ppm:-"]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=MOST_S)
@@ -91,8 +113,8 @@ def from_ppm(data: bytes) -> Seen | None:
     return width, height, small(pixels.reshape(height, width, 3))
 
 
-def by_opencv(path: Path) -> Seen | None:
-    """OpenCV, transparency on white; files of more than 8 bits are left out."""
+def by_opencv(path: Path, ground: int = WHITE) -> Seen | None:
+    """OpenCV; files of more than 8 bits are left out."""
     try:
         found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -104,7 +126,7 @@ def by_opencv(path: Path) -> Seen | None:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     if pixels.shape[2] == 4:
         cover = pixels[:, :, 3:] / 255
-        pixels = pixels[:, :, :3] * cover + 255 * (1 - cover)
+        pixels = pixels[:, :, :3] * cover + ground * (1 - cover)
     return pixels.shape[1], pixels.shape[0], small(np.asarray(np.round(pixels[:, :, 2::-1]), np.uint8))
 
 

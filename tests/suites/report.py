@@ -14,7 +14,7 @@ __all__ = ["as_json", "differs", "lines", "table"]
 
 FAULTS = ("size", "pixels")
 """What both references agree on, and we see in another way."""
-QUIET = ("same", "refused")
+QUIET = ("same", "refused", "dark ground")
 
 
 def differs(run: Run) -> bool:
@@ -39,7 +39,7 @@ def lines(run: Run, *, everything: bool = False) -> Iterator[str]:
             yield from (_line(record) for record in run.records if record.finding.kind == kind)
     yield ""
     yield from (f"{kind}: {meaning}" for kind, meaning in KINDS.items())
-    yield f"pixels are the means of {SIDE} x {SIDE} parts, sRGB, on white; {TOLERANCE:g} of 255 on average is no difference"
+    yield f"pixels are the means of {SIDE} x {SIDE} parts, sRGB; {TOLERANCE:g} of 255 on average is no difference"
     slowest = max(run.records, key=lambda record: record.seconds, default=None)
     yield f"{run.deaths} decoding processes died; {run.seconds:.0f} s"
     if slowest:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.suites.compare import Finding, judge
-from tests.suites.references import Reference, Seen, small
+from tests.suites.references import WHITE, Reference, Seen, small
 from worker.errors import PictureError
+from worker.intake.backdrop import DARK
 from worker.intake.header import Picture
 
 __all__ = ["Record", "Run", "most_memory", "walk"]
@@ -77,7 +78,7 @@ def walk(
             started = time.monotonic()
             ours = _ours(path.read_bytes(), decode)
             took = time.monotonic() - started
-            finding = judge(ours, {name: reference(path) for name, reference in others.items()})
+            finding = _compare(ours, path, others)
             done.records.append(Record(suite.name, str(path.relative_to(suite)), finding, took))
             if (most := memory()) > done.memory:
                 done.memory, done.memory_file = most, f"{suite.name}/{path.relative_to(suite)}"
@@ -91,6 +92,15 @@ def _ours(data: bytes, decode: Callable[[bytes], Picture]) -> Seen | str:
     except PictureError as error:
         return f"{error.code} ({error.detail})"
     return picture.width, picture.height, small(picture.pixels)
+
+
+def _compare(ours: Seen | str, path: Path, others: Mapping[str, Reference]) -> Finding:
+    finding = judge(ours, {name: reference(path, WHITE) for name, reference in others.items()})
+    if finding.kind == "pixels":
+        on_dark = judge(ours, {name: reference(path, DARK[0]) for name, reference in others.items()})
+        if on_dark.kind == "same":
+            return Finding("dark ground", finding.told)
+    return finding
 
 
 def most_memory(processes: Path = Path("/proc"), parent: int | None = None) -> int:

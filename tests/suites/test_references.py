@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.pictures import corners, encode
-from tests.suites.references import Reference, Seen, by_magick, by_opencv, by_vips, from_ppm, magick, small
+from tests.suites.references import WHITE, Reference, Seen, by_magick, by_opencv, by_vips, from_ppm, magick, small
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -36,7 +36,7 @@ def test_colours_are_where_they_are(name: str, tmp_path: Path) -> None:
     """Channels in their order, rows from the top."""
     reference = by_name(name)
     (tmp_path / "x.png").write_bytes(encode(corners(64, 48), "PNG"))
-    seen = reference(tmp_path / "x.png")
+    seen = reference(tmp_path / "x.png", WHITE)
     assert colours(seen) == [RED, GREEN, BLUE, (255, 255, 255)]
     assert seen is not None
     assert seen[:2] == (64, 48)
@@ -49,7 +49,7 @@ def test_a_picture_is_turned(name: str, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "x.jpg").write_bytes(encode(corners(640, 480), "JPEG", quality=100, subsampling=0, exif=exif))
-    seen = reference(tmp_path / "x.jpg")
+    seen = reference(tmp_path / "x.jpg", WHITE)
     assert seen is not None
     assert seen[:2] == (480, 640)
     assert np.abs(np.array(colours(seen)) - np.array([BLUE, RED, (255, 255, 255), GREEN])).max() < 16
@@ -57,7 +57,7 @@ def test_a_picture_is_turned(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["vips", "magick", "opencv"])
 @pytest.mark.parametrize("kind", ["BMP", "PNG"])
-def test_transparency_is_white(name: str, kind: str, tmp_path: Path) -> None:
+def test_transparency_is_the_ground(name: str, kind: str, tmp_path: Path) -> None:
     """Half red, half nothing."""
     reference = by_name(name)
     image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
@@ -66,7 +66,9 @@ def test_transparency_is_white(name: str, kind: str, tmp_path: Path) -> None:
         image = image.convert("RGB")
     (tmp_path / "x").write_bytes(encode(image, kind))
     right = (0, 0, 0) if kind == "BMP" else (255, 255, 255)
-    assert colours(reference(tmp_path / "x")) == [RED, right, RED, right]
+    assert colours(reference(tmp_path / "x", WHITE)) == [RED, right, RED, right]
+    if kind == "PNG":
+        assert colours(reference(tmp_path / "x", 64))[1] == (64, 64, 64)
 
 
 @pytest.mark.parametrize("name", ["vips", "magick", "opencv"])
@@ -75,7 +77,7 @@ def test_what_is_no_picture_is_refused(name: str, tmp_path: Path) -> None:
     reference = by_name(name)
     for content in (os.urandom(2000), b"BM" + bytes(100), encode(corners(), "PNG")[:40]):
         (tmp_path / "x").write_bytes(content)
-        assert reference(tmp_path / "x") is None
+        assert reference(tmp_path / "x", WHITE) is None
 
 
 def test_a_ppm() -> None:

@@ -26,18 +26,19 @@ def decode(data: bytes) -> Picture:
     return PICTURE
 
 
-def reference(path: Path) -> Seen | None:
+def reference(path: Path, ground: int) -> Seen | None:
     """By the file's name: what is in it."""
     name = path.stem
     if name == "nobody" or "bad" in name:
         return None
     size = (7, 9) if name == "turned" else (9, 7)
-    return (*size, np.full((SIDE, SIDE, 3), 90 if name == "other" else 12, np.float32))
+    level = {"other": 90, "logo": 12 if ground < 255 else 255}.get(name, 12)
+    return (*size, np.full((SIDE, SIDE, 3), level, np.float32))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("one/good", "one/turned", "two/other", "two/deep/nobody"):
+    for name in ("one/good", "one/turned", "two/other", "two/deep/nobody", "two/logo"):
         file = tmp_path / f"{name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"fine")
@@ -50,11 +51,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_every_file_of_every_suite_is_judged(folder: Path) -> None:
     """In the order of their names, files in folders below too; one beside the suites is none."""
-    memory: Iterator[int] = iter([5, 9, 9, 2, 2, 2])
+    memory: Iterator[int] = iter([5, 9, 9, 2, 2, 2, 2])
     done = walk(folder, decode, {"a": reference, "b": reference}, lambda: next(memory))
     assert [(record.suite, record.file, record.finding.kind) for record in done.records] == [
         ("one", "good.png", "same"), ("one", "turned.png", "size"), ("two", "bad.png", "refused"),
-        ("two", "deep/nobody.png", "taken here"), ("two", "kept.png", "refused here"), ("two", "other.png", "pixels"),
+        ("two", "deep/nobody.png", "taken here"), ("two", "kept.png", "refused here"), ("two", "logo.png", "dark ground"),
+        ("two", "other.png", "pixels"),
     ]  # fmt: skip
     assert (done.memory, done.memory_file) == (9, "one/turned.png")
     assert differs(done)
@@ -64,10 +66,10 @@ def test_the_report_names_what_differs(folder: Path) -> None:
     """Counts by suite; lines for differences alone, unless all are wanted."""
     done = walk(folder, decode, {"a": reference, "b": reference}, lambda: 3_000_000)
     counted = {line.split()[0]: [int(count) for count in line.split()[1:]] for line in list(table(done))[1:]}
-    assert counted["one"] == [2, 1, 0, 0, 0, 1, 0, 0]
-    assert counted["two"] == [4, 0, 1, 1, 1, 0, 1, 0]
-    assert counted["empty"] == [0] * 8
-    assert counted["all"] == [6, 1, 1, 1, 1, 1, 1, 0]
+    assert counted["one"] == [2, 1, 0, 0, 0, 1, 0, 0, 0]
+    assert counted["two"] == [5, 0, 1, 1, 1, 0, 1, 1, 0]
+    assert counted["empty"] == [0] * 9
+    assert counted["all"] == [7, 1, 1, 1, 1, 1, 1, 1, 0]
     told = "\n".join(lines(done))
     assert "one/turned.png: here 9 x 7; a 7 x 9; b 7 x 9" in told
     assert "two/kept.png: here damaged (broken on purpose)" in told
@@ -106,12 +108,12 @@ def test_the_command_decodes_in_a_child(tmp_path: Path, capsys: pytest.CaptureFi
     suite.mkdir(parents=True)
     (suite / "corners.png").write_bytes(encode(corners(64, 48), "PNG"))
     seen = small(np.asarray(corners(64, 48), np.uint8))
-    right: dict[str, Reference] = {"a": lambda _: (64, 48, seen), "b": lambda _: (64, 48, seen)}
+    right: dict[str, Reference] = {"a": lambda *_: (64, 48, seen), "b": lambda *_: (64, 48, seen)}
     told = tmp_path / "told.json"
     assert main([str(suite.parent), "--json", str(told), "--list"], right) == 0
     assert "own/corners.png: here 64 x 48" in capsys.readouterr().out
     (file,) = json.loads(told.read_text())["files"]
     assert (file["suite"], file["file"], file["kind"]) == ("own", "corners.png", "same")
-    flipped: dict[str, Reference] = {"a": lambda _: (64, 48, seen[::-1]), "b": lambda _: (64, 48, seen[::-1])}
+    flipped: dict[str, Reference] = {"a": lambda *_: (64, 48, seen[::-1]), "b": lambda *_: (64, 48, seen[::-1])}
     assert main([str(suite.parent)], flipped) == 1
     assert main([str(suite.parent)], {"a": right["a"]}) == 2
