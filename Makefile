@@ -73,8 +73,8 @@ fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz  ## Fuzz TARGET (event, he
 	$(BIN)/python -m tests.fuzz $(TARGET) -max_total_time=$(SECONDS)
 
 DIR ?= suites
-suites: $(VENV)/.installed-test $(VENV)/.installed-suites  ## Decode the pictures of public test suites in DIR, beside two other decoders (needs ImageMagick)
-	$(BIN)/python -m tests.suites $(DIR) $(ARGS)
+suites: $(VENV)/.installed-test $(VENV)/.installed-suites  ## Decode public test suites in DIR beside two other decoders (needs ImageMagick); or judge the list in CASES
+	$(BIN)/python -m tests.suites $(if $(CASES),--cases $(CASES),$(DIR)) $(ARGS)
 
 kafka: $(KAFKA_LIBS)/.fetched  ## A real Kafka for the tests, from Maven Central (needs Java 17 and Maven)
 

@@ -1,71 +1,64 @@
 """``python -m tests.suites DIR``: each folder in DIR is a suite; where do we differ from two other decoders?
 
 Prints a table, then the files of each kind of difference. Exit code 1 if pixels or sizes are others than both references agree
-on, or a decoding process died.
+on, or a decoding process died. With ``--cases DIR``: judges the files that ``DIR/expected.csv`` names; exit code 1 if any
+verdict is another one.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.suites.compare import KINDS, Finding, judge
-from tests.suites.references import Reference, Seen, references, small
-from worker.errors import PictureError
+from tests.suites import cases
+from tests.suites.references import Reference, references
+from tests.suites.report import as_json, differs, lines, table
+from tests.suites.run import Run, walk
 from worker.intake.isolation import DecoderPool
+from worker.settings import load_settings
 
-SHOWN = ("size", "pixels", "refused here", "taken here")
-MOST_PIXELS = 50_000_000
-TIMEOUT_S = 30.0
-MEMORY = 1_500_000_000
+NEEDS = "needs two references: pip install 'pyvips[binary]', and ImageMagick's convert or magick (apt-get install imagemagick)"
 
 
-def look(path: Path, pool: DecoderPool, others: dict[str, Reference]) -> Finding:
-    """One file, by all."""
-    ours: Seen | str
-    try:
-        picture = pool.decode(path.read_bytes(), MOST_PIXELS)
-        ours = picture.width, picture.height, small(picture.pixels)
-    except PictureError as error:
-        ours = f"{error.code} ({error.detail})"
-    return judge(ours, {name: reference(path) for name, reference in others.items()})
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print, say how it went."""
+def main(arguments: Sequence[str] | None = None, others: dict[str, Reference] | None = None) -> int:
+    """Run, print, say how it went; ``others`` are the references, by default those of this machine."""
     parser = argparse.ArgumentParser(prog="python -m tests.suites", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--all", action="store_true", help="list files on which the references differ, too")
+    parser.add_argument("folder", type=Path, nargs="?", help="its folders are the suites")
+    parser.add_argument("--list", action="store_true", help="list every file, and not only those that differ")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found of each file")
+    parser.add_argument("--cases", type=Path, metavar="DIR", help="judge the files that DIR/expected.csv names")
     options = parser.parse_args(arguments)
-    if not options.folder.is_dir():
-        parser.error(f"{options.folder} is no folder")
-    others = references()
+    folder: Path = options.cases or options.folder or parser.error("a folder of suites, or --cases DIR")
+    if not folder.is_dir():
+        parser.error(f"{folder} is no folder")
+    if options.cases:
+        if not (folder / cases.NAME).is_file():
+            parser.error(f"{folder} has no {cases.NAME}")
+        return cases.run(folder, load_settings())
+    others = references() if others is None else others
     if len(others) < 2:
-        print("needs two references: pip install 'pyvips[binary]', and ImageMagick's convert", file=sys.stderr)
+        print(NEEDS, file=sys.stderr)
         return 2
+    done = _run(folder, others)
+    if options.json:
+        options.json.write_text(json.dumps(as_json(done), indent=1) + "\n", encoding="utf-8")
+    print("\n".join([*table(done), "", *lines(done, everything=options.list)]))
+    return 1 if differs(done) else 0
+
+
+def _run(folder: Path, others: dict[str, Reference]) -> Run:
     deaths: list[int] = []
-    pool = DecoderPool(1, TIMEOUT_S, MEMORY, lambda: deaths.append(1))
-    began, listed, counts = time.monotonic(), list[str](), dict[str, Counter[str]]()
+    limits = load_settings().decode
+    pool = DecoderPool(1, limits.timeout_s, limits.memory_bytes, lambda: deaths.append(1))
     try:
-        for suite in sorted(path for path in options.folder.iterdir() if path.is_dir()):
-            counts[suite.name] = Counter()
-            for path in sorted(path for path in suite.rglob("*") if path.is_file()):
-                finding = look(path, pool, others)
-                counts[suite.name][finding.kind] += 1
-                if finding.kind in SHOWN or (options.all and finding.kind == "unclear"):
-                    listed.append(f"{finding.kind:13} {suite.name}/{path.relative_to(suite)}: {finding.told}")
+        done = walk(folder, lambda data: pool.decode(data, limits.max_pixels), others)
     finally:
         pool.close()
-    print(f"{'suite':16}{'files':>7}" + "".join(f"{kind:>14}" for kind in KINDS))
-    for name, found in {**counts, "all": sum(counts.values(), Counter[str]())}.items():
-        print(f"{name:16}{found.total():7}" + "".join(f"{found[kind]:14}" for kind in KINDS))
-    print("\n".join(["", *sorted(listed), "", *(f"{kind}: {meaning}" for kind, meaning in KINDS.items())]))
-    print(f"{len(deaths)} decoding processes died, {time.monotonic() - began:.0f} s")
-    return 1 if deaths or any(line.startswith(("size ", "pixels ")) for line in listed) else 0
+    done.deaths = len(deaths)
+    return done
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ KINDS = {
     "refused here": "taken by both references",
     "taken here": "refused by both references",
     "size": "another size than both",
+    "dark ground": "as the references show it on dark grey, on which white is seen",
     "pixels": "other pixels than both, which agree",
     "unclear": "the references differ from each other",
 }
