@@ -1,8 +1,8 @@
 """``python -m tests.fuzz TARGET [libFuzzer options]``: bytes that nobody thought of, guided by coverage (atheris).
 
 Targets: ``event`` (records on the uploads topic), ``header`` (what is read of a picture before it is decoded), ``polygons``
-(what becomes of a text detector's map), and ``jpeg``, ``png``, ``webp``, ``gif``, ``bmp``, ``heif``, ``avif``, ``tiff`` (all
-that is done with a picture, from seeds of that format). Each may raise what its docstring promises and nothing else. A finding
+(what becomes of a text detector's map), ``jpeg``, ``png``, ``webp``, ``gif``, ``bmp``, ``heif``, ``avif``, ``tiff``, ``jxl``
+(all that is done with a picture, from seeds of that format). Each may raise what its docstring promises and nothing else. A finding
 is written to ``crash-...`` in the current folder: make it an example of the hypothesis test beside the code.
 """
 
@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import cast
 
 import atheris
+import imagecodecs
 
 with atheris.instrument_imports(include=["worker", "engines", "PIL"]):
     import numpy as np
@@ -25,7 +26,7 @@ with atheris.instrument_imports(include=["worker", "engines", "PIL"]):
     from engines.engine_set import EngineNames
     from engines.text_detection import regions_from_map, text_area
     from tests.hostile.corpus import seeds
-    from tests.pictures import encode, photo
+    from tests.pictures import encode, photo, pixels
     from worker.contracts.cloudevents import parse_event
     from worker.contracts.events import EVENT_TYPE
     from worker.contracts.public_url import public_url
@@ -91,7 +92,7 @@ def polygons(data: bytes) -> None:
         raise AssertionError("the area of the text is no share of the picture")
 
 
-FORMATS = ("jpeg", "png", "webp", "gif", "bmp", "heif", "avif", "tiff")
+FORMATS = ("jpeg", "png", "webp", "gif", "bmp", "heif", "avif", "tiff", "jxl")
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "event": event, "header": header, "polygons": polygons, **dict.fromkeys(FORMATS, picture),
 }  # fmt: skip
@@ -107,6 +108,8 @@ def starts(name: str) -> list[bytes]:
         return [encode(photo(48, 40), "AVIF"), encode(photo(48, 40).convert("RGBA"), "AVIF")]
     if name == "tiff":
         return [encode(photo(48, 40), "TIFF", compression=each) for each in ("raw", "tiff_lzw", "jpeg", "packbits")]
+    if name == "jxl":
+        return [bytes(imagecodecs.jpegxl_encode(pixels(photo(48, 40).convert(mode)))) for mode in ("L", "RGB", "RGBA")]
     return [data for kind, data in seeds().items() if kind.startswith(name)] or EVENTS
 
 

@@ -62,7 +62,7 @@ def _open(data: bytes) -> Image.Image:
         )
     check_size(data)
     try:
-        return Image.open(io.BytesIO(boxes.without_metadata(data)), formats=["AVIF"])
+        return Image.open(io.BytesIO(boxes.with_merged_associations(boxes.without_metadata(data))), formats=["AVIF"])
     except MemoryError:
         raise
     except Exception as error:  # libavif's errors, and what the plugin stumbles over

@@ -7,8 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-__all__ = ["Item", "Span", "brands", "coded_units", "is_film", "largest", "picture_items", "primary_type", "without_metadata"]
+__all__ = [
+    "Item",
+    "Span",
+    "brands",
+    "coded_units",
+    "is_film",
+    "largest",
+    "outermost",
+    "picture_items",
+    "primary_type",
+    "with_merged_associations",
+    "without_metadata",
+]
 
 Span = tuple[int, int]
 """Where bytes begin, and where they end."""
@@ -74,6 +87,11 @@ def brands(data: bytes) -> list[bytes]:
     return [data[8:12], *(data[at : at + 4] for at in range(16, min(size, len(data), 400), 4))]
 
 
+def outermost(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, begin and end of what is inside of each box that is in no other one."""
+    return _boxes(data, 0, len(data))
+
+
 def primary_type(data: bytes) -> bytes:
     """The kind of the item that is to be shown, of a derived one that of its first part; empty if the file does not say."""
     meta = _read(data)
@@ -107,6 +125,32 @@ def without_metadata(data: bytes) -> bytes:
         if item.kind_at and (item.kind in METADATA or not item.kind.isalnum()):
             patched[item.kind_at : item.kind_at + 4] = b"skip"
     return bytes(patched)
+
+
+def with_merged_associations(data: bytes) -> bytes:
+    """The same file with one box of associations for several that follow each other, which libavif refuses.
+
+    Encoders of 2020 wrote one for each item. What their headers took becomes a free box behind them, so nothing moves.
+    """
+    outer = _first_inside(data, (0, len(data)), b"meta")
+    around = _first_inside(data, (outer[0] + 4, outer[1]), b"iprp")
+    spans = [(start, end) for kind, start, end in _boxes(data, *around) if kind == b"ipma"]
+    heads = {data[start : start + 4] for start, _ in spans}
+    adjacent = all(after[0] == before[1] + 8 for before, after in pairwise(spans))
+    if len(spans) < 2 or len(heads) > 1 or not adjacent or spans[-1][1] != around[1]:
+        return data
+    count = sum(int.from_bytes(data[start + 4 : start + 8]) for start, _ in spans)
+    entries = b"".join(data[start + 8 : end] for start, end in spans)
+    freed, first = 16 * (len(spans) - 1), spans[0][0]
+    merged = (16 + len(entries)).to_bytes(4) + b"ipma" + data[first : first + 4] + count.to_bytes(4) + entries
+    size = (around[1] - around[0] + 8 - freed).to_bytes(4)
+    free = freed.to_bytes(4) + b"free" + bytes(freed - 8)
+    return data[: around[0] - 8] + size + b"iprp" + data[around[0] : first - 8] + merged + free + data[around[1] :]
+
+
+def _first_inside(data: bytes, span: Span, name: bytes) -> Span:
+    """Begin and end of what is inside of the first box of a kind; nothing if there is none."""
+    return next(((start, end) for kind, start, end in _boxes(data, *span) if kind == name), (0, 0))
 
 
 def coded_units(data: bytes) -> Iterator[bytes | None]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from engines.preprocess import fit_longest
 from worker.errors import PictureError
-from worker.intake import avif, bmp, heif, jpeg, pillow_formats, png, tiff
+from worker.intake import avif, bmp, heif, jpeg, jpegxl, pillow_formats, png, tiff
 from worker.intake.header import SCALED_LONGEST, Header, Picture, Pixels
 from worker.intake.recognise import recognise
 
@@ -58,6 +58,7 @@ _CODECS = {
     "HEIF": _Codec(heif.read_header, heif.decode),
     "AVIF": _Codec(avif.read_header, avif.decode),
     "TIFF": _Codec(tiff.read_header, tiff.decode),
+    "JXL": _Codec(jpegxl.read_header, jpegxl.decode),
 }
 
 

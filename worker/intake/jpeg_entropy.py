@@ -20,6 +20,16 @@ _END_OF_BLOCK = 128
 _KINDS = frozenset({0, 1, 2, 3, 0x10, 0x11, 0x12, 0x13})
 MOST_TABLES = 64
 """Segments of Huffman tables in a file; four are usual, one for each scan and table would be sixteen."""
+_STANDARD = bytes.fromhex(
+    "0000010501010101010100000000000000000102030405060708090a0b100002010303020403050504040000017d0102030004110512213141061351"
+    "6107227114328191a1082342b1c11552d1f02433627282090a161718191a25262728292a3435363738393a434445464748494a535455565758595a63"
+    "6465666768696a737475767778797a838485868788898a92939495969798999aa2a3a4a5a6a7a8a9aab2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2"
+    "d3d4d5d6d7d8d9dae1e2e3e4e5e6e7e8e9eaf1f2f3f4f5f6f7f8f9fa0100030101010101010101010000000000000102030405060708090a0b110002"
+    "0102040403040705040400010277000102031104052131061241510761711322328108144291a1b1c109233352f0156272d10a162434e125f1171819"
+    "1a262728292a35363738393a434445464748494a535455565758595a636465666768696a737475767778797a82838485868788898a92939495969798"
+    "999aa2a3a4a5a6a7a8a9aab2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5d6d7d8d9dae2e3e4e5e6e7e8e9eaf2f3f4f5f6f7f8f9fa"
+)
+"""T.81, tables K.3 to K.6: what holds where a file has none, as frames of MJPEG films have none (webcams write them)."""
 _Table = list[int]
 _BIT: _Table = [1 | 1 << 8] * 65536
 
@@ -61,7 +71,7 @@ def measure(layout: Layout) -> list[Measured]:
 
 def _with_tables(layout: Layout) -> Iterator[tuple[Scan, dict[int, _Table], int]]:
     """Each scan with the Huffman tables and the restart interval that hold for it."""
-    tables: dict[int, _Table] = {}
+    tables = _huffman(_STANDARD)
     interval, made = 0, 0
     for scan in layout.scans:
         for marker, body in scan.tables:

@@ -15,7 +15,7 @@ from worker.intake.tiff_tags import Tags, read_tags
 
 __all__ = ["FORMATS", "recognise"]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "HEIF", "AVIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "HEIF", "AVIF", "TIFF", "JXL")
 """What is decoded."""
 
 HEIF_BRANDS = {

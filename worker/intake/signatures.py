@@ -15,6 +15,7 @@ PICTURES = tuple(
         # Two letters are a weak sign: the length of the second header as well.
         ("BMP", rb"BM.{12}[\x0c-\xff]\x00\x00\x00"),
         ("WEBP", rb"RIFF.{4}WEBP"),
+        ("JXL", rb"\xff\x0a|\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a"),
     )
 )
 """Taken, and told by their first bytes."""
@@ -33,12 +34,10 @@ _UNPACKED, _STILL = "send the picture itself, unpacked", "send a still picture, 
 _PAGE = "send the picture itself, as JPEG"
 
 _TABLE = (
-    (rb"%PDF", _UNSUPPORTED, "a PDF document", _PAGE),
+    (rb"\s{0,64}%PDF", _UNSUPPORTED, "a PDF document", _PAGE),
     (rb"8BPS", _UNSUPPORTED, "a Photoshop file (PSD)", _EXPORT),
     (rb"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a", _UNSUPPORTED, "a JPEG 2000 picture", _AS_JPEG),
     (rb"\xffO\xffQ", _UNSUPPORTED, "a JPEG 2000 picture", _AS_JPEG),
-    (rb"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a", _UNSUPPORTED, "a JPEG XL picture", _AS_JPEG),
-    (rb"\xff\x0a", _UNSUPPORTED, "a JPEG XL picture", _AS_JPEG),
     (rb"II\xbc", _UNSUPPORTED, "a JPEG XR picture", _AS_JPEG),
     (rb"FUJIFILMCCD-RAW", _UNSUPPORTED, "a raw photo of a camera of Fujifilm (RAF)", _EXPORT),
     (rb"IIRO", _UNSUPPORTED, "a raw photo of a camera of Olympus (ORF)", _EXPORT),

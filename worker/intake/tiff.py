@@ -6,6 +6,7 @@ import io
 import math
 
 import numpy as np
+from imagecodecs import tiff_decode
 from PIL import Image
 
 from worker.errors import PictureError
@@ -22,6 +23,11 @@ EXTRA, OLD_JPEG_OFFSET, OLD_JPEG_LENGTH = 338, 513, 514
 NONE, OLD_JPEG, JPEG = 1, 6, 7
 COMPRESSIONS = {NONE, 2, 3, 4, 5, OLD_JPEG, JPEG, 8, 32773, 32946, 34925, 50000}
 """None, CCITT RLE, T.4, T.6, LZW, JPEG (old, new), Deflate (twice), PackBits, LZMA, Zstandard: what Pillow's libtiff has."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""What makes a picture upright, by how it lies."""
 JPEG_END = b"\xff\xd9"
 MOST_SIDE = 1_000_000
 NOT_SHOWN = {"I": "whole numbers of 32 bits, as instruments write them", "LAB": "Lab colour"}
@@ -65,6 +71,8 @@ def decode(data: bytes, _: Header) -> Pixels:
         # Pillow would turn it by XMP as well.
         image.info.pop("xmp", None)
         try:
+            if _first(tags, PLANAR, 1) == 2 and 16 in tags.get(BITS, ()) and image.mode == "RGB":
+                return to_rgb(_by_planes_of_16_bits(data, _first(tags, ORIENTATION, 1)))
             image.load()
             return to_rgb(_plain(image, tags))
         except MemoryError:
@@ -83,6 +91,15 @@ def _open(data: bytes) -> Image.Image:
     except Exception as error:  # its tags could be read: what the plugin stumbles over is what they say
         detail = "a TIFF of a kind that is not taken (its colours, bits or compression): send it as JPEG or PNG"
         raise PictureError("unsupported_format", detail) from error
+
+
+def _by_planes_of_16_bits(data: bytes, orientation: int) -> Image.Image:
+    """Pillow takes each plane of 16 bits for one of 8; the same libtiff without Pillow does not."""
+    planes = np.asarray(tiff_decode(data, index=0))
+    if planes.dtype != np.uint16 or planes.ndim != 3 or planes.shape[0] not in {3, 4}:
+        raise ValueError
+    image = Image.fromarray(np.ascontiguousarray(np.moveaxis((planes[:3] >> 8).astype(np.uint8), 0, -1)))
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 def _plain(image: Image.Image, tags: Tags) -> Image.Image:

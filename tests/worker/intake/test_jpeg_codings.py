@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.pictures import encode, photo
 from tests.worker.intake.jpegs import (
     EOI,
     MOST,
@@ -117,3 +119,17 @@ def test_arithmetic_data_that_end_too_early(data: bytes) -> None:
     for more in (b"", bytes(300)):
         assert code_of(data[: start + length * 3 // 5] + more + EOI) == "damaged"
     assert same(data[:-2] + bytes(3) + EOI, data)
+
+
+def test_a_frame_of_an_mjpeg_film() -> None:
+    """Without Huffman tables, which are the standard's; with padding between its intervals."""
+    picture = encode(photo(320, 240), quality=85, restart_marker_blocks=20)
+    layout = walk(picture)
+    found = layout.scans[0]
+    bare = replace(found, tables=tuple(part for part in found.tables if part[0] != 0xC4))
+    padded = found.data.replace(b"\xff\xd1", b"\xff\xff\xff\xff\xd1").replace(b"\xff\xd2", b"\0\0\xff\xd2")
+    layout.scans[:] = [replace(bare, data=padded)]
+    assert b"\xff\xc4" not in layout.rewrite()[:600]
+    assert same(layout.rewrite(), picture)
+    layout.scans[:] = [replace(bare, data=padded[: len(padded) // 2])]
+    assert code_of(layout.rewrite()) == "damaged"

@@ -13,7 +13,7 @@ from PIL import Image, features
 
 from tests.pictures import corners, encode, photo, pixels
 from worker.errors import PictureError
-from worker.intake import heif
+from worker.intake import boxes, heif
 from worker.intake.decode import decode, probe
 
 MOST = 50_000_000
@@ -99,19 +99,16 @@ def test_heic_with_a_kind_that_is_no_text() -> None:
 
 def test_a_location_of_an_item_that_is_not_there() -> None:
     """Its kind stands nowhere, so nothing is to be called something else."""
-    for data, kind in ((heic("corners"), "HEIF"), (encode(corners(), "AVIF", quality=95), "AVIF")):
-        at = data.index(b"iloc")
-        length = int.from_bytes(data[at - 4 : at])
-        count = at + 4 + 4 + 2
-        items = int.from_bytes(data[count : count + 2])
-        entry = (length - 16) // items
-        # Of the last item's location the number is another one, if the picture is not the last; else one is named twice.
-        for number in range(items):
-            place = count + 2 + number * entry
-            named = int.from_bytes(data[place : place + 2])
-            if data[place : place + 2] != data[data.index(b"pitm") + 8 : data.index(b"pitm") + 10]:
-                odd = data[:place] + (named + 900).to_bytes(2) + data[place + 2 :]
-                assert like_corners(odd, kind)
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    for data, kind in (
+        (heic("turned"), "HEIF"),
+        (encode(corners(), "AVIF", quality=95, subsampling="4:4:4", exif=exif), "AVIF"),
+    ):
+        entry = data.rindex(b"infe", 0, data.index(b"Exif"))
+        odd = data[: entry + 8] + (900).to_bytes(2) + data[entry + 10 :]
+        assert boxes.without_metadata(odd)[:8] == data[:8]
+        assert like_corners(odd, kind)
 
 
 def test_heic_size_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,3 +253,52 @@ def test_webp_without_its_last_padding(odd: bool) -> None:
             assert (decode(other, MOST).pixels == decode(data, MOST).pixels).all()
         else:
             assert code_of(other) in {"truncated", "damaged"}
+
+
+def planes_of_16_bits(image: Image.Image, orientation: int) -> bytes:
+    """A TIFF with each colour in a strip of its own."""
+    values = np.moveaxis(pixels(image).astype("<u2") * 257, -1, 0)
+    size = image.width * image.height * 2
+    strips = [300 + plane * size for plane in range(3)]
+    longs = struct.pack("<3H6I", 16, 16, 16, *strips, *[size] * 3)
+    tags = [
+        (256, 3, 1, image.width), (257, 3, 1, image.height), (258, 3, 3, 200), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 3, 206),
+        (274, 3, 1, orientation), (277, 3, 1, 3), (278, 3, 1, image.height), (279, 4, 3, 218), (284, 3, 1, 2),
+    ]  # fmt: skip
+    table = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return (b"II*\0\x08\0\0\0" + table).ljust(200, b"\0") + longs.ljust(100, b"\0") + values.tobytes()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_tiff_of_planes_of_16_bits(orientation: int) -> None:
+    """Pillow would take each for one of 8."""
+    stored = corners() if orientation == 1 else corners().transpose(UNDO[orientation])
+    assert like_corners(planes_of_16_bits(stored, orientation), "TIFF", 0)
+
+
+def test_avif_with_associations_apart() -> None:
+    """One box of them for each item, as encoders of 2020 wrote them."""
+    image = photo(80, 60)
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    data = encode(image, "AVIF", quality=90)
+    at = data.index(b"ipma")
+    size, count = int.from_bytes(data[at - 4 : at]), int.from_bytes(data[at + 8 : at + 12])
+    assert count == 2
+    entries = data[at + 12 : at - 4 + size]
+    # Of each: an identifier of two bytes, the number of its properties, and a byte for each.
+    first = entries[: 3 + entries[2]]
+    parts = [
+        (16 + len(entry)).to_bytes(4) + b"ipma" + data[at + 4 : at + 8] + (1).to_bytes(4) + entry
+        for entry in (first, entries[len(first) :])
+    ]
+    apart = bytearray(data[: at - 4] + b"".join(parts) + data[at - 4 + size :])
+    for name in (b"iprp", b"meta"):
+        place = apart.index(name) - 4
+        apart[place : place + 4] = (int.from_bytes(apart[place : place + 4]) + 16).to_bytes(4)
+    # Locations: offsets of four bytes, behind numbers of item, method or place, and extents (version 0).
+    place = apart.index(b"iloc") + 4
+    assert apart[place : place + 5] == b"\0\0\0\0\x44"
+    for number in range(2):
+        offset = place + 8 + 14 * number + 6
+        apart[offset : offset + 4] = (int.from_bytes(apart[offset : offset + 4]) + 16).to_bytes(4)
+    assert (decode(bytes(apart), MOST).pixels == decode(data, MOST).pixels).all()
