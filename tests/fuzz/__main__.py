@@ -2,8 +2,8 @@
 
 Targets: ``event`` (records on the uploads topic), ``header`` (what is read of a picture before it is decoded), ``polygons``
 (what becomes of a text detector's map), ``jpeg``, ``png``, ``webp``, ``gif``, ``bmp``, ``heif``, ``avif``, ``tiff``, ``jxl``
-(all that is done with a picture, from seeds of that format). Each may raise what its docstring promises and nothing else. A finding
-is written to ``crash-...`` in the current folder: make it an example of the hypothesis test beside the code.
+(all that is done with a picture, from seeds of that format). Each may raise what its docstring promises and nothing else. A
+finding is written to ``crash-...`` in the current folder: make it an example of the hypothesis test beside the code.
 """
 
 from __future__ import annotations
