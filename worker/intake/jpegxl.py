@@ -17,7 +17,7 @@ from worker.errors import PictureError
 from worker.intake import boxes
 from worker.intake.faults import fault
 from worker.intake.header import Header, Pixels
-from worker.intake.rgb import to_rgb
+from worker.intake.rgb import shrunk, to_rgb
 
 __all__ = ["decode", "read_header"]
 
@@ -102,6 +102,8 @@ def decode(data: bytes, header: Header) -> Pixels:
     if values.shape[:2] != (header.height, header.width):
         raise fault(NAME, cut=False)
     eight = np.ascontiguousarray(_to_eight_bits(values))
+    if eight.shape[2] == 3:
+        return shrunk(eight)
     mode = MODES[eight.shape[2]]
     return to_rgb(Image.frombuffer(mode, (eight.shape[1], eight.shape[0]), eight, "raw", mode, 0, 1))
 
