@@ -105,7 +105,7 @@ def score(
     json: Annotated[bool, typer.Option("--json", help="One JSON verdict a line, in the order of the input.")] = False,
     service: Annotated[str | None, typer.Option(help="Which service uploaded them; chooses the profile.")] = None,
 ) -> None:
-    """Judge files, without Kafka, exactly as a worker would. Every file gets an answer."""
+    """Judge files, without Kafka, as a worker would; pictures are decoded in this process. Every file gets an answer."""
     from worker.score import find_files, score_files
 
     _refuse_empty("--service", service)

@@ -77,7 +77,7 @@ class Pipeline:
             with watch.stage("fetch"):
                 data = self._fetched(event.url, on_fetched)
             if not data:
-                raise FetchFailedError("empty_body", "there are no bytes behind the URL")
+                raise FetchFailedError("empty_body", "the file is empty: upload the picture again")
             sha256 = hashlib.sha256(data).hexdigest()
             if event.sha256 not in {None, sha256}:
                 raise FetchFailedError("sha256_mismatch", f"the event names {event.sha256}, the bytes have {sha256}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,6 +32,8 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
     chosen = list(paths)
     for path in chosen:
         if not path.exists():
+            if re.match(r"[a-z0-9]+:/", str(path)):
+                raise FileNotFoundError(f"{path} is a URL: files alone are judged here; `iqa send` takes URLs")
             raise FileNotFoundError(f"{path} does not exist")
     return (file for path in chosen for file in (_below(path) if path.is_dir() else [path]))
 

@@ -83,3 +83,18 @@ def test_the_same_verdict_as_from_the_worker(tmp_path: Path) -> None:
 
 def comparable(verdict: QualityVerdict) -> dict[str, object]:
     return verdict.model_dump(exclude=TIMES | IDENTITY)
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    """Their verdicts can be written; so can all behind them."""
+    file = tmp_path / os.fsdecode(b"\xff.jpg")
+    file.write_bytes(encode(photo()))
+    (verdict,) = score_files([file], make_settings())
+    assert "\ufffd.jpg" in verdict.model_dump_json()
+    assert verdict.status == "scored"
+
+
+def test_urls_are_not_files() -> None:
+    """And are told so."""
+    with pytest.raises(FileNotFoundError, match="is a URL"):
+        find_files([Path("https://example.org/a.jpg")])

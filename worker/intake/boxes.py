@@ -14,6 +14,7 @@ __all__ = [
     "Span",
     "brands",
     "coded_units",
+    "is_cut",
     "is_film",
     "largest",
     "outermost",
@@ -109,6 +110,19 @@ def picture_items(data: bytes) -> list[Item]:
 def largest(data: bytes) -> tuple[int, int]:
     """Width and height of the largest picture that the file says it holds; (0, 0) if it says nothing."""
     return max(_read(data).sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether the last box goes on behind the end of the file, or begins where nothing follows."""
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4])
+        if size == 1 and at + 16 <= len(data):
+            size = int.from_bytes(data[at + 8 : at + 16])
+        if size == 0:
+            return False
+        at += max(size, 8)
+    return at != len(data)
 
 
 def is_film(data: bytes) -> bool:

@@ -71,7 +71,9 @@ def probe(data: bytes, max_pixels: int) -> Header:
     """
     header = _CODECS[recognise(data)].read_header(data)
     if header.width * header.height > max_pixels:
-        raise PictureError("too_many_pixels", f"{header.width} x {header.height}, at most {max_pixels} pixels are decoded")
+        raise PictureError(
+            "too_many_pixels", f"{header.width} x {header.height}, at most {max_pixels} pixels are decoded: send it smaller"
+        )
     return header
 
 

@@ -14,6 +14,7 @@ from pi_heif import HeifFile
 
 from worker.errors import PictureError
 from worker.intake import boxes
+from worker.intake.faults import fault
 from worker.intake.header import Header, Pixels
 from worker.intake.pillow_formats import MOST_PIXELS
 from worker.intake.rgb import to_rgb
@@ -107,6 +108,8 @@ def _open(data: bytes) -> tuple[HeifFile, Any]:
         raise
     except Exception as error:  # libheif's errors, and what the wrapper stumbles over
         check_whole(data, "HEIC")
+        if boxes.is_cut(data):
+            raise fault("HEIC", cut=True) from error
         raise PictureError("damaged", "the HEIC's header cannot be read: export the photo as JPEG and send that") from error
 
 

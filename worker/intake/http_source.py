@@ -178,12 +178,14 @@ class HttpSource:
         most = self._settings.max_bytes
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length[:MOST_DIGITS]) > most:
-            raise FetchFailedError("too_many_bytes", f"{int(length[:MOST_DIGITS])} bytes announced, at most {most} are taken")
+            raise FetchFailedError(
+                "too_many_bytes", f"{int(length[:MOST_DIGITS])} bytes, at most {most} are taken: send it smaller"
+            )
         body = bytearray()
         for chunk in response.iter_stream():
             body += chunk
             if len(body) > most:
-                raise FetchFailedError("too_many_bytes", f"more than {most} bytes")
+                raise FetchFailedError("too_many_bytes", f"more than {most} bytes: send it smaller")
         return bytes(body)
 
     def close(self) -> None:
@@ -200,15 +202,37 @@ def _failures_have_codes(host: str) -> Iterator[None]:
     except httpcore.TimeoutException as error:
         raise FetchFailedError("fetch_timeout", f"{host} took too long", transient=True) from error
     except httpcore.ConnectError as error:
-        tls = isinstance(error.__cause__, ssl.SSLError)
-        code, detail = ("tls_failed", f"TLS with {host}") if tls else ("connect_failed", f"cannot connect to {host}")
-        raise FetchFailedError(code, f"{detail}: {error}", transient=not tls) from error
+        cause = _cause(error)
+        if isinstance(cause, ssl.SSLError):
+            raise FetchFailedError("tls_failed", f"no trusted connection with {host}: {_tls_fault(cause)}") from error
+        raise FetchFailedError("connect_failed", f"cannot connect to {host}{_why(cause)}", transient=True) from error
     except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol) as error:
         # Raised before anything is sent: what was asked for cannot be put into a request.
         raise FetchFailedError("invalid_url", f"{host} cannot be asked for this URL") from error
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
         # Sockets that another thread has just closed raise OSError, numbers that are too long ValueError.
-        raise FetchFailedError("connection_broken", f"{host} broke off: {error}", transient=True) from error
+        raise FetchFailedError("connection_broken", f"{host} broke off before the file was whole", transient=True) from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first error of the chain: httpcore raises its own ones from it, or in spite of it."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return error
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, socket.gaierror):
+        return ": no such host"
+    if isinstance(error, ConnectionRefusedError):
+        return ": it refuses connections"
+    return ": it broke off" if isinstance(error, ConnectionResetError) else ""
+
+
+def _tls_fault(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid here ({error.verify_message})"
+    return "it does not speak TLS as it should"
 
 
 def _check_encodings(values: Iterable[bytes]) -> None:
@@ -216,7 +240,9 @@ def _check_encodings(values: Iterable[bytes]) -> None:
     for label in b",".join(values).lower().split(b","):
         name = label.partition(b";")[0].strip(b" \t\"'")
         if name in ENCODINGS:
-            raise FetchFailedError("unsupported_encoding", f"content-encoding {name.decode('ascii')} was not asked for")
+            raise FetchFailedError(
+                "unsupported_encoding", f"the file is sent packed ({name.decode('ascii')}): store it unpacked"
+            )
 
 
 def _check_status(status: int, host: str) -> None:

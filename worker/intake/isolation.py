@@ -108,7 +108,9 @@ class DecoderPool:
                 self._idle.put(child)
         if not started:
             raise DecodingError(f"no decoding process starts: {why}")
-        raise PictureError("decoder_failed", f"no decoder survives it: {why}")
+        raise PictureError(
+            "decoder_failed", f"it cannot be decoded ({why}): save the picture again as an ordinary JPEG, and send that"
+        )
 
     def close(self) -> None:
         """End all children; whoever waits for one is told that it died."""

@@ -103,7 +103,7 @@ def _open(data: bytes, name: str) -> Image.Image:
     except MemoryError:
         raise
     except Image.DecompressionBombError as error:
-        raise PictureError("too_many_pixels", f"more than {MOST_PIXELS} pixels by its header") from error
+        raise PictureError("too_many_pixels", f"more than {MOST_PIXELS} pixels by its header: send it smaller") from error
     except Exception as error:  # damaged headers raise whatever the plugin stumbles over
         raise fault(KINDS[name], cut=_is_cut(data, name)) from error
 

@@ -26,6 +26,8 @@ AVIF_BRANDS = {b"avif", b"avis"}
 RAW_COMPRESSIONS = {32767: "Sony (ARW)", 34713: "Nikon (NEF)", 65535: "Pentax (PEF)"}
 RAW_PHOTOMETRIC = {32803, 34892}
 DNG_VERSION, SUBFILE, PHOTOMETRIC, COMPRESSION, MAKE, SUB_IFDS = 50706, 254, 262, 259, 271, 330
+LEAST_BYTES = 16
+"""Fewer are no picture, and too few to say what they are."""
 LOOKED_AT = 4096
 """Bytes that are searched for what may stand a little later."""
 _LATE_PICTURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBPVP8|....ftyp(?:heic|avif|mif1)", re.DOTALL)
@@ -89,6 +91,8 @@ def _refusal(data: bytes) -> PictureError:
     for pattern, code, detail in OTHERS:
         if pattern.match(head):
             return PictureError(code, detail)
+    if len(data) < LEAST_BYTES:
+        return _no_image(f"only {len(data)} bytes", "the upload was cut short, send the picture again")
     if data[-18:] == b"TRUEVISION-XFILE.\x00":
         return _unsupported("a Targa picture (TGA)", "send it as JPEG or PNG")
     if late := _LATE_PICTURE.search(head):
@@ -96,7 +100,8 @@ def _refusal(data: bytes) -> PictureError:
         return _no_image(f"a picture with {late.start()} other bytes in front of it", remedy)
     if (text := describe_text(head)) is not None:
         return PictureError(*text)
-    return _no_image(f"no known picture format, it begins with the bytes {head[:8].hex(' ')}", "send it as JPEG or PNG")
+    what = f"no picture of a known format, or one that is damaged at its beginning (first bytes: {head[:8].hex(' ')})"
+    return _no_image(what, "send it as JPEG or PNG")
 
 
 def _raw(make: str) -> PictureError:

@@ -12,10 +12,11 @@ _HTML = re.compile(r"<(?:!doctype\s+html|html|head|body|title|script|div|meta|ce
 _STORE_ERROR = re.compile(r"<Error>.*?<Code>([A-Za-z.]{1,40})</Code>", re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+AGAIN = "upload the picture again, or check its link"
 STORE_REMEDIES = {
     "AccessDenied": "the link gives no right to read it: whoever made the link must allow it",
     "ExpiredToken": "the link is no longer valid: send a new one",
-    "NoSuchKey": "there is no such file: check the link",
+    "NoSuchKey": f"there is no such file: {AGAIN}",
     "NoSuchBucket": "there is no such store: check the link",
 }
 AS_FILE = "send the bytes of the file, not their text"
@@ -40,22 +41,28 @@ def describe_text(head: bytes) -> tuple[str, str] | None:
     if start.startswith("--") and "content-disposition" in start.lower():
         return _NOT_AN_IMAGE, "a web form with a file in it: send the file alone"
     if start.startswith(("{", "[")):
-        return _NOT_AN_IMAGE, "a JSON text, often an error message, instead of a picture: check the link"
+        return (
+            _NOT_AN_IMAGE,
+            f"a JSON text, often an error message, instead of a picture: {AGAIN}",
+        )
     if _BASE64.match(start):
         return _NOT_AN_IMAGE, f"a text in base64 instead of a file: {AS_FILE}"
-    return _NOT_AN_IMAGE, "a plain text instead of a picture: check the link, or send the picture again"
+    return _NOT_AN_IMAGE, f"a plain text instead of a picture: {AGAIN}"
 
 
 def _describe_markup(start: str) -> tuple[str, str]:
     if error := _STORE_ERROR.search(start):
-        remedy = STORE_REMEDIES.get(error[1], "check the link")
+        remedy = STORE_REMEDIES.get(error[1], AGAIN)
         return _NOT_AN_IMAGE, f"an error of an object store ({error[1]}) instead of a picture: {remedy}"
     svg, html = _SVG.search(start), _HTML.search(start)
     if svg and (html is None or svg.start() < html.start()):
         return _UNSUPPORTED, "a drawing (SVG): export it as PNG and send that"
     if html:
-        return _NOT_AN_IMAGE, "a web page (HTML), often an error or a login, instead of a picture: check the link"
-    return _NOT_AN_IMAGE, "an XML text instead of a picture: check the link"
+        return (
+            _NOT_AN_IMAGE,
+            f"a web page (HTML), often an error or a login, instead of a picture: {AGAIN}",
+        )
+    return _NOT_AN_IMAGE, f"an XML text instead of a picture: {AGAIN}"
 
 
 def _as_text(head: bytes) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 
 import numpy as np
 from imagecodecs import tiff_decode
@@ -32,6 +33,8 @@ JPEG_END = b"\xff\xd9"
 MOST_SIDE = 1_000_000
 NOT_SHOWN = {"I": "whole numbers of 32 bits, as instruments write them", "LAB": "Lab colour"}
 """Modes of Pillow's that it cannot turn into RGB."""
+# What it warns of is looked for here, and told in a verdict.
+warnings.filterwarnings("ignore", module="PIL.TiffImagePlugin")
 
 
 def read_header(data: bytes) -> Header:

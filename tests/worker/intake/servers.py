@@ -11,15 +11,18 @@ Behaviour = Callable[[socket.socket, threading.Event], None]
 
 
 @contextmanager
-def raw_server(behave: Behaviour) -> Iterator[str]:
-    """A server on loopback that reads a request's first bytes and then does as ``behave`` says; gives its base URL."""
+def raw_server(behave: Behaviour, *, peek: bool = False) -> Iterator[str]:
+    """A server on loopback that reads a request's first bytes and then does as ``behave`` says; gives its base URL.
+
+    With ``peek`` it only looks at them.
+    """
     over = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve(connection: socket.socket) -> None:
         with connection:
             try:
-                connection.recv(65_536)
+                connection.recv(65_536, socket.MSG_PEEK if peek else 0)
                 behave(connection, over)
             except OSError:
                 pass

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.worker.helpers import IMPATIENT, LOCAL
 from tests.worker.intake.servers import Behaviour, head, raw_server, reply, silence
@@ -138,3 +142,33 @@ def test_files_only_from_allowed_folders(tmp_path: Path) -> None:
     assert code_of(f"file://{inside}/../out.jpg", settings) == "file_refused"
     assert code_of(f"file://{inside}/link.jpg", settings) == "file_refused"
     assert code_of(f"file://{inside}/none.jpg", settings) == "file_not_found"
+
+
+def test_a_certificate_that_nobody_here_trusts() -> None:
+    """Final: no retry makes it valid. httpcore hides the reason of its errors."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    def shake(connection: socket.socket, _: threading.Event) -> None:
+        with suppress(OSError):
+            context.wrap_socket(connection, server_side=True)
+
+    with raw_server(shake, peek=True) as url, fetcher() as fetch, pytest.raises(FetchFailedError) as caught:
+        fetch.fetch(url.replace("http:", "https:") + "/a.jpg")
+    assert (caught.value.code, caught.value.transient) == ("tls_failed", False)
+    assert "SSL" not in caught.value.detail
+    assert "certificate" in caught.value.detail
+
+
+def test_reasons_are_in_words() -> None:
+    """Not in those of a library or of an operating system."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    for answer in (reply(head("200 OK", Content_Length="50"), b"part"), reply()):
+        with raw_server(answer) as url, fetcher() as fetch, pytest.raises(FetchFailedError) as caught:
+            fetch.fetch(url + "/a.jpg")
+        assert caught.value.code == "connection_broken"
+        assert not any(word in caught.value.detail.lower() for word in ("errno", "peer", "disconnected", "ssl", "received"))
+    with fetcher() as fetch, pytest.raises(FetchFailedError, match="refuses connections") as caught:
+        fetch.fetch(f"http://127.0.0.1:{port}/a.jpg")
+    assert "rrno" not in caught.value.detail

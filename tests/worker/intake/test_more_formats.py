@@ -68,7 +68,7 @@ def test_heic_that_is_cut_or_holed(name: str) -> None:
     """libheif would leave tiles out, or guess."""
     data = heic(name)
     for end in (20, 60, len(data) // 3, len(data) // 2, len(data) - 40, len(data) - 1):
-        assert code_of(data[:end]) in {"truncated", "damaged"}
+        assert code_of(data[:end]) == "truncated"
     at = len(data) - 120
     assert code_of(data[:at] + bytes(80) + data[at + 80 :]) == "damaged"
 

@@ -115,3 +115,11 @@ def test_any_bytes_are_a_format_or_none(start: bytes, rest: bytes) -> None:
         assert error.code in {"not_an_image", "unsupported_format"}
         assert error.detail.isprintable()
         assert len(error.detail) < 300
+
+
+@pytest.mark.parametrize("data", [b"\x89PN", b"GIF", b"II*", b"\xf5\xb1\x65\x00", b"abc", b"\x89PNG\r\n"])
+def test_what_is_too_short_to_say(data: bytes) -> None:
+    """No text, and no picture."""
+    with pytest.raises(PictureError) as caught:
+        recognise(data)
+    assert (caught.value.code, f"only {len(data)} bytes" in caught.value.detail) == ("not_an_image", True)
