@@ -72,7 +72,8 @@ def read_profile(name_or_path: str) -> tuple[str, str]:
         try:
             return str(path), path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ProfileError(f"profile {path} cannot be read: {error}") from error
+            why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+            raise ProfileError(f"profile {path} cannot be read: {why}") from error
     shipped = resources.files("calibration") / "profiles"
     file = shipped / f"{name_or_path}.yaml"
     if not file.is_file():

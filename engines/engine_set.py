@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.catalog import expanded, load_manifest, verified_file
+from engines.catalog import Manifest, expanded, load_manifest, verified_file
+from engines.errors import ManifestError
 from engines.quality import QualityEngine, QualityPanel, panel_names
 from engines.runtime.base import Runtime
 from engines.text_detection import TextDetector
@@ -69,11 +70,20 @@ def load_engines(names: EngineNames, directory: Path, runtime: Runtime) -> Engin
 
     """
     directory = expanded(directory)
-    judges = [load_manifest(name, directory) for name in panel_names(names.quality)]
-    detection, recognition = (load_manifest(name, directory) for name in (names.text_detection, names.text_recognition))
+    judges = [_manifest(name, "IQA_ENGINES__QUALITY", directory) for name in panel_names(names.quality)]
+    detection = _manifest(names.text_detection, "IQA_ENGINES__TEXT_DETECTION", directory)
+    recognition = _manifest(names.text_recognition, "IQA_ENGINES__TEXT_RECOGNITION", directory)
     return EngineSet(
         quality=QualityPanel([QualityEngine(m, runtime.load(verified_file(m, directory), m)) for m in judges]),
         text_detection=TextDetector(detection, runtime.load(verified_file(detection, directory), detection)),
         text_recognition=TextRecogniser(recognition, runtime.load(verified_file(recognition, directory), recognition)),
         runtime_label=runtime.label,
     )
+
+
+def _manifest(name: str, setting: str, directory: Path) -> Manifest:
+    """The manifest of an engine that a setting names, which a refusal tells."""
+    try:
+        return load_manifest(name, directory)
+    except ManifestError as error:
+        raise ManifestError(f"{setting}: {error}") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from calibration.errors import ProfileError
@@ -53,11 +54,14 @@ class Assessors:
             ProfileError: a profile cannot be used, two claim one service, or a shadow is one of them or belongs to none.
 
         """
-        default = load_profile(settings.profile)
-        by_service = load_profiles(settings.profiles)
+        with _naming("IQA_PROFILE"):
+            default = load_profile(settings.profile)
+        with _naming("IQA_PROFILES"):
+            by_service = load_profiles(settings.profiles)
         for service in (default.name, *default.services):
             by_service[service] = default
-        shadow = load_profile(settings.shadow_profile) if settings.shadow_profile else None
+        with _naming("IQA_SHADOW_PROFILE"):
+            shadow = load_profile(settings.shadow_profile) if settings.shadow_profile else None
         # By what they hold: a changed copy may carry the label of the one it was copied from.
         profiles = {profile.digest: profile for profile in (default, *by_service.values())}
         if shadow and shadow.name not in {profile.name for profile in profiles.values()}:
@@ -70,6 +74,15 @@ class Assessors:
             for digest, profile in profiles.items()
         }
         return cls(made[default.digest], {service: made[profile.digest] for service, profile in by_service.items()})
+
+
+@contextmanager
+def _naming(setting: str) -> Iterator[None]:
+    """Say which setting names a profile that cannot be used."""
+    try:
+        yield
+    except ProfileError as error:
+        raise ProfileError(f"{setting}: {error}") from error
 
 
 def load_profiles(named: Iterable[str]) -> dict[str, Profile]:

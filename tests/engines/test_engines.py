@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image
 
 from engines.catalog import Manifest, load_manifest, shipped_weights
+from engines.engine_set import EngineNames, load_engines
 from engines.errors import EngineError, GoldenError, ManifestError
 from engines.preprocess import quality_input
 from engines.quality import QualityEngine, QualityPanel
@@ -120,3 +123,10 @@ def test_runtime_names_what_it_cannot_load_or_run(tmp_path: object, assessor: As
     network = OnnxRuntime().load(shipped_weights() / QUALITY.file)
     with pytest.raises(EngineError, match=r"failed on an input of shape \(1, 4, 64, 64\)"):
         network.run(np.zeros((1, 4, 64, 64), np.float32))
+
+
+def test_an_engine_that_is_not_there(tmp_path: Path) -> None:
+    """Told with the setting that names it."""
+    for field in ("quality", "text_detection", "text_recognition"):
+        with pytest.raises(ManifestError, match=f"^IQA_ENGINES__{field.upper()}: no engine 'nope'"):
+            load_engines(replace(EngineNames(), **{field: "nope"}), tmp_path, OnnxRuntime())

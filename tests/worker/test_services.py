@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,3 +154,17 @@ def test_shadow_of_itself_is_refused(assessor: Assessor, tmp_path: Path) -> None
     for named in ("recruitment", str(copy)):
         with pytest.raises(ProfileError, match="IQA_SHADOW_PROFILE: .*recruitment"):
             assessors(assessor, make_settings(shadow_profile=named))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("IQA_PROFILE", {"profile": "nope"}),
+        ("IQA_PROFILES", {"profiles": ["nope"]}),
+        ("IQA_SHADOW_PROFILE", {"shadow_profile": "nope"}),
+    ],
+)
+def test_a_profile_that_is_not_there(assessor: Assessor, name: str, values: dict[str, Any]) -> None:
+    """Told with the setting that names it."""
+    with pytest.raises(ProfileError, match=f"^{name}: no profile 'nope'"):
+        assessors(assessor, make_settings(**values))
