@@ -75,7 +75,6 @@ def _open(data: bytes) -> Image.Image:
 
 def _check_coded_data(data: bytes) -> None:
     """Refuse holes: dav1d takes zeros for data."""
-    for item in boxes.picture_items(data):
-        coded = b"".join(data[start:end] for start, end in item.spans)
+    for item, coded in boxes.coded_items(data):
         if item.kind == b"av01" and bytes(HOLE) in coded:
             raise PictureError("damaged", "a part of the AVIF is missing or overwritten: send it again, or as JPEG")

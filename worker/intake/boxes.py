@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from worker.errors import PictureError
+
 __all__ = [
     "Item",
     "Span",
     "brands",
+    "coded_items",
     "coded_units",
     "is_cut",
     "is_film",
@@ -30,7 +33,11 @@ Span = tuple[int, int]
 MOST_ITEMS = 20_000
 """libheif takes 1,000; a picture of 150 million pixels has 580 tiles of 512 x 512."""
 MOST_SPANS = 40_000
-"""Of all items together: each is looked at, and its bytes are copied once."""
+"""Of all items together."""
+MOST_BOXES = 100_000
+"""One after the other; what follows is not seen. A file may hold millions of empty ones."""
+MOST_SHARED = 4
+"""How many times the file's length its items may be, which may lie on top of each other."""
 DERIVED_FROM, ALPHA_OF = b"dimg", b"auxl"
 METADATA = {b"Exif", b"mime", b"uri "}
 
@@ -62,6 +69,7 @@ class _Meta:
     references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)
     length_sizes: set[int] = field(default_factory=set)
     sizes: list[tuple[int, int]] = field(default_factory=list)
+    spans: int = 0
 
 
 class _Reader:
@@ -114,15 +122,16 @@ def largest(data: bytes) -> tuple[int, int]:
 
 def is_cut(data: bytes) -> bool:
     """Whether the last box goes on behind the end of the file, or begins where nothing follows."""
-    at = 0
-    while at + 8 <= len(data):
+    at, left = 0, MOST_BOXES
+    while at + 8 <= len(data) and left:
+        left -= 1
         size = int.from_bytes(data[at : at + 4])
         if size == 1 and at + 16 <= len(data):
             size = int.from_bytes(data[at + 8 : at + 16])
         if size == 0:
             return False
         at += max(size, 8)
-    return at != len(data)
+    return bool(left) and at != len(data)
 
 
 def is_film(data: bytes) -> bool:
@@ -167,19 +176,32 @@ def _first_inside(data: bytes, span: Span, name: bytes) -> Span:
     return next(((start, end) for kind, start, end in _boxes(data, *span) if kind == name), (0, 0))
 
 
+def coded_items(data: bytes) -> Iterator[tuple[Item, bytes]]:
+    """``picture_items``, each with its bytes.
+
+    Raises:
+        PictureError: ``damaged``, where they lie on top of each other so often that no encoder has written them.
+
+    """
+    left = MOST_SHARED * len(data)
+    for item in picture_items(data):
+        left -= sum(max(0, min(end, len(data)) - start) for start, end in item.spans)
+        if left < 0:
+            raise PictureError("damaged", "its parts lie on top of each other: save the picture again and upload it")
+        yield item, b"".join(data[start:end] for start, end in item.spans)
+
+
 def coded_units(data: bytes) -> Iterator[bytes | None]:
     """The units of HEVC data that the picture is made of, and ``None`` for each item that is no sequence of whole units.
 
     Each has its length in front of it, in as many bytes as the decoder configuration says (ISO/IEC 14496-15, 8.3).
     """
-    meta = _read(data)
-    if len(meta.length_sizes) != 1:
+    sizes = _read(data).length_sizes
+    if len(sizes) != 1:
         return
-    size = next(iter(meta.length_sizes))
-    for number in _parts(meta):
-        item = meta.items.get(number, Item())
+    size = next(iter(sizes))
+    for item, coded in coded_items(data):
         if item.kind == b"hvc1":
-            coded = b"".join(data[start:end] for start, end in item.spans)
             at = 0
             while at < len(coded):
                 length = int.from_bytes(coded[at : at + size])
@@ -226,7 +248,9 @@ def _read(data: bytes) -> _Meta:
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Kind, begin and end of what is inside of each box; the last one may end before its length says."""
-    while at + 8 <= end:
+    left = MOST_BOXES
+    while at + 8 <= end and left:
+        left -= 1
         size, head = int.from_bytes(data[at : at + 4]), 8
         if size == 1:
             size, head = int.from_bytes(data[at + 8 : at + 16]), 16
@@ -293,6 +317,9 @@ def _read_locations(meta: _Meta, box: _Reader, version: int, idat: Span) -> None
         for _ in range(extents if index_size + offset_size + length_size else min(extents, 1)):
             box.take(index_size)
             start, length = base + box.number(offset_size), box.number(length_size)
+            meta.spans += 1
+            if meta.spans > MOST_SPANS:
+                return
             if method < 2 and len(meta.items) < MOST_ITEMS:
                 start += idat[0] if method else 0
                 meta.items.setdefault(number, Item()).spans.append((start, start + length if length else len(box.data)))

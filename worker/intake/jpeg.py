@@ -25,7 +25,7 @@ from worker.intake.exif import orientation
 from worker.intake.faults import fault
 from worker.intake.header import SCALED_LONGEST, Header, Pixels
 from worker.intake.jpeg_entropy import BrokenScanError, Measured, measure, measure_first_coefficients
-from worker.intake.jpeg_segments import Layout, walk
+from worker.intake.jpeg_segments import MOST_SCANS, Layout, walk
 
 __all__ = ["decode", "read_header", "takes_turns"]
 
@@ -89,6 +89,8 @@ def decode(data: bytes, header: Header) -> Pixels:
 
     """
     layout = walk(data)
+    if len(layout.scans) > MOST_SCANS:
+        raise PictureError("damaged", f"a JPEG in {len(layout.scans)} passes over the picture: save it as an ordinary JPEG")
     if layout.lacks_scans() or not (layout.ended or (layout.frame and layout.frame.is_sequential)):
         raise _fault(layout)
     if layout.frame and layout.frame.is_arithmetic and _reads_on(layout, header):

@@ -86,9 +86,12 @@ def read_header(data: bytes) -> Header:
     """The header of a PNG; nothing is decoded for it.
 
     Raises:
-        PictureError: ``truncated`` or ``damaged``.
+        PictureError: ``unsupported_format``, ``truncated`` or ``damaged``.
 
     """
+    if data[12:16] == b"CgBI":
+        what = "a PNG as Apple packs it into apps (CgBI), which nothing else shows"
+        raise PictureError("unsupported_format", f"{what}: export it as an ordinary PNG and send that")
     chunks = _read(data)
     return Header("PNG", chunks.width, chunks.height, str(chunks.colour), orientation(chunks.exif))
 
@@ -109,6 +112,9 @@ def decode(data: bytes, _: Header) -> Pixels:
             return to_rgb(_with_alpha(still, chunks))
         with Image.open(io.BytesIO(still), formats=["PNG"]) as image:
             image.load()
+            if chunks.colour == 0 and chunks.depth in {2, 4} and "transparency" in image.info:
+                # Pillow spreads the levels to 8 bits, and not the one that is transparent.
+                image.info["transparency"] = image.info["transparency"] * 255 // ((1 << chunks.depth) - 1)
             if chunks.interlaced or chunks.cut or not np.asarray(image.crop((0, image.height - 1, *image.size))).any():
                 _require_rows(chunks)
             pixels = to_rgb(image)

@@ -30,7 +30,7 @@ from worker.errors import PictureError
 from worker.intake.decode import decode
 from worker.intake.exif import orientation
 from worker.intake.jpeg_entropy import BrokenScanError, measure
-from worker.intake.jpeg_segments import walk
+from worker.intake.jpeg_segments import MOST_SCANS, walk
 
 
 @pytest.mark.parametrize("values", [(0, 0, 0), (0, 63, 1), (0, 63, 0x10), (1, 63, 0), (0, 255, 0)])
@@ -284,3 +284,18 @@ def test_measuring_whole_pictures_leaves_nothing() -> None:
         assert not any(found.left)
         assert layout.rewrite([found.data()])[-2:] == EOI
         assert found.data() == layout.scans[0].data.rstrip(b"\xff")
+
+
+def test_colours_of_jfif_and_adobe() -> None:
+    """Where both are, JFIF's hold, also in a file that had to be written anew."""
+    both = after_start(segment(0xEE, b"Adobe\0\x64\0\0\0\0\0"))
+    assert same(both)
+    assert same(before(0xDB, b"\0\0\0", both))
+    assert same(after_start(segment(0xEE, b"Adobe\0\x64\0\0\0\0\1"), before(0xDB, b"\0\0\0", WHOLE)))
+
+
+def test_too_many_scans() -> None:
+    """Each is a pass over the whole picture, and takes a few bytes."""
+    last = walk(PROGRESSIVE).scans[-1]
+    again = (segment(0xDA, last.header) + last.data) * MOST_SCANS
+    assert code_of(PROGRESSIVE[:-2] + again + EOI) == "damaged"

@@ -302,3 +302,35 @@ def test_avif_with_associations_apart() -> None:
         offset = place + 8 + 14 * number + 6
         apart[offset : offset + 4] = (int.from_bytes(apart[offset : offset + 4]) + 16).to_bytes(4)
     assert (decode(bytes(apart), MOST).pixels == decode(data, MOST).pixels).all()
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4) + kind + body
+
+
+def a_file(brand: bytes, count: int, locations: bytes, *more: bytes) -> bytes:
+    """Of so many items, the first of which is the picture; ``locations`` is their table, from its sizes on."""
+    kind = b"av01" if brand == b"avif" else b"hvc1"
+    entries = b"".join(
+        box(b"infe", b"\2\0\0\0" + number.to_bytes(2) + b"\0\0" + kind + b"\0") for number in range(1, count + 1)
+    )
+    items = box(b"iinf", bytes(4) + count.to_bytes(2) + entries)
+    inside = box(b"pitm", bytes(4) + b"\0\1") + items + box(b"iloc", bytes(4) + locations) + b"".join(more)
+    return box(b"ftyp", brand + bytes(4) + b"mif1" + brand) + box(b"meta", bytes(4) + inside)
+
+
+@pytest.mark.parametrize("brand", [b"avif", b"heic"])
+def test_files_that_would_take_for_ever(brand: bytes) -> None:
+    """Spans without number, items that lie on top of each other, boxes of nothing."""
+    spans = a_file(brand, 1, b"\x11\0\0\2" + (b"\0\1\0\0\xff\xff" + b"\0\0" * 65535) * 2)
+    assert sum(len(item.spans) for item in boxes.picture_items(spans)) <= boxes.MOST_SPANS
+    many = 300
+    table = b"\x44\0" + many.to_bytes(2) + b"".join(n.to_bytes(2) + b"\0\0\0\1" + bytes(8) for n in range(1, many + 1))
+    parts = box(b"dimg", b"\0\1" + many.to_bytes(2) + b"".join(n.to_bytes(2) for n in range(1, many + 1)))
+    shared = a_file(brand, many, table, box(b"iref", bytes(4) + parts))
+    with pytest.raises(PictureError, match="on top of each other"):
+        list(boxes.coded_items(shared))
+    empty = box(b"free", b"") * (boxes.MOST_BOXES + 9)
+    assert len(list(boxes.outermost(spans + empty))) == boxes.MOST_BOXES
+    for data in (spans, shared, spans + empty):
+        assert code_of(data) in {"damaged", "truncated"}

@@ -255,3 +255,24 @@ def test_the_rebuilt_file_is_the_same_picture() -> None:
     IMAGE.save(file, "PNG", dpi=(72, 72))
     kinds = [kind for kind, _ in chunks(png._read(file.getvalue()).rebuilt())]
     assert kinds == [b"IHDR", b"IDAT", b"IEND"]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_a_transparent_level_of_grey(depth: int) -> None:
+    """Whatever the depth, it and no other."""
+    levels = 1 << depth
+    for clear in range(min(levels, 4)):
+        bits = "".join(format(value % levels, f"0{depth}b") for value in range(16))
+        row = b"\0" + int(bits, 2).to_bytes(len(bits) // 8)
+        head = chunk(b"IHDR", (16).to_bytes(4) + (2).to_bytes(4) + bytes([depth, 0, 0, 0, 0]))
+        data = png.SIGNATURE + head + chunk(b"tRNS", clear.to_bytes(2)) + chunk(b"IDAT", zlib.compress(row * 2))
+        found = decode(data + chunk(b"IEND", b""), MOST).pixels[0, :, 0]
+        wanted = np.array([value % levels * 255 // (levels - 1) for value in range(16)])
+        shown = np.array([value % levels != clear for value in range(16)])
+        assert (found[shown] == wanted[shown]).all()
+        assert set(found[~shown].tolist()) <= {64, 255}
+
+
+def test_a_png_of_apples_own_kind() -> None:
+    """Its data lack what makes them data for others."""
+    assert code_of(png.SIGNATURE + chunk(b"CgBI", b"P\0 \2") + WHOLE[8:]) == "unsupported_format"
