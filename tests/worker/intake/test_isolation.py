@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tests.hostile.corpus import hostile_files, seeds
 from tests.patience import PATIENCE_S
 from tests.pictures import encode, photo
 from worker.errors import DecodingError, PictureError
+from worker.intake import decoder_child
 from worker.intake.decode import decode
 from worker.intake.isolation import DecoderPool
 
@@ -158,3 +160,16 @@ def test_the_hostile_corpus(pool: DecoderPool) -> None:
     assert outcomes.pop("impostor-tiff") == "picture"
     assert {outcomes[name] for name in outcomes if name.startswith("impostor")} <= refused
     assert {outcomes["png-bomb-10-gigapixels"], outcomes["gif-bomb-frame"]} == {"too_many_pixels"}
+
+
+def test_a_fault_of_ours_ends_no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture is answered, and what failed where is told to the worker, which logs it; not to the sender."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(decoder_child, "decode", fail)
+    answer = decoder_child._answer(b"", 1, np.zeros(1, np.uint8), nullcontext())
+    assert answer["code"] == "decoder_failed"
+    assert "ZeroDivision" in answer["fault"]
+    assert "ZeroDivision" not in answer["detail"]
