@@ -39,6 +39,8 @@ MOST_BOXES = 100_000
 MOST_SHARED = 4
 """How many times the file's length its items may be, which may lie on top of each other."""
 DERIVED_FROM, ALPHA_OF = b"dimg", b"auxl"
+ALPHA_NAMES = (b":alpha", b":auxid:1\0")
+"""Ends of the names that auxiliary items of alpha have (ISO/IEC 23008-12, ISO/IEC 23000-22)."""
 METADATA = {b"Exif", b"mime", b"uri "}
 
 
@@ -70,6 +72,13 @@ class _Meta:
     length_sizes: set[int] = field(default_factory=set)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     spans: int = 0
+    auxiliary: dict[int, bytes] = field(default_factory=dict)
+    associations: dict[int, list[int]] = field(default_factory=dict)
+
+    def may_be_alpha(self, number: int) -> bool:
+        """Whether an auxiliary item is one: some are depths or gain maps, which nobody sees."""
+        told = [self.auxiliary[each] for each in self.associations.get(number, []) if each in self.auxiliary]
+        return not told or any(name in part for part in told for name in ALPHA_NAMES)
 
 
 class _Reader:
@@ -220,7 +229,7 @@ def _parts(meta: _Meta) -> list[int]:
     for kind, start, ends in meta.references:
         if kind == DERIVED_FROM:
             sources.setdefault(start, []).extend(ends)
-        elif kind == ALPHA_OF:
+        elif kind == ALPHA_OF and meta.may_be_alpha(start):
             for end in ends:
                 sources.setdefault(end, []).append(start)
     for number in found:
@@ -264,9 +273,10 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 def _read_box(meta: _Meta, name: bytes, box: _Reader, idat: Span) -> None:
     if name == b"iprp":
+        readers = {b"ipco": _read_properties, b"ipma": _read_associations}
         for each, at, stop in _boxes(box.data, box.at, box.end):
-            if each == b"ipco":
-                _read_properties(meta, _Reader(box.data, at, stop))
+            if each in readers:
+                readers[each](meta, _Reader(box.data, at, stop))
     if name not in {b"pitm", b"iinf", b"iloc", b"iref"}:
         return
     version = box.number(4) >> 24
@@ -284,14 +294,26 @@ def _read_box(meta: _Meta, name: bytes, box: _Reader, idat: Span) -> None:
 
 
 def _read_properties(meta: _Meta, box: _Reader) -> None:
-    for kind, at, stop in _boxes(box.data, box.at, box.end):
+    for number, (kind, at, stop) in enumerate(_boxes(box.data, box.at, box.end), 1):
         inside = _Reader(box.data, at, stop)
-        if kind == b"hvcC":
+        if kind == b"auxC":
+            meta.auxiliary[number] = box.data[at + 4 : min(stop, at + 100)]
+        elif kind == b"hvcC":
             # The last two bits of its 22nd byte: the bytes of a length, less one.
             meta.length_sizes.add((inside.take(22)[-1] & 3) + 1)
         elif kind == b"ispe":
             inside.take(4)
             meta.sizes.append((inside.number(4), inside.number(4)))
+
+
+def _read_associations(meta: _Meta, box: _Reader) -> None:
+    head = box.number(4)
+    for _ in range(min(box.number(4), MOST_ITEMS)):
+        number = box.number(4 if head >> 24 else 2)
+        # The first bit says that it is essential, the others are its number.
+        wide = 2 if head & 1 else 1
+        found = [box.number(wide) & ((1 << (8 * wide - 1)) - 1) for _ in range(box.number(1))]
+        meta.associations.setdefault(number, []).extend(found)
 
 
 def _read_entry(meta: _Meta, box: _Reader) -> None:

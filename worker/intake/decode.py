@@ -15,7 +15,7 @@ import numpy as np
 
 from engines.preprocess import fit_longest
 from worker.errors import PictureError
-from worker.intake import avif, bmp, heif, jpeg, jpegxl, pillow_formats, png, tiff
+from worker.intake import avif, bmp, heif, jpeg, jpegxl, pillow_formats, png, tiff, webp
 from worker.intake.header import SCALED_LONGEST, Header, Picture, Pixels
 from worker.intake.recognise import recognise
 
@@ -52,7 +52,7 @@ class _Codec:
 _CODECS = {
     "JPEG": _Codec(jpeg.read_header, jpeg.decode, jpeg.takes_turns),
     "PNG": _Codec(png.read_header, png.decode),
-    "WEBP": _Codec(partial(pillow_formats.read_header, name="WEBP"), pillow_formats.decode),
+    "WEBP": _Codec(webp.read_header, webp.decode),
     "GIF": _Codec(partial(pillow_formats.read_header, name="GIF"), pillow_formats.decode),
     "BMP": _Codec(bmp.read_header, bmp.decode),
     "HEIF": _Codec(heif.read_header, heif.decode),

@@ -34,6 +34,8 @@ LEAST_TRAILER = 4
 """Fewer bytes than that behind the last block tell nothing of what they are."""
 MOST_ZEROS = 3
 """Of those at the end of progressive data that may be data themselves: the last bits of a byte are seldom all used, and 0."""
+MOST_PASSED = 3_000_000_000
+"""Pixels that all scans pass over: sixty scans of a picture of 50 million."""
 LEFT_OUT = 16
 """Zeros that an arithmetic encoder may leave out at the end of its data (T.81, D.1.8)."""
 NOISE = bytes(1 + number * 167 % 251 for number in range(1024))
@@ -89,13 +91,14 @@ def decode(data: bytes, header: Header) -> Pixels:
 
     """
     layout = walk(data)
-    if len(layout.scans) > MOST_SCANS:
+    if len(layout.scans) > min(MOST_SCANS, MOST_PASSED // (header.width * header.height)):
         raise PictureError("damaged", f"a JPEG in {len(layout.scans)} passes over the picture: save it as an ordinary JPEG")
     if layout.lacks_scans() or not (layout.ended or (layout.frame and layout.frame.is_sequential)):
         raise _fault(layout)
     if layout.frame and layout.frame.is_arithmetic and _reads_on(layout, header):
         raise _fault(layout)
-    if layout.ended and (pixels := _strictly(data, header)) is not None:
+    # Pillow, which converts CMYK, is slow with some metadata and stumbles over others.
+    if layout.ended and header.mode != "CMYK" and (pixels := _strictly(data, header)) is not None:
         return pixels
     plain = layout.rewrite()
     if (pixels := _strictly(plain, header)) is not None:
@@ -119,11 +122,7 @@ def _strictly(data: bytes, header: Header) -> Pixels | None:
     except ValueError:
         return None
     # Read whole only to see whether it is: its colours are converted by Pillow.
-    try:
-        return pillow_formats.decode(data, header) if _is_faultless(data, "CMYK") else None
-    except PictureError:
-        # It stumbles over metadata, which are not there the next time.
-        return None
+    return pillow_formats.decode(data, header) if _is_faultless(data, "CMYK") else None
 
 
 def _reads_on(layout: Layout, header: Header) -> bool:

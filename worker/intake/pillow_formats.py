@@ -82,22 +82,7 @@ def _first_frame(image: Image.Image) -> Image.Image:
     return layer
 
 
-def _padded(data: bytes) -> bytes:
-    """A WebP file of even length, as RIFF has it: some programs leave out the padding of the last chunk, or do not count it."""
-    size = int.from_bytes(data[4:8], "little")
-    at, length = 12, 0
-    while at + 8 <= min(len(data), 8 + size):
-        length = int.from_bytes(data[at + 4 : at + 8], "little")
-        at += 8 + length + length % 2
-    # ``at`` is where the last chunk ends with its padding, of which nothing else may be missing.
-    if not length % 2 or not at - 1 <= 8 + size <= at or len(data) < at - 1:
-        return data
-    return data[:4] + (at - 8).to_bytes(4, "little") + data[8:at].ljust(at - 8, b"\0")
-
-
 def _open(data: bytes, name: str) -> Image.Image:
-    if name == "WEBP":
-        data = _padded(data)
     try:
         return Image.open(io.BytesIO(data), formats=["JPEG", "MPO"] if name == "JPEG" else [name])
     except MemoryError:

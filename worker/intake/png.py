@@ -17,6 +17,7 @@ from worker.intake.animation import first_seen
 from worker.intake.exif import orientation
 from worker.intake.faults import fault
 from worker.intake.header import Header, Pixels
+from worker.intake.inflate import count_inflated
 from worker.intake.rgb import to_rgb
 
 __all__ = ["decode", "read_header"]
@@ -25,8 +26,6 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PALETTE = 3
-PIECE = 1 << 16
-"""Bytes that are inflated at a time, only to be counted."""
 MOST_PARTS = 4096
 """Chunks of pixels that are handed on one by one; more of them are made one."""
 _HEAD = struct.Struct(">I4s")
@@ -145,21 +144,11 @@ def _require_rows(chunks: _Chunks) -> None:
 
 
 def _is_short(chunks: _Chunks) -> bool:
-    inflate, count, wanted = zlib.decompressobj(), 0, chunks.bytes_wanted()
-    pieces = (part[at : at + PIECE] for part in chunks.data for at in range(0, len(part), PIECE))
+    wanted = chunks.bytes_wanted()
     try:
-        for piece in pieces:
-            rest: bytes | memoryview = piece
-            # What a call leaves is copied: with whole chunks of megabytes that would be most of the work.
-            while rest and count < wanted and not inflate.eof:
-                count += len(inflate.decompress(rest, 16 * PIECE))
-                rest = inflate.unconsumed_tail
-            if count >= wanted or inflate.eof:
-                break
-        count += len(inflate.flush()) if count < wanted and not inflate.eof else 0
+        return count_inflated(chunks.data, wanted) < wanted
     except zlib.error:
         return False
-    return count < wanted
 
 
 def _read(data: bytes) -> _Chunks:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import math
 import warnings
+import zlib
 
 import numpy as np
 from imagecodecs import tiff_decode
 from PIL import Image
 
 from worker.errors import PictureError
+from worker.intake.faults import fault
 from worker.intake.header import Header, Pixels
+from worker.intake.inflate import count_inflated
+from worker.intake.pillow_formats import MOST_PIXELS
 from worker.intake.rgb import to_rgb
 from worker.intake.tiff_tags import Tags, read_tags
 
@@ -19,9 +23,10 @@ __all__ = ["decode", "read_header"]
 
 WIDTH, HEIGHT, BITS, COMPRESSION, OFFSETS, SAMPLES, ROWS, COUNTS, PLANAR = 256, 257, 258, 259, 273, 277, 278, 279, 284
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, ORIENTATION = 322, 323, 324, 325, 274
-COLOUR_MAP = 320
+COLOUR_MAP, PHOTOMETRIC = 320, 262
 EXTRA, OLD_JPEG_OFFSET, OLD_JPEG_LENGTH = 338, 513, 514
 NONE, OLD_JPEG, JPEG = 1, 6, 7
+DEFLATE = {8, 32946}
 COMPRESSIONS = {NONE, 2, 3, 4, 5, OLD_JPEG, JPEG, 8, 32773, 32946, 34925, 50000}
 """None, CCITT RLE, T.4, T.6, LZW, JPEG (old, new), Deflate (twice), PackBits, LZMA, Zstandard: what Pillow's libtiff has."""
 TURNS = {
@@ -113,6 +118,9 @@ def _plain(image: Image.Image, tags: Tags) -> Image.Image:
         # Values of 8 bits where 16 belong: libtiff takes them for what they are, Pillow for black.
         third = len(colours) // 3
         image.putpalette([colours[plane * third + number] for number in range(third) for plane in range(3)])
+    if image.mode.startswith("I;16") and _first(tags, PHOTOMETRIC, 1) == 0:
+        # White is 0, which Pillow heeds for 8 bits alone.
+        return Image.fromarray((255 - (np.asarray(image) >> 8)).astype(np.uint8))
     if _first(tags, BITS, 1) == 12:
         return Image.fromarray((np.asarray(image) // 16).clip(0, 255).astype(np.uint8))
     if image.mode != "F":
@@ -152,8 +160,24 @@ def _check_whole(data: bytes, tags: Tags) -> None:
         if offset + count > len(data):
             detail = f"the TIFF ends after {len(data)} of at least {offset + count} bytes: send it again, whole"
             raise PictureError("truncated", detail)
-        if compression == JPEG and JPEG_END not in data[max(offset, offset + count - 16) : offset + count]:
-            raise PictureError("damaged", "a part of the TIFF's picture ends early: send it again, or as JPEG")
+        _check_part(memoryview(data)[offset : offset + count], compression)
+
+
+def _check_part(part: memoryview, compression: int) -> None:
+    if compression == JPEG and JPEG_END not in bytes(part[-16:]):
+        raise PictureError("damaged", "a part of the TIFF's picture ends early: send it again, or as JPEG")
+    if compression in DEFLATE and not _inflates(part):
+        raise fault("TIFF", cut=False)
+
+
+def _inflates(part: memoryview) -> bool:
+    """Whether Deflate data are whole: libtiff does not look at their checksum."""
+    try:
+        # No part of a picture that is taken is larger; what is beyond that is none.
+        count_inflated([part], MOST_PIXELS)
+    except zlib.error:
+        return False
+    return True
 
 
 def _plain_sizes(tags: Tags, across: int, rows: int, height: int, needed: int, *, tiled: bool) -> list[int]:

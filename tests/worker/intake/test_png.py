@@ -151,7 +151,7 @@ def test_what_counting_leaves_is_not_copied_again_and_again(monkeypatch: pytest.
         def __getattr__(self, name: str) -> object:
             return getattr(self.inflate, name)
 
-    monkeypatch.setattr("worker.intake.png.zlib.decompressobj", Counted)
+    monkeypatch.setattr("worker.intake.inflate.zlib.decompressobj", Counted)
     image = np.random.default_rng(1).integers(0, 256, (600, 900, 3), np.uint8)
     image[-1] = 0
     packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in image), 1)
