@@ -10,12 +10,11 @@ import numpy as np
 import pi_heif
 import pytest
 import simplejpeg
-from imagecodecs import jpegxl_encode
+from imagecodecs import jpegxl_decode, jpegxl_encode
 from PIL import ImageFile
 
 from tests.pictures import encode, photo, pixels
 from worker.errors import PictureError
-from worker.intake import jpegxl
 from worker.intake.decode import decode, probe
 
 WIDTH, HEIGHT = 256, 192
@@ -50,7 +49,7 @@ def touched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(ImageFile.ImageFile, "load_prepare", by_pillow)
     monkeypatch.setattr(simplejpeg, "decode_jpeg", counted(simplejpeg.decode_jpeg))
-    monkeypatch.setattr(jpegxl, "jpegxl_decode", counted(jpegxl.jpegxl_decode))
+    monkeypatch.setattr("worker.intake.jpegxl.jpegxl_decode", counted(jpegxl_decode))
     monkeypatch.setattr(pi_heif.HeifImage, "to_pillow", counted(pi_heif.HeifImage.to_pillow))
     return found
 
