@@ -44,14 +44,10 @@ def read_header(data: bytes) -> Header:
         PictureError: ``truncated``, ``damaged`` or ``too_many_pixels``.
 
     """
-    fields = _fields(data)
-    # Pillow heeds alpha that is zero everywhere.
-    if fields is not None and len(fields.masks) == 4:
-        return Header("BMP", fields.width, fields.height, MASKS, 1)
     try:
         return pillow_formats.read_header(data, "BMP")
     except PictureError as error:
-        if error.code == "too_many_pixels" or fields is None:
+        if error.code == "too_many_pixels" or (fields := _fields(data)) is None:
             raise
         return Header("BMP", fields.width, fields.height, MASKS, 1)
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from tests.pictures import encode, photo, pixels
+from tests.pictures import encode, photo
 from worker.errors import PictureError
 from worker.intake.backdrop import DARK, WHITE, backdrop
 from worker.intake.decode import decode
@@ -153,17 +153,3 @@ def test_xmp_turns_no_webp() -> None:
     """EXIF alone does."""
     xmp = b'<x:xmpmeta xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
     assert decode(encode(photo(60, 40), "WEBP", xmp=xmp), MOST).width == 60
-
-
-@pytest.mark.parametrize("header", [56, 108, 124])
-def test_bmp_whose_alpha_is_zero_everywhere(header: int) -> None:
-    """Its writer did not care; where alpha is anything else, it counts."""
-    image = np.dstack([pixels(photo(40, 30)), np.zeros((30, 40), np.uint8)])
-    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
-    head = struct.pack("<IiiHHIIiiII4I", header, 40, -30, 1, 32, 3, 40 * 30 * 4, 0, 0, 0, 0, *masks).ljust(header, b"\0")
-    start = b"BM" + struct.pack("<IHHI", 14 + header + 4800, 0, 0, 14 + header) + head
-    assert (decode(start + image[:, :, [2, 1, 0, 3]].tobytes(), MOST).pixels == image[:, :, :3]).all()
-    image[0, 0, 3] = 255
-    found = decode(start + image[:, :, [2, 1, 0, 3]].tobytes(), MOST).pixels
-    assert (found[0, 0] == image[0, 0, :3]).all()
-    assert found[10:, 10:].min() == 255
