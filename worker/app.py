@@ -313,7 +313,8 @@ class Worker:
     def _watch_the_end(self, budget_s: float) -> None:
         """One deadline holds for drain, last publication and goodbye, whatever hangs."""
         if not self._ended.wait(budget_s + CLOSE_S):
-            left = sum(lane.ledger.begun for lane in self._lanes)
+            # A consumer that is being closed gives its partitions up, and the ledger forgets them: it was noted before.
+            left = max(self.unpublished, sum(lane.ledger.begun for lane in self._lanes))
             log.error("stop_overdue", unpublished=left)
             self._on_overdue(1 if self._failure is not None else EXIT_LEFT if left else 0)
 
