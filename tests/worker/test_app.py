@@ -204,7 +204,7 @@ def test_a_missing_broker_is_named(stack: Stack) -> None:
 
 @pytest.mark.parametrize(("noted", "held", "code"), [(4, 0, EXIT_LEFT), (0, 4, EXIT_LEFT), (0, 0, 0)])
 def test_results_left_behind_are_told_though_partitions_are_gone(noted: int, held: int, code: int) -> None:
-    """A consumer that is being closed gives its partitions up, and the ledger forgets what it held: a test on a broker saw 0."""
+    """A consumer that is being closed gives its partitions up, and the ledger forgets what it held: a broker test saw 0."""
     codes: list[int] = []
     worker = SimpleNamespace(
         _ended=threading.Event(),
