@@ -82,16 +82,8 @@ def by_magick(path: Path, ground: int = WHITE) -> Seen | None:
     """ImageMagick, the first frame; what it complains of and shows all the same counts as shown."""
     # A first frame that is smaller than its canvas is laid on it.
     canvas = ["-coalesce"] if _begins(path, b"GIF8") else []
-    options = [
-        *LIMITS,
-        f"{path}[0]",
-        *canvas,
-        "-auto-orient",
-        "-background",
-        f"rgb({ground},{ground},{ground})",
-        "-alpha",
-        "remove",
-    ]
+    options = [*LIMITS, f"{path}[0]", *canvas, "-auto-orient"]
+    options += ["-background", f"rgb({ground},{ground},{ground})", "-alpha", "remove"]
     command = [magick() or "convert", *options, "-colorspace", "sRGB", "-strip", "-depth", "8", "ppm:-"]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=MOST_S)

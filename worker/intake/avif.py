@@ -12,9 +12,8 @@ from PIL import AvifImagePlugin, Image
 
 from worker.errors import PictureError
 from worker.intake import boxes
-from worker.intake.faults import fault
 from worker.intake.header import Header, Pixels
-from worker.intake.heif import check_size, check_whole
+from worker.intake.heif import check_size, check_whole, header_fault
 from worker.intake.pillow_formats import how_it_lies
 from worker.intake.rgb import to_rgb
 
@@ -67,10 +66,7 @@ def _open(data: bytes) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # libavif's errors, and what the plugin stumbles over
-        check_whole(data, "AVIF")
-        if boxes.is_cut(data):
-            raise fault("AVIF", cut=True) from error
-        raise PictureError("damaged", "the AVIF's header cannot be read: send it again, or as JPEG") from error
+        raise header_fault(data, "AVIF", "send it again, or as JPEG") from error
 
 
 def _check_coded_data(data: bytes) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from engines.preprocess import fit_longest
 from worker.errors import PictureError
 from worker.intake import avif, bmp, heif, jpeg, jpegxl, pillow_formats, png, tiff, webp
+from worker.intake.exif import upright
 from worker.intake.header import SCALED_LONGEST, Header, Picture, Pixels
 from worker.intake.recognise import recognise
 
@@ -93,19 +94,8 @@ def decode(data: bytes, max_pixels: int, large: AbstractContextManager[object] =
         pixels = codec.decode(data, header)
     turned = header.orientation >= 5
     return Picture(
-        pixels=np.ascontiguousarray(_upright(fit_longest(pixels, 2 * SCALED_LONGEST), header.orientation)),
+        pixels=np.ascontiguousarray(upright(fit_longest(pixels, 2 * SCALED_LONGEST), header.orientation)),
         width=header.height if turned else header.width,
         height=header.width if turned else header.height,
         format=header.format,
     )
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Undo an EXIF orientation, 1-8 (CIPA DC-008, tag 0x0112)."""
-    if orientation in {5, 6, 7, 8}:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in {2, 3, 6, 7}:
-        pixels = pixels[:, ::-1]
-    if orientation in {3, 4, 7, 8}:
-        pixels = pixels[::-1]
-    return pixels

@@ -1,8 +1,10 @@
-"""How a picture lies, out of EXIF."""
+"""How a picture lies, out of EXIF; and upright again."""
 
 from __future__ import annotations
 
-__all__ = ["orientation"]
+from worker.intake.header import Pixels
+
+__all__ = ["orientation", "upright"]
 
 ORIENTATION = 0x0112
 MOST_ENTRIES = 1000
@@ -33,3 +35,14 @@ def orientation(tiff: bytes) -> int:
             value = number(at + 8, 2 if kind == _SHORT else 4) if kind in {_SHORT, _LONG} else 0
             return value if 1 <= value <= 8 else 1
     return 1
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo an EXIF orientation, 1-8 (CIPA DC-008, tag 0x0112)."""
+    if orientation in {5, 6, 7, 8}:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in {2, 3, 6, 7}:
+        pixels = pixels[:, ::-1]
+    if orientation in {3, 4, 7, 8}:
+        pixels = pixels[::-1]
+    return pixels

@@ -19,7 +19,7 @@ from worker.intake.header import Header, Pixels
 from worker.intake.pillow_formats import MOST_PIXELS
 from worker.intake.rgb import to_rgb
 
-__all__ = ["check_size", "check_whole", "decode", "read_header"]
+__all__ = ["check_size", "check_whole", "decode", "header_fault", "read_header"]
 
 # A child has one core, and nothing but the picture itself is wanted.
 pi_heif.options.DECODE_THREADS = 1
@@ -99,6 +99,19 @@ def check_size(data: bytes) -> None:
         )
 
 
+def header_fault(data: bytes, name: str, remedy: str) -> PictureError:
+    """What is said of a file whose header its library cannot read: ``truncated`` if it is cut, else ``damaged``.
+
+    Raises:
+        PictureError: ``truncated``, where the file tells how many bytes are missing.
+
+    """
+    check_whole(data, name)
+    if boxes.is_cut(data):
+        return fault(name, cut=True)
+    return PictureError("damaged", f"the {name}'s header cannot be read: {remedy}")
+
+
 def _open(data: bytes) -> tuple[HeifFile, Any]:
     check_size(data)
     try:
@@ -107,10 +120,7 @@ def _open(data: bytes) -> tuple[HeifFile, Any]:
     except MemoryError:
         raise
     except Exception as error:  # libheif's errors, and what the wrapper stumbles over
-        check_whole(data, "HEIC")
-        if boxes.is_cut(data):
-            raise fault("HEIC", cut=True) from error
-        raise PictureError("damaged", "the HEIC's header cannot be read: export the photo as JPEG and send that") from error
+        raise header_fault(data, "HEIC", "export the photo as JPEG and send that") from error
 
 
 def _check_coded_data(data: bytes) -> None:

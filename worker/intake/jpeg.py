@@ -24,7 +24,7 @@ from worker.intake import pillow_formats
 from worker.intake.exif import orientation
 from worker.intake.faults import fault
 from worker.intake.header import SCALED_LONGEST, Header, Pixels
-from worker.intake.jpeg_entropy import BrokenScanError, Measured, measure, measure_first_coefficients
+from worker.intake.jpeg_entropy import BrokenScanError, measure, measure_first_coefficients
 from worker.intake.jpeg_segments import MOST_SCANS, Layout, walk
 
 __all__ = ["decode", "read_header", "takes_turns"]
@@ -49,7 +49,7 @@ _TRAILER = re.compile(
 _TEXT = re.compile(rb"[\t\r\n -~]+")
 _UNKNOWN = frozenset({0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF})
 """Frames of hierarchical and of arithmetic-coded lossless pictures, which libjpeg does not decode."""
-_LOSSLESS, _PROGRESSIVE = 0xC3, 0xC2
+_LOSSLESS = 0xC3
 _EOI = b"\xff\xd9"
 
 
@@ -103,9 +103,11 @@ def decode(data: bytes, header: Header) -> Pixels:
     plain = layout.rewrite()
     if (pixels := _strictly(plain, header)) is not None:
         return pixels
-    taken = _of_any_sampling if _is_odd(plain) else _strictly
+    odd = _is_odd(plain)
+    taken = _of_any_sampling if odd else _strictly
     for mended in _without_padding(layout):
-        if (pixels := taken(mended, header)) is not None:
+        # Where nothing was taken out it is what the strict decoder has refused above.
+        if (odd or mended != plain) and (pixels := taken(mended, header)) is not None:
             return pixels
     raise _fault(layout)
 
@@ -160,14 +162,15 @@ def _of_any_sampling(data: bytes, header: Header) -> Pixels | None:
 
     """
     layout = walk(data)
-    if layout.frame is None or not (layout.frame.is_sequential or layout.frame.marker == _PROGRESSIVE):
+    frame = layout.frame
+    if frame is None or not (frame.is_sequential or (frame.is_progressive and not frame.is_arithmetic)):
         raise PictureError("unsupported_format", "a JPEG of a rare coding and sampling: save the picture as an ordinary JPEG")
-    if layout.frame.is_progressive:
+    if frame.is_progressive:
         try:
             measure_first_coefficients(layout)
         except BrokenScanError:
             return None
-        if not all(_is_faultless(layout.alone(number), "GRAY") for number in range(len(layout.frame.components))):
+        if not all(_is_faultless(layout.alone(number), "GRAY") for number in range(len(frame.components))):
             return None
     return pillow_formats.decode(data, header)
 
@@ -199,14 +202,10 @@ def _without_padding(layout: Layout) -> Iterator[bytes]:
         measured = measure(layout)
     except BrokenScanError as error:
         raise _fault(layout) from error
-    *within, last = _left_over(measured)
+    *within, last = [part for scan in measured for part in scan.left]
     if not all(_is_padding(part) for part in within) or not (_is_padding(last) or (not layout.ended and _is_trailer(last))):
         raise _fault(layout)
     yield layout.rewrite([scan.data() for scan in measured])
-
-
-def _left_over(measured: list[Measured]) -> list[bytes]:
-    return [part for scan in measured for part in scan.left]
 
 
 def _is_padding(part: bytes) -> bool:

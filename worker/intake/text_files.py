@@ -41,10 +41,7 @@ def describe_text(head: bytes) -> tuple[str, str] | None:
     if start.startswith("--") and "content-disposition" in start.lower():
         return _NOT_AN_IMAGE, "a web form with a file in it: send the file alone"
     if start.startswith(("{", "[")):
-        return (
-            _NOT_AN_IMAGE,
-            f"a JSON text, often an error message, instead of a picture: {AGAIN}",
-        )
+        return _NOT_AN_IMAGE, f"a JSON text, often an error message, instead of a picture: {AGAIN}"
     if _BASE64.match(start):
         return _NOT_AN_IMAGE, f"a text in base64 instead of a file: {AS_FILE}"
     return _NOT_AN_IMAGE, f"a plain text instead of a picture: {AGAIN}"
@@ -58,10 +55,7 @@ def _describe_markup(start: str) -> tuple[str, str]:
     if svg and (html is None or svg.start() < html.start()):
         return _UNSUPPORTED, "a drawing (SVG): export it as PNG and send that"
     if html:
-        return (
-            _NOT_AN_IMAGE,
-            f"a web page (HTML), often an error or a login, instead of a picture: {AGAIN}",
-        )
+        return _NOT_AN_IMAGE, f"a web page (HTML), often an error or a login, instead of a picture: {AGAIN}"
     return _NOT_AN_IMAGE, f"an XML text instead of a picture: {AGAIN}"
 
 

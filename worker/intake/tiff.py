@@ -12,11 +12,12 @@ from imagecodecs import tiff_decode
 from PIL import Image
 
 from worker.errors import PictureError
+from worker.intake.exif import upright
 from worker.intake.faults import fault
 from worker.intake.header import Header, Pixels
 from worker.intake.inflate import count_inflated
 from worker.intake.pillow_formats import MOST_PIXELS
-from worker.intake.rgb import to_rgb
+from worker.intake.rgb import shrunk, to_rgb
 from worker.intake.tiff_tags import Tags, read_tags
 
 __all__ = ["decode", "read_header"]
@@ -29,11 +30,6 @@ NONE, OLD_JPEG, JPEG = 1, 6, 7
 DEFLATE = {8, 32946}
 COMPRESSIONS = {NONE, 2, 3, 4, 5, OLD_JPEG, JPEG, 8, 32773, 32946, 34925, 50000}
 """None, CCITT RLE, T.4, T.6, LZW, JPEG (old, new), Deflate (twice), PackBits, LZMA, Zstandard: what Pillow's libtiff has."""
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
-"""What makes a picture upright, by how it lies."""
 JPEG_END = b"\xff\xd9"
 MOST_SIDE = 1_000_000
 NOT_SHOWN = {"I": "whole numbers of 32 bits, as instruments write them", "LAB": "Lab colour"}
@@ -80,7 +76,7 @@ def decode(data: bytes, _: Header) -> Pixels:
         image.info.pop("xmp", None)
         try:
             if _first(tags, PLANAR, 1) == 2 and 16 in tags.get(BITS, ()) and image.mode == "RGB":
-                return to_rgb(_by_planes_of_16_bits(data, _first(tags, ORIENTATION, 1)))
+                return upright(_by_planes_of_16_bits(data), _first(tags, ORIENTATION, 1))
             image.load()
             return to_rgb(_plain(image, tags))
         except MemoryError:
@@ -101,13 +97,12 @@ def _open(data: bytes) -> Image.Image:
         raise PictureError("unsupported_format", detail) from error
 
 
-def _by_planes_of_16_bits(data: bytes, orientation: int) -> Image.Image:
-    """Pillow takes each plane of 16 bits for one of 8; the same libtiff without Pillow does not."""
+def _by_planes_of_16_bits(data: bytes) -> Pixels:
+    """Pillow takes each plane of 16 bits for one of 8; the same libtiff without Pillow does not. As stored, not turned."""
     planes = np.asarray(tiff_decode(data, index=0))
     if planes.dtype != np.uint16 or planes.ndim != 3 or planes.shape[0] not in {3, 4}:
         raise ValueError
-    image = Image.fromarray(np.ascontiguousarray(np.moveaxis((planes[:3] >> 8).astype(np.uint8), 0, -1)))
-    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+    return shrunk(np.ascontiguousarray(np.moveaxis((planes[:3] >> 8).astype(np.uint8), 0, -1)))
 
 
 def _plain(image: Image.Image, tags: Tags) -> Image.Image:

@@ -12,17 +12,9 @@ from worker.intake.decode import decode
 from worker.intake.jpeg_segments import Scan, walk
 
 MOST = 50_000_000
-
-
 WHOLE = encode(photo(320, 240), quality=85)
-
-
 RESTARTS = encode(photo(320, 240), quality=85, restart_marker_blocks=4)
-
-
 PROGRESSIVE = encode(photo(320, 240), quality=85, progressive=True)
-
-
 EOI = b"\xff\xd9"
 
 
