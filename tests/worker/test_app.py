@@ -6,8 +6,7 @@ import json
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -16,14 +15,13 @@ from tests.patience import PATIENCE_S
 from tests.pictures import encode, photo
 from tests.worker.intake.servers import raw_server
 from tests.worker.stack import Stack, embedded_stack, produce, read, read_all, running, verdicts
-from worker.app import EXIT_LEFT, Worker
+from worker.app import Worker
 from worker.contracts.cloudevents import header_map
 from worker.errors import BrokerError
 from worker.send import make_event, send_events
 from worker.settings import Settings
 from worker.store import VerdictReader, connect
 from worker.stream.clients import make_consumer
-from worker.stream.consumer import CLOSE_S
 from worker.stream.incoming import read_record
 
 GOOD = encode(photo(), quality=92)
@@ -200,18 +198,3 @@ def test_a_missing_broker_is_named(stack: Stack) -> None:
     settings = stack.settings(kafka={"bootstrap_servers": "127.0.0.1:1"})
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1.*IQA_KAFKA__BOOTSTRAP_SERVERS"), running(settings):
         pass
-
-
-@pytest.mark.parametrize(("noted", "held", "code"), [(4, 0, EXIT_LEFT), (0, 4, EXIT_LEFT), (0, 0, 0)])
-def test_results_left_behind_are_told_though_partitions_are_gone(noted: int, held: int, code: int) -> None:
-    """A consumer that is being closed gives its partitions up, and the ledger forgets what it held: a broker test saw 0."""
-    codes: list[int] = []
-    worker = SimpleNamespace(
-        _ended=threading.Event(),
-        _lanes=[SimpleNamespace(ledger=SimpleNamespace(begun=held))],
-        _failure=None,
-        _on_overdue=codes.append,
-        unpublished=noted,
-    )
-    Worker._watch_the_end(cast("Worker", worker), -CLOSE_S)
-    assert codes == [code]

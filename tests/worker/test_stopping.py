@@ -16,12 +16,14 @@ Wait = Callable[..., Any]
 
 
 class Lanes:
-    """Two lanes that were told to stop, with what they still owe."""
+    """Two lanes that were told to stop, with what they still owe, and what their loops had noted before they closed."""
 
-    def __init__(self, *begun: int) -> None:
+    def __init__(self, *begun: int, noted: int = 0) -> None:
         self.budgets: list[float] = []
         self.lanes = [
-            SimpleNamespace(loop=SimpleNamespace(stop=self.budgets.append), ledger=SimpleNamespace(begun=count))
+            SimpleNamespace(
+                loop=SimpleNamespace(stop=self.budgets.append, unpublished=noted), ledger=SimpleNamespace(begun=count)
+            )
             for count in begun
         ]
 
@@ -56,6 +58,14 @@ def test_what_hangs_is_not_waited_for(begun: tuple[int, int], failed: bool, code
     wait_until(lambda: ended)
     assert ended == [code]
     assert lanes.budgets == ([0.02] * 2 if failed else [0.03] * 2)
+
+
+def test_what_was_left_is_told_though_partitions_are_gone(wait_until: Wait) -> None:
+    """A consumer that is being closed gives them up, and the ledger forgets what it held: with a broker gone the code was 0."""
+    worker, ended = stopping(Lanes(0, 0, noted=4))
+    worker.stop()
+    wait_until(lambda: ended)
+    assert ended == [EXIT_LEFT]
 
 
 def test_a_stop_that_comes_to_its_end_is_left_alone() -> None:
