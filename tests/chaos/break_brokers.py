@@ -55,12 +55,18 @@ def cut_network(stage: Stage, load: Load, form: Form) -> None:
 
 
 def half_open(stage: Stage, load: Load, form: Form) -> None:
-    """All connections of the workers fall silent without a goodbye; new ones work."""
+    """All connections of the workers fall silent without a goodbye; new ones work.
+
+    In the end those are reset that nobody has used meanwhile: each would hold up a later scenario for as long as it takes to
+    be found silent.
+    """
     for _ in range(form.times):
         for link in stage.cluster.links:
             link.silence()
         seen = load.answered()
         stage.wait(lambda seen=seen: load.answered() > seen + 60 or load.all_sent(), 120, "verdicts")  # type: ignore[misc]
+    for link in stage.cluster.links:
+        link.reset()
 
 
 def disk_full(stage: Stage, load: Load, form: Form) -> None:

@@ -46,8 +46,14 @@ class FaultyLink:
         for connection in tuple(self._connections):
             connection.silent = True
 
+    def reset(self) -> None:
+        """Close what is silent: the other machine is back, knows nothing of old connections, and says so."""
+        for connection in tuple(self._connections):
+            if connection.silent:
+                self._loop.call_soon_threadsafe(connection.close)
+
     def heal(self) -> None:
-        """No delay, no cut. What is silent stays silent."""
+        """No delay, no cut. What is silent stays silent until ``reset``."""
         self._cut, self._delay_s = False, 0.0
 
     def close(self) -> None:
@@ -107,14 +113,16 @@ class FaultyLink:
                 await writer.drain()
         if connection.silent:
             # Nor does the other side learn that this one has hung up.
-            await asyncio.Event().wait()
+            await connection.gone.wait()
 
 
 class _Connection:
     def __init__(self, *writers: asyncio.StreamWriter) -> None:
         self._writers = writers
         self.silent = False
+        self.gone = asyncio.Event()
 
     def close(self) -> None:
+        self.gone.set()
         for writer in self._writers:
             writer.transport.abort()
