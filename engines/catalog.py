@@ -31,6 +31,7 @@ __all__ = [
     "manifest_names",
     "shipped_weights",
     "verified_file",
+    "write_manifest",
 ]
 
 Triple = tuple[float, float, float]
@@ -43,15 +44,14 @@ class _Strict(BaseModel):
 class QualityInput(_Strict):
     """Whole pictures, and what becomes of the network's output.
 
-    ``policy`` names the version of ``engines.preprocess.quality_input``, ``longest_side`` (pixels) is its size. With ``mirror``
-    the mirrored picture is judged as well and the mean counts. ``scale`` turns outputs into opinion scores: points (output,
-    score) of a piecewise linear, rising mapping from (0, 0) to (100, 100); without points the output is the score.
+    ``policy`` names the version of ``engines.preprocess.quality_input``, ``longest_side`` (pixels) is its size. ``scale``
+    turns outputs into opinion scores: points (output, score) of a piecewise linear, rising mapping from (0, 0) to (100, 100);
+    without points the output is the score.
     """
 
     kind: Literal["quality"]
     policy: str
     longest_side: int = Field(default=384, ge=64)
-    mirror: bool = False
     scale: tuple[tuple[float, float], ...] = ()
 
     @field_validator("scale")
@@ -206,6 +206,13 @@ def load_manifest(name: str, directory: Path | None = None) -> Manifest:
         return Manifest.model_validate(yaml.safe_load(files[name].read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValidationError) as error:
         raise ManifestError(f"manifest of engine {name}: {' '.join(str(error).split())}") from error
+
+
+def write_manifest(manifest: Manifest, directory: Path) -> None:
+    """Write ``NAME.yaml`` into ``directory``; the engine is there from then on."""
+    body = manifest.model_dump(mode="json", exclude_defaults=True)
+    text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
+    (directory / f"{manifest.name}.yaml").write_text(text, encoding="utf-8")
 
 
 def shipped_weights() -> Path:

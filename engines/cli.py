@@ -23,7 +23,7 @@ from engines.parity import THRESHOLDS, Difference, compare_engines, folder_pictu
 from engines.quality import panel_names
 from engines.runtime.select import RuntimeName, make_runtime
 from engines.runtime.tensorrt import GpuOptions
-from engines.training.cli import train
+from engines.training.cli import add_commands
 from engines.verify import verify_engines
 
 __all__ = ["app"]
@@ -40,7 +40,7 @@ app = typer.Typer(
     no_args_is_help=True, help="The networks: what there is, where it lies, whether it still answers as recorded."
 )
 
-app.command()(train)
+add_commands(app)
 
 import_app = typer.Typer(no_args_is_help=True, help="Networks trained elsewhere.")
 app.add_typer(import_app, name="import")

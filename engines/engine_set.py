@@ -22,9 +22,9 @@ DEFAULT_DIRECTORY = Path("~/.cache/iqa/engines")
 
 @dataclass(frozen=True)
 class EngineNames:
-    """Which engine does which job; quality also by preset, ``fast`` or ``accurate``, or by several names joined by ``+``."""
+    """Which engine does which job; quality also by several names joined by ``+``."""
 
-    quality: str = "fast"
+    quality: str = "hyperiqa-lite0"
     text_detection: str = "ppocrv6-small-det"
     text_recognition: str = "ppocrv6-small-rec"
 

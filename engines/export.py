@@ -1,6 +1,4 @@
-"""Exports the trained quality network to ONNX, with its manifest's golden scores.
-
-    python -m engines.export --checkpoint runs/a/best.pt [--checkpoint ...] --out engines/weights/hyperiqa-lite0.onnx
+"""Exports a trained quality network to ONNX, with its manifest and golden answers: ``iqa engines export``.
 
 Several checkpoints are averaged weight by weight ("model soups", Wortsman et al., ICML 2022). Weights are stored in half
 precision and widened by Cast nodes, which runtimes fold at load: half the size on disk, single precision in use. Batch, height
@@ -9,25 +7,53 @@ and width are dynamic.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from pydantic import ValidationError
 
-from engines.catalog import file_sha256
-from engines.errors import CheckpointError
+from engines.catalog import Golden, Manifest, QualityInput, file_sha256, manifest_names, write_manifest
+from engines.errors import CheckpointError, ManifestError
 from engines.models.hyperiqa import HyperIQA
 from engines.models.tracing import trace
-from engines.preprocess import LONGEST_SIDE, quality_input
+from engines.preprocess import LONGEST_SIDE, QUALITY_PREPROCESSING, quality_input
+from engines.quality import QualityEngine
+from engines.runtime.base import Network
+from engines.runtime.onnx import OnnxRuntime
+from engines.training.datasets import load_rated
+from engines.training.output_mapping import fit_output_mapping
 from engines.verify import golden_picture
 
-__all__ = ["average_checkpoints", "export_onnx", "halve_weights", "main", "serving_side"]
+__all__ = ["Export", "average_checkpoints", "export_engine", "export_onnx", "halve_weights", "serving_side"]
 
 GOLDEN = ("quality_sharp.png", "quality_blurred.png")
+TOLERANCE = 0.5
+
+
+@dataclass(frozen=True)
+class Export:
+    """What becomes an engine: the mean of ``checkpoints``, under ``name``. ``data``, if given, maps outputs to opinions."""
+
+    checkpoints: tuple[Path, ...]
+    name: str
+    version: int = 1
+    data: tuple[str, Path] | None = None
+    training_data: str = "not told"
+    licence: str = "that of its training data and initial weights"
+
+    def output_mapping(self, network: Network, side: int) -> tuple[tuple[float, float], ...]:
+        """Outputs to opinions, fitted on the validation split of ``data``."""
+        if self.data is None:
+            return ()
+        rated = [r for r in load_rated(*self.data) if r.split == "val"]
+        outputs = [float(network.run(quality_input(r.pixels(), side))[0]) for r in rated]
+        return fit_output_mapping(outputs, [r.opinion for r in rated])
 
 
 def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
@@ -77,22 +103,44 @@ def halve_weights(model: onnx.ModelProto, least: int = 256) -> onnx.ModelProto:
     return model
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line and export."""
-    parser = argparse.ArgumentParser(description="Export the quality engine to ONNX.")
-    parser.add_argument("--checkpoint", type=Path, action="append", required=True, help="may be repeated: the mean is exported")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
-    model = average_checkpoints(options.checkpoint)
-    export_onnx(model, options.out)
-    print(f"# {options.out}: {options.out.stat().st_size / 1e6:.1f} MB. For its manifest:")
-    side = serving_side(options.checkpoint[0])
-    print(f"sha256: {file_sha256(options.out)}\nlongest_side: {side}\ngolden:")
-    for name in GOLDEN:
-        with torch.no_grad():
-            score = float(model(torch.from_numpy(quality_input(golden_picture(name), side)))[0])
-        print(f"  - picture: {name}\n    score: {score:.2f}\n    tolerance: 0.5")
+def export_engine(export: Export, directory: Path) -> Manifest:
+    """Write an engine (``NAME.onnx``) and its manifest (``NAME.yaml``) into ``directory``, where workers find it.
 
+    Its golden answers are what the file answers here and now.
 
-if __name__ == "__main__":
-    main()
+    Raises:
+        CheckpointError: the checkpoints do not fit together.
+        ManifestError: the name is taken by an engine that ships, or is none.
+
+    """
+    if export.name in manifest_names():
+        raise ManifestError(f"an engine that ships is called {export.name!r}; choose another --name")
+    model, side = average_checkpoints(export.checkpoints), serving_side(export.checkpoints[0])
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{export.name}.onnx"
+    export_onnx(model, path)
+    network = OnnxRuntime().load(path)
+    limits = QualityInput(
+        kind="quality", policy=QUALITY_PREPROCESSING, longest_side=side, scale=export.output_mapping(network, side)
+    )
+    fields: dict[str, Any] = {
+        "name": export.name,
+        "version": export.version,
+        "file": path.name,
+        "sha256": file_sha256(path),
+        "imported": True,
+        "input": limits,
+        "output": "opinion score, N, 0-100, higher is better",
+        "training_data": export.training_data,
+        "licence": export.licence,
+    }
+    try:
+        draft = Manifest(**fields, golden=(Golden(picture=GOLDEN[0]),))
+    except ValidationError as error:
+        path.unlink()
+        raise ManifestError(f"manifest of engine {export.name}: {' '.join(str(error).split())}") from error
+    engine = QualityEngine(draft, network)
+    golden = tuple(Golden(picture=p, score=engine.score(golden_picture(p)), tolerance=TOLERANCE) for p in GOLDEN)
+    manifest = draft.model_copy(update={"golden": golden})
+    write_manifest(manifest, directory)
+    return manifest

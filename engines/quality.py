@@ -12,10 +12,7 @@ from engines.errors import EngineError, ManifestError
 from engines.preprocess import QUALITY_PREPROCESSING, quality_input
 from engines.runtime.base import Network
 
-__all__ = ["PRESETS", "QualityEngine", "QualityPanel", "limits_of", "opinion_score", "panel_names"]
-
-PRESETS = {"fast": "hyperiqa-lite0", "accurate": "hyperiqa-lite0+hyperiqa-r18"}
-"""What to choose when one does not want to choose engines; the model cards say what each costs."""
+__all__ = ["QualityEngine", "QualityPanel", "limits_of", "opinion_score", "panel_names"]
 
 
 def limits_of(manifest: Manifest) -> QualityInput:
@@ -48,8 +45,7 @@ class QualityEngine:
 
         """
         x = quality_input(pixels, self._input.longest_side)
-        views = [x, np.ascontiguousarray(x[..., ::-1])] if self._input.mirror else [x]
-        output = float(np.mean([self._network.run(view).reshape(-1)[0] for view in views]))
+        output = float(self._network.run(x).reshape(-1)[0])
         if not np.isfinite(output):
             raise EngineError(f"engine {self.manifest.label} answered {output} to a picture of {pixels.shape}")
         return round(opinion_score(output, self._input), 2)
@@ -85,15 +81,15 @@ class QualityPanel:
 
 
 def panel_names(choice: str) -> tuple[str, ...]:
-    """Names of the engines that ``choice`` means: a preset, an engine's name, or several joined by ``+``.
+    """Names of the engines that ``choice`` means: an engine's name, or several joined by ``+``.
 
     Raises:
         ManifestError: a name is empty or comes twice.
 
     """
-    names = tuple(PRESETS.get(choice, choice).split("+"))
+    names = tuple(choice.split("+"))
     if not all(names) or len(set(names)) < len(names):
-        raise ManifestError(f"quality {choice!r}: give {' or '.join(PRESETS)}, or names of engines joined by +, each once")
+        raise ManifestError(f"quality {choice!r}: give the name of an engine, or names joined by +, each once")
     return names
 
 

@@ -1,4 +1,4 @@
-"""The EfficientNet-Lite0 trunk with batch norm folded, and the published weights read into it.
+"""EfficientNet-Lite0 and -Lite2 with batch norm folded, and the published weights read into them.
 
 Tan, Le: "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019; the Lite variants (2020) drop
 squeeze-and-excitation and clip activations at 6, for processors without much else than convolutions. Depthwise convolutions
@@ -21,10 +21,11 @@ from torch.nn import functional as F
 from engines.models.stage import Stage
 from engines.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
-__all__ = ["EfficientNet", "EfficientNetTrunk", "fold_efficientnet"]
+__all__ = ["EfficientNet", "EfficientNetClassifier", "EfficientNetTrunk", "fold_efficientnet", "published_kind"]
 
-EfficientNet = Literal["efficientnet-lite0"]
+EfficientNet = Literal["efficientnet-lite0", "efficientnet-lite2"]
 STEM, HEAD = 32, 1280
+CLASSES = 1000
 EPSILON = 1e-3  # of the published batch norms
 
 
@@ -39,7 +40,7 @@ class StageShape:
     width: int
 
 
-SHAPES = (
+LITE0 = (
     StageShape(1, 3, 1, 1, 16),
     StageShape(2, 3, 2, 6, 24),
     StageShape(2, 5, 2, 6, 40),
@@ -48,6 +49,17 @@ SHAPES = (
     StageShape(4, 5, 2, 6, 192),
     StageShape(1, 3, 1, 6, 320),
 )
+# Widths times 1.1 in eights, depths times 1.2; as in every Lite the first and the last stage keep their one block.
+LITE2 = (
+    StageShape(1, 3, 1, 1, 16),
+    StageShape(3, 3, 2, 6, 24),
+    StageShape(3, 5, 2, 6, 48),
+    StageShape(4, 3, 2, 6, 88),
+    StageShape(4, 5, 1, 6, 120),
+    StageShape(5, 5, 2, 6, 208),
+    StageShape(1, 3, 1, 6, 352),
+)
+SHAPES: dict[str, tuple[StageShape, ...]] = {"efficientnet-lite0": LITE0, "efficientnet-lite2": LITE2}
 # Stages that share a resolution train, and freeze, together.
 GROUPS = {"layer1": (0, 1), "layer2": (2,), "layer3": (3, 4), "layer4": (5, 6)}
 
@@ -88,13 +100,13 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetTrunk(nn.Module):
-    """EfficientNet-Lite0 without its classifier; stages of strides 4, 8, 16 and 32, the last one with the head's 1 x 1.
+    """An EfficientNet-Lite without its classifier; stages of strides 4, 8, 16 and 32, the last one with the head's 1 x 1.
 
     ``channels`` are those of the stages' last maps, ``widths`` of what ``Stage.pool`` makes of them. Parts are named as a
     ResNet's (conv1, layer1 to layer4), so that recipes can be shared.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: EfficientNet = "efficientnet-lite0") -> None:
         super().__init__()
         self.conv1 = SameConv(3, STEM, 3, 2)
         inputs, outputs, widths = STEM, STEM, []
@@ -102,7 +114,7 @@ class EfficientNetTrunk(nn.Module):
             blocks: list[nn.Module] = []
             inside = 0
             for stage in stages:
-                shape = SHAPES[stage]
+                shape = SHAPES[kind][stage]
                 for repeat in range(shape.repeats):
                     stride = 1 if repeat else shape.stride
                     blocks.append(InvertedResidual(inputs, shape.width, shape.kernel, stride, shape.expansion))
@@ -132,6 +144,39 @@ class EfficientNetTrunk(nn.Module):
         return stages
 
 
+class EfficientNetClassifier(nn.Module):
+    """An EfficientNet-Lite as published: 1,000 classes of ImageNet-1k."""
+
+    def __init__(self, kind: EfficientNet = "efficientnet-lite0") -> None:
+        super().__init__()
+        self.trunk = EfficientNetTrunk(kind)
+        self.fc = nn.Linear(HEAD, CLASSES)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Stage]]:
+        """Logits, N x 1000, and the trunk's stages, for normalised RGB, N x 3 x H x W."""
+        stages = self.trunk(x)
+        return self.fc(stages[-1].outputs[-1].mean(dim=(2, 3))), stages
+
+    @classmethod
+    def published(cls, state: Mapping[str, Tensor]) -> EfficientNetClassifier:
+        """The network of a published state dict.
+
+        Raises:
+            KeyError: an entry is missing, so ``state`` is of another network.
+
+        """
+        model = cls(published_kind(state))
+        model.trunk.load_state_dict(fold_efficientnet(state))
+        model.fc.load_state_dict({name: state[f"_fc.{name}"] for name in ("weight", "bias")})
+        return model.eval()
+
+
+def published_kind(state: Mapping[str, Tensor]) -> EfficientNet:
+    """Which network a published state dict is of: that with as many blocks; Lite0 if none has."""
+    blocks = len({key.split(".")[1] for key in state if key.startswith("_blocks.")})
+    return "efficientnet-lite2" if blocks == sum(shape.repeats for shape in LITE2) else "efficientnet-lite0"
+
+
 def fold_efficientnet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A published state dict (``_conv_stem.weight``, ``_blocks.0._bn0.weight``, ...) under the trunk's names, norms folded.
 
@@ -149,7 +194,7 @@ def fold_efficientnet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     fold("conv1", "_conv_stem", "_bn0")
     blocks = [
         (f"{group}.{index}", block)
-        for group, part in EfficientNetTrunk().named_children()
+        for group, part in EfficientNetTrunk(published_kind(state)).named_children()
         if isinstance(part, nn.Sequential)
         for index, block in enumerate(part)
     ]

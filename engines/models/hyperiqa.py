@@ -1,4 +1,4 @@
-"""hyperIQA on ResNet-18, ResNet-50 or EfficientNet-Lite0, as a torch module.
+"""hyperIQA on ResNet-18, ResNet-50 or an EfficientNet-Lite, as a torch module.
 
 Su, Yan, Zhu, Zhang, Ge, Sun, Zhang: "Blindly Assess Image Quality in the Wild Guided by a Self-Adaptive Hyper Network",
 CVPR 2020. The idea kept from the paper: what a picture shows decides how its quality is judged. A trunk describes the content;
@@ -50,6 +50,13 @@ TONES = 5
 CLIPPED = 6
 CLIPPING = 0.02
 """How far from white or black a tone counts as clipped, of 1; to twice as far it counts in part (JPEG moves it a little)."""
+
+
+def make_trunk(backbone: Backbone) -> ResNetTrunk | EfficientNetTrunk:
+    """A trunk with weights drawn at random."""
+    if backbone == "resnet18" or backbone == "resnet50":  # noqa: PLR1714 types are narrowed so
+        return ResNetTrunk(backbone)
+    return EfficientNetTrunk(backbone)
 
 
 class LocalDistortion(nn.Module):
@@ -139,16 +146,19 @@ class GeneratedLinear(nn.Module):
 class HyperIQA(nn.Module):
     """Normalised RGB, N x 3 x H x W (both sides at least 32), to opinion scores, N, 0-100, higher is better.
 
-    ``doubt`` is the share of the trunk's numbers that the head is not shown in a step of training, ``dropout`` that of its own.
+    ``feature_dropout`` is the share of the trunk's numbers that the head is not shown in a step of training, ``dropout`` that
+    of its own.
     """
 
-    def __init__(self, backbone: Backbone = "resnet18", content: int = 48, doubt: float = 0.3, dropout: float = 0.2) -> None:
+    def __init__(
+        self, backbone: Backbone = "resnet18", content: int = 48, feature_dropout: float = 0.3, dropout: float = 0.2
+    ) -> None:
         super().__init__()
-        self.backbone = EfficientNetTrunk() if backbone == "efficientnet-lite0" else ResNetTrunk(backbone)
-        self.local = nn.ModuleList(LocalDistortion(width, STAGE_FEATURES, doubt) for width in self.backbone.widths)
+        self.backbone = make_trunk(backbone)
+        self.local = nn.ModuleList(LocalDistortion(width, STAGE_FEATURES, feature_dropout) for width in self.backbone.widths)
         self.tones = ToneHistogram(TONE_FEATURES)
         self.content = nn.Sequential(
-            nn.Dropout(doubt), nn.Linear(2 * self.backbone.channels[-1], content), nn.ReLU(), nn.Dropout(dropout)
+            nn.Dropout(feature_dropout), nn.Linear(2 * self.backbone.channels[-1], content), nn.ReLU(), nn.Dropout(dropout)
         )
         self.dropout = nn.Dropout(dropout)
         pairs = pairwise(TARGET_WIDTHS)

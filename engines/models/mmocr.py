@@ -13,10 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import torch
-import yaml
 from torch import Tensor, nn
 
-from engines.catalog import DetectionInput, Golden, Manifest, RecognitionInput, file_sha256, manifest_names
+from engines.catalog import DetectionInput, Golden, Manifest, RecognitionInput, file_sha256, manifest_names, write_manifest
 from engines.errors import CheckpointError, ManifestError
 from engines.models.crnn import CRNN
 from engines.models.dbnet import DBNet
@@ -119,8 +118,7 @@ def import_checkpoint(kind: Kind, checkpoint: Path, dictionary: Path | None, nam
     path.write_bytes(_exported(kind, model, letters))
     _check_parity(kind, model, path)
     manifest = _manifest(kind, chosen, path, checkpoint)
-    body = manifest.model_dump(mode="json", exclude_defaults=True)
-    (directory / f"{chosen}.yaml").write_text(yaml.safe_dump(body, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_manifest(manifest, directory)
     return manifest
 
 

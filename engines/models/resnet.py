@@ -22,6 +22,7 @@ ResNet = Literal["resnet18", "resnet50"]
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 WIDTHS = (64, 128, 256, 512)
 EXPANSION = 4
+CONVOLUTIONS = ("conv1.weight", "conv2.weight", "conv3.weight", "downsample.0.weight")
 
 
 class BasicBlock(nn.Module):
@@ -83,11 +84,18 @@ class ResNetTrunk(nn.Module):
             widths.append(count * (3 * inputs + width))
         self.widths = tuple(widths)
 
+    def below(self, x: Tensor) -> Tensor:
+        """What the last stage goes on from, for normalised RGB, N x 3 x H x W: the third one's last map."""
+        return self._stages(x, 3)[-1].outputs[-1]
+
     def forward(self, x: Tensor) -> list[Stage]:
         """Four stages for normalised RGB, N x 3 x H x W."""
+        return self._stages(x, 4)
+
+    def _stages(self, x: Tensor, count: int) -> list[Stage]:
         x = self.maxpool(F.relu(self.conv1(x)))
         stages = []
-        for stage in range(1, 5):
+        for stage in range(1, count + 1):
             outputs, inside = [], []
             for block in self.get_submodule(f"layer{stage}").children():
                 x, between = block(x)
@@ -100,23 +108,26 @@ class ResNetTrunk(nn.Module):
 def fold_batch_norm(state: Mapping[str, Tensor], eps: float = 1e-5) -> dict[str, Tensor]:
     """A torchvision ResNet state dict with every batch norm folded into the convolution before it.
 
-    Entries of the classifier (``fc``) are dropped; convolutions that are missing from ``state`` stay missing.
+    Entries of the classifier (``fc``) are dropped; convolutions that are missing from ``state`` stay missing, but for the bias
+    that their norm gives them.
 
     Raises:
         KeyError: ``state`` is of another network.
 
     """
-    pairs = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "downsample.0": "downsample.1"}
+    convolutions = {"bn1": "conv1", "bn2": "conv2", "bn3": "conv3", "downsample.1": "downsample.0"}
     folded: dict[str, Tensor] = {}
     for key, weight in state.items():
-        if not key.endswith(".weight") or weight.dim() != 4:
-            continue
-        name = key.removesuffix(".weight")
-        conv = next((suffix for suffix in pairs if name.endswith(suffix)), None)
-        if conv is None:
+        if key.endswith(".weight") and weight.dim() == 4 and not key.endswith(CONVOLUTIONS):
             raise KeyError(f"{key} is no convolution of a ResNet")
-        norm = name.removesuffix(conv) + pairs[conv]
-        gain = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + eps)
-        folded[key] = weight * gain[:, None, None, None]
+    for key, variance in state.items():
+        if not key.endswith(".running_var"):
+            continue
+        norm = key.removesuffix(".running_var")
+        suffix = next(suffix for suffix in convolutions if norm.endswith(suffix))
+        name = norm.removesuffix(suffix) + convolutions[suffix]
+        gain = state[f"{norm}.weight"] / torch.sqrt(variance + eps)
+        if f"{name}.weight" in state:
+            folded[f"{name}.weight"] = state[f"{name}.weight"] * gain[:, None, None, None]
         folded[f"{name}.bias"] = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * gain
     return folded

@@ -1,16 +1,12 @@
-"""Measures quality engines as the model card reports them, through the runtime that serves them.
+"""Measures quality engines as the model card reports them, through the runtime that serves them: ``iqa engines measure``.
 
-    python -m engines.training.measure --clive DIR --photos DIR [--photos DIR] [--quality fast] [--limit 95]
-
-Opinion scores: SRCC and PLCC on CLIVE's validation split, with bootstrap intervals. Distortion ladders on photos that no run
-has trained on (every eighth): share of steps in which the score falls, share of severe pictures below 40, at the photo's own
-size and coded as a JPEG, as uploads are. ``--quality`` is a preset, an engine or several joined by ``+``; with ``--weights`` an
-exported file that has no manifest yet is measured at ``--side``.
+Opinion scores: SRCC and PLCC with bootstrap intervals, on the splits of data sets that nothing learns from. Distortion ladders
+on photos that no run has trained on (every eighth): share of steps in which the score falls, share of severe pictures below
+40, at the photo's own size and coded as a JPEG, as uploads are.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,25 +17,27 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from engines.catalog import load_manifest, shipped_weights
-from engines.preprocess import LONGEST_SIDE, quality_input
+from engines.preprocess import quality_input
 from engines.quality import QualityEngine, QualityPanel, panel_names
 from engines.runtime.onnx import OnnxRuntime
 from engines.training.data import held_out, load_folder
 from engines.training.datasets import load_rated
 from engines.training.distortions import DISTORTIONS, coded
-from engines.training.scale import fit_scale
+from engines.training.output_mapping import fit_output_mapping
 
 __all__ = [
     "SEVERITIES",
     "bootstrap",
     "clean_line",
     "even_steps",
+    "exported",
     "falls",
+    "ladder_lines",
     "ladder_row",
     "ladder_table",
-    "main",
     "opinions_line",
-    "scale_line",
+    "output_mapping_line",
+    "rated_lines",
     "severe",
     "shipped_panel",
 ]
@@ -47,6 +45,7 @@ __all__ = [
 SEVERITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 RESAMPLES = 2000
 THRESHOLD = 40.0
+SPLITS = {"val": "validation split", "test": "test split"}
 
 Pixels = NDArray[np.uint8]
 Score = Callable[[Pixels], float]
@@ -126,9 +125,9 @@ def clean_line(scores: NDArray[np.float64]) -> str:
     return f"mean {scores.mean():.1f}, at least 60: {(scores >= 60).mean():.0%}"
 
 
-def scale_line(outputs: Sequence[float], opinions: Sequence[float]) -> str:
+def output_mapping_line(outputs: Sequence[float], opinions: Sequence[float]) -> str:
     """The mapping from outputs to opinions as a line of a manifest's ``input``."""
-    return f"scale: [{', '.join(f'[{output:g}, {score:g}]' for output, score in fit_scale(outputs, opinions))}]"
+    return f"scale: [{', '.join(f'[{output:g}, {score:g}]' for output, score in fit_output_mapping(outputs, opinions))}]"
 
 
 def rows(score: Score, photos: Sequence[Pixels]) -> Iterator[str]:
@@ -138,30 +137,24 @@ def rows(score: Score, photos: Sequence[Pixels]) -> Iterator[str]:
         yield ladder_row(kind, ladder_table(score, photos, kind))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line, measure, print."""
-    parser = argparse.ArgumentParser(description="Measure quality engines.")
-    parser.add_argument("--quality", default="fast", help="a preset, an engine, or several joined by +")
-    parser.add_argument("--weights", type=Path, help="an exported file, instead")
-    parser.add_argument("--side", type=int, default=LONGEST_SIDE, help="with --weights: longest side in pixels")
-    parser.add_argument("--clive", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, action="append", required=True)
-    parser.add_argument("--limit", type=int, default=1000, help="held-out photos for the ladders, at most")
-    options = parser.parse_args(arguments)
-    score = exported(options.weights, options.side) if options.weights else shipped_panel(options.quality).score
-    rated = [r for r in load_rated("clive", options.clive) if r.split == "val"]
-    scores = scores_of(score, (r.pixels() for r in rated))
-    print(f"CLIVE's validation split, {len(rated)} photos: {opinions_line(scores, [r.opinion for r in rated])}", flush=True)
-    if options.weights:
-        print(f"for its manifest:\n  {scale_line(scores, [r.opinion for r in rated])}", flush=True)
-    unseen = held_out([photo for folder in options.photos for photo in load_folder(folder)])
-    clean = np.array(scores_of(score, unseen))
-    print(f"{len(unseen)} held-out photos: {clean_line(clean)}", flush=True)
-    unseen = unseen[:: max(1, -(-len(unseen) // options.limit))]
-    print(f"ladders on {len(unseen)} of them:")
-    for row in rows(score, unseen):
-        print(row, flush=True)
+def rated_lines(score: Score, data: Sequence[tuple[str, Path]], output_mapping: bool) -> Iterator[str]:
+    """A line for each split of each data set that nothing learns from; and the mapping fitted on its validation split."""
+    for name, root in data:
+        pictures = load_rated(name, root)
+        for split in ("val", "test"):
+            rated = [r for r in pictures if r.split == split]
+            if not rated:
+                continue
+            scores, opinions = scores_of(score, (r.pixels() for r in rated)), [r.opinion for r in rated]
+            yield f"{name}, {SPLITS[split]}, {len(rated)} photos: {opinions_line(scores, opinions)}"
+            if output_mapping and split == "val":
+                yield f"for its manifest:\n  {output_mapping_line(scores, opinions)}"
 
 
-if __name__ == "__main__":
-    main()
+def ladder_lines(score: Score, folders: Sequence[Path], limit: int) -> Iterator[str]:
+    """What held-out photos score, and a row for every kind of ladder made of ``limit`` of them."""
+    unseen = held_out([photo for folder in folders for photo in load_folder(folder)])
+    yield f"{len(unseen)} held-out photos: {clean_line(np.array(scores_of(score, unseen)))}"
+    unseen = unseen[:: max(1, -(-len(unseen) // limit))]
+    yield f"ladders on {len(unseen)} of them:"
+    yield from rows(score, unseen)

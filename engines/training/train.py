@@ -33,8 +33,8 @@ from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.preprocess import LONGEST_SIDE, quality_input
 from engines.training.data import Ladder, held_out, ladder, load_folder, random_crop
 from engines.training.datasets import DataSetError, Rated, folds, load_rated
+from engines.training.initial_weights import Loaded, load_initial_weights
 from engines.training.losses import ladder_loss, opinion_loss, order_loss
-from engines.training.start import Loaded, load_start
 
 __all__ = ["Options", "Trainer", "evaluate", "follow", "schedule", "write_validation"]
 
@@ -54,7 +54,7 @@ class Options:
     data: tuple[tuple[str, Path], ...]
     photos: tuple[Path, ...]
     out: Path
-    start: Path | None = None
+    initial_weights: Path | None = None
     backbone: Backbone = "resnet18"
     fold: tuple[int, int] | None = None
     steps: int = 1000
@@ -66,8 +66,6 @@ class Options:
     ladder_weight: float = 1.5
     rate: float = 4e-4
     trunk_rate: float = 1.0
-    teacher: Path | None = None
-    teaching: float = 0.7
     weight_decay: float = 0.1
     frozen: tuple[str, ...] = ("conv1", "layer1", "layer2")
     hold_trunk: int = 150
@@ -179,11 +177,11 @@ class Trainer:
         self.device = _device(options.device)
         self.precision = _precision(options.precision, self.device)
         self.model = HyperIQA(options.backbone)
-        self.start = load_start(self.model, options.start) if options.start else Loaded(head=False, missing=["all"])
+        given = options.initial_weights
+        self.start = load_initial_weights(self.model, given) if given else Loaded(head=False, missing=["all"])
         if not self.start.head:
             standardise(self.model, self.sets[0], options.side)
         self.model.to(self.device, memory_format=torch.channels_last)
-        self.teacher = self._teacher()
         self.groups = parameter_groups(self.model, options)
         self.average = copy.deepcopy(self.model)
         self.optimiser = torch.optim.AdamW(self.groups, lr=options.rate, weight_decay=options.weight_decay)
@@ -200,14 +198,6 @@ class Trainer:
                 raise DataSetError(f"{name} has {len(rated)} pictures to train on, fewer than a batch of {self.options.batch}")
         return train, [r for r in sets[0] if r.split == "val"]
 
-    def _teacher(self) -> HyperIQA | None:
-        """A finished network whose scores stand in for part of the opinions."""
-        if self.options.teacher is None:
-            return None
-        teacher = HyperIQA(self.options.backbone)
-        load_start(teacher, self.options.teacher)
-        return teacher.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
-
     def draw(self, step: int) -> Batch:
         """The batch of ``step``, a function of the seed and the step alone."""
         options, rng = self.options, np.random.default_rng([self.options.seed, step])
@@ -218,19 +208,15 @@ class Trainer:
         ladders = [ladder(self.photos, options.ladder_crop, rng, options.side) for _ in range(options.ladders)]
         return Batch(torch.from_numpy(crops), torch.tensor([p.opinion for p in picks]), index == 0, ladders)
 
-    def _scores(self, inputs: Tensor, model: HyperIQA | None = None) -> Tensor:
+    def _scores(self, inputs: Tensor) -> Tensor:
         inputs = inputs.to(self.device).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=self.precision or torch.bfloat16, enabled=self.precision is not None):
-            scores: Tensor = (model or self.model)(inputs)
+            scores: Tensor = self.model(inputs)
         return scores.float()
 
     def loss(self, batch: Batch) -> Tensor:
         """Opinions and ladders, weighted."""
         scores, opinions = self._scores(batch.pictures), batch.opinions.to(self.device)
-        if self.teacher is not None:
-            # A network that has learnt few photos knows them by heart before it knows new defects. What another made of them
-            # leaves nothing more to learn by heart (distillation, Hinton et al., 2015).
-            opinions = torch.lerp(opinions, self._scores(batch.pictures, self.teacher), self.options.teaching)
         total = opinion_loss(scores, opinions) if batch.absolute else order_loss(scores, opinions)
         if batch.ladders:
             steps = self._scores(torch.from_numpy(np.concatenate([rungs.inputs for rungs in batch.ladders])))
@@ -258,7 +244,7 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write everything that resuming needs; the file appears whole or not at all."""
         described = {
-            k: str(v) for k, v in asdict(self.options).items() if k not in {"data", "photos", "out", "start", "teacher"}
+            k: str(v) for k, v in asdict(self.options).items() if k not in {"data", "photos", "out", "initial_weights"}
         }
         state = {
             "model": self.model.state_dict(),

@@ -29,9 +29,9 @@ def test_verify_passes_with_what_ships() -> None:
     assert result.output.count("ok") == 4
 
 
-def test_verify_takes_presets() -> None:
+def test_verify_takes_panels() -> None:
     """Every member of a panel answers its own golden pictures; what is no choice is named."""
-    result = runner.invoke(app, ["verify", "--quality", "accurate"])
+    result = runner.invoke(app, ["verify", "--quality", "hyperiqa-lite0+hyperiqa-r18"])
     assert result.exit_code == 0, result.output
     assert result.output.count("ok") == 6
     refused = runner.invoke(app, ["verify", "--quality", "hyperiqa-lite0+"])

@@ -9,7 +9,7 @@ import pytest
 
 from engines.catalog import Manifest, QualityInput
 from engines.errors import ManifestError
-from engines.quality import PRESETS, QualityEngine, QualityPanel, opinion_score, panel_names
+from engines.quality import QualityEngine, QualityPanel, opinion_score, panel_names
 from tests.engines.fakes import QUALITY, FakeNetwork
 
 assert isinstance(QUALITY.input, QualityInput)
@@ -18,7 +18,7 @@ BENT = ((0.0, 0.0), (50.0, 40.0), (80.0, 90.0), (100.0, 100.0))
 
 
 def manifest(**changes: Any) -> Manifest:
-    limits = LIMITS.model_copy(update={"scale": (), "mirror": False} | changes)
+    limits = LIMITS.model_copy(update={"scale": ()} | changes)
     return QUALITY.model_copy(update={"input": limits})
 
 
@@ -42,20 +42,6 @@ def test_a_scale_that_does_not_rise_is_refused(points: list[tuple[float, float]]
         QualityInput.model_validate(LIMITS.model_dump() | {"scale": points})
 
 
-def test_the_mirrored_picture_counts_as_much() -> None:
-    """The mean of both views; one view where it is not asked for."""
-    picture = np.zeros((64, 128, 3), np.uint8)
-    picture[:, :64] = 255
-
-    def left(batch: Any) -> Any:
-        return np.array([80.0 if batch[0, 0, 0, 0] > 0 else 40.0], np.float32)
-
-    network = FakeNetwork(left)
-    assert QualityEngine(manifest(), network).score(picture) == 80
-    assert QualityEngine(manifest(mirror=True), network).score(picture) == 60
-    assert len(network.shapes) == 3
-
-
 def test_the_manifest_says_how_large() -> None:
     """Longest side."""
     network = FakeNetwork(lambda batch: np.array([50.0], np.float32))
@@ -77,9 +63,8 @@ def test_a_panel_gives_the_mean() -> None:
     assert QualityPanel(members[:1]).digest != panel.digest != QualityPanel(members[::-1]).digest
 
 
-def test_presets_and_names_choose_the_panel() -> None:
-    """A preset stands for engines; whoever wants others joins their names."""
-    assert panel_names("accurate") == tuple(PRESETS["accurate"].split("+"))
+def test_names_choose_the_panel() -> None:
+    """One, or several joined."""
     assert panel_names("mine") == ("mine",)
     assert panel_names("mine+yours") == ("mine", "yours")
 
@@ -87,5 +72,5 @@ def test_presets_and_names_choose_the_panel() -> None:
 @pytest.mark.parametrize("choice", ["", "+", "mine+", "mine+mine"])
 def test_a_choice_that_makes_no_panel_is_refused(choice: str) -> None:
     """With what may be chosen."""
-    with pytest.raises(ManifestError, match="fast or accurate"):
+    with pytest.raises(ManifestError, match="joined by"):
         panel_names(choice)

@@ -15,7 +15,7 @@ from engines.errors import CheckpointError  # noqa: E402
 from engines.models.efficientnet import EPSILON, EfficientNetTrunk, fold_efficientnet  # noqa: E402
 from engines.models.hyperiqa import Backbone, HyperIQA  # noqa: E402
 from engines.preprocess import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
-from engines.training.start import Loaded, load_start  # noqa: E402
+from engines.training.initial_weights import Loaded, load_initial_weights  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -134,7 +134,7 @@ def test_training_starts_from_the_published_file(tmp_path: Path) -> None:
     state = published()
     torch.save(state, tmp_path / "lite0.pth")
     model = HyperIQA("efficientnet-lite0")
-    assert load_start(model, tmp_path / "lite0.pth") == Loaded(head=False, missing=[])
+    assert load_initial_weights(model, tmp_path / "lite0.pth") == Loaded(head=False, missing=[])
     folded = fold_efficientnet(state)
     assert set(folded) == set(model.backbone.state_dict())
     assert all(torch.equal(model.backbone.get_parameter(name), value) for name, value in folded.items())
@@ -151,5 +151,5 @@ def test_training_does_not_start_from_anything_else(tmp_path: Path) -> None:
         ("resnet18", "lite0.pth"),
     ]
     for backbone, name in cases:
-        with pytest.raises(CheckpointError, match=f"--start .*{name} "):
-            load_start(HyperIQA(backbone), tmp_path / name)
+        with pytest.raises(CheckpointError, match=f"--initial-weights .*{name} "):
+            load_initial_weights(HyperIQA(backbone), tmp_path / name)

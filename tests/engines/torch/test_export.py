@@ -17,7 +17,7 @@ from engines.export import average_checkpoints, export_onnx  # noqa: E402
 from engines.models.hyperiqa import Backbone, HyperIQA  # noqa: E402
 from engines.preprocess import quality_input  # noqa: E402
 from engines.runtime.onnx import OnnxRuntime  # noqa: E402
-from engines.training.start import Loaded, load_start  # noqa: E402
+from engines.training.initial_weights import Loaded, load_initial_weights  # noqa: E402
 from engines.verify import golden_picture  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -86,7 +86,7 @@ def test_a_run_starts_from_an_exported_engine(exported: tuple[HyperIQA, Path]) -
     """Checkpoints do not ship, engines do: every weight comes back."""
     model, path = exported
     again = HyperIQA()
-    assert load_start(again, path) == Loaded(head=True, missing=[])
+    assert load_initial_weights(again, path) == Loaded(head=True, missing=[])
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
 
 
@@ -95,7 +95,7 @@ def test_a_run_starts_from_what_ships() -> None:
     """And scores as it does."""
     path = shipped_weights() / load_manifest("hyperiqa-lite0").file
     model = HyperIQA("efficientnet-lite0")
-    assert load_start(model, path).head
+    assert load_initial_weights(model, path).head
     x = quality_input(golden_picture("quality_sharp.png"))
     assert float(model.eval()(torch.from_numpy(x))[0]) == pytest.approx(float(OnnxRuntime().load(path).run(x)[0]), abs=0.05)
 
@@ -105,8 +105,8 @@ def test_of_an_engine_with_another_head_the_trunk_is_taken() -> None:
     path = shipped_weights() / load_manifest("hyperiqa-r18").file
     model, other = HyperIQA(), HyperIQA()
     head = copy.deepcopy(model.target.state_dict())
-    assert load_start(model, path) == Loaded(head=False, missing=[])
-    load_start(other, path)
+    assert load_initial_weights(model, path) == Loaded(head=False, missing=[])
+    load_initial_weights(other, path)
     trunks = (model.backbone.state_dict(), other.backbone.state_dict())
     assert all(torch.equal(value, trunks[1][name]) for name, value in trunks[0].items())
     assert all(torch.equal(value, head[name]) for name, value in model.target.state_dict().items())
@@ -115,4 +115,4 @@ def test_of_an_engine_with_another_head_the_trunk_is_taken() -> None:
 def test_engines_of_another_backbone_are_refused(exported: tuple[HyperIQA, Path]) -> None:
     """In a line."""
     with pytest.raises(CheckpointError, match="does not fit the network"):
-        load_start(HyperIQA("efficientnet-lite0"), exported[1])
+        load_initial_weights(HyperIQA("efficientnet-lite0"), exported[1])

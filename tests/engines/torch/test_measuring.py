@@ -9,12 +9,11 @@ import pytest
 import yaml
 
 pytest.importorskip("torch")
-from engines.catalog import QualityInput, load_manifest, shipped_weights
+
+from engines.catalog import QualityInput
 from engines.errors import ManifestError
-from engines.preprocess import quality_input
 from engines.quality import opinion_score
-from engines.runtime.onnx import OnnxRuntime
-from engines.training.frontier import Point, at_size, measure, plot, table
+from engines.training.cost_curve import Point, at_size, measure, plot, table
 from engines.training.measure import (
     SEVERITIES,
     Pixels,
@@ -22,11 +21,10 @@ from engines.training.measure import (
     falls,
     ladder_table,
     opinions_line,
-    scale_line,
+    output_mapping_line,
     severe,
 )
-from engines.training.quantise import flips, quantise
-from engines.training.scale import POINTS
+from engines.training.output_mapping import POINTS
 from tests.engines.fakes import DETECTION, QUALITY
 from tests.pictures import photo, pixels
 
@@ -42,30 +40,14 @@ def test_intervals_hold_the_value() -> None:
     assert bootstrap(list(opinions), list(opinions)) == pytest.approx((1, 1, 1))
 
 
-def test_flips_are_changed_categories() -> None:
-    """Not changed scores."""
-    assert flips([10, 39, 61, 59], [39, 41, 99, 58]) == 0.25
-
-
-def test_int8_is_close_and_smaller(tmp_path: Path) -> None:
-    """The trunk's weights are a byte each; scores of photos stay near."""
-    source = shipped_weights() / load_manifest("hyperiqa-r18").file
-    pictures = [pixels(photo(160, 120, seed=n)) for n in range(4)]
-    quantise(source, tmp_path / "int8.onnx", pictures, "minmax")
-    assert (tmp_path / "int8.onnx").stat().st_size < 0.8 * source.stat().st_size
-    x = quality_input(pictures[0])
-    before, after = (float(OnnxRuntime().load(path).run(x)[0]) for path in (source, tmp_path / "int8.onnx"))
-    assert after == pytest.approx(before, abs=8)
-
-
-def test_the_frontier_is_told_and_drawn(tmp_path: Path) -> None:
+def test_the_cost_curve_is_told_and_drawn(tmp_path: Path) -> None:
     """Cheapest first, costs relative to the default; other engines are refused."""
     pictures = [pixels(photo(90, 80, seed=n)) for n in range(3)]
     figures = measure([at_size(QUALITY, 64), at_size(QUALITY, 80)], pictures, [10, 50, 90])
     assert len(figures) == 2
     assert all(-1 <= srcc <= 1 and cost > 0 for srcc, _, cost in figures)
     points = [
-        Point("fast", None, 0.8, 0.81, 50),
+        Point("large", None, 0.8, 0.81, 50),
         Point("small", 224, 0.7, 0.7, 20),
         Point("small", 288, 0.71, 0.7, 41),
     ]
@@ -73,12 +55,13 @@ def test_the_frontier_is_told_and_drawn(tmp_path: Path) -> None:
     assert lines[2:] == [
         "| small | 224 | 0.700 | 0.700 | 20 | 0.40 |",
         "| small | 288 | 0.710 | 0.700 | 41 | 0.82 |",
-        "| fast | own | 0.800 | 0.810 | 50 | 1.00 |",
+        "| large | own | 0.800 | 0.810 | 50 | 1.00 |",
     ]
-    plot(points, tmp_path / "plot.svg")
+    plot(points, tmp_path / "plot.svg", "clive, 116 photos")
     drawn = (tmp_path / "plot.svg").read_text()
     assert drawn.count("<svg") == 1
     assert "small" in drawn
+    assert "116 photos" in drawn
     with pytest.raises(ManifestError, match="no quality engine"):
         at_size(DETECTION, 64)
 
@@ -106,7 +89,7 @@ def test_opinions_are_told_in_a_line() -> None:
 def test_a_mapping_is_told_as_a_manifest_has_it() -> None:
     """The line is YAML that a manifest's input takes."""
     opinions = [float(value) for value in range(10, 90, 2)]
-    line = scale_line([0.7 * o + 20 for o in opinions], opinions)
+    line = output_mapping_line([0.7 * o + 20 for o in opinions], opinions)
     limits = QualityInput(kind="quality", policy="any", **yaml.safe_load(line))
     assert len(limits.scale) == len(POINTS)
     assert opinion_score(41.0, limits) < 38

@@ -20,8 +20,8 @@ from engines.models.hyperiqa import HyperIQA  # noqa: E402
 from engines.models.resnet import ResNetTrunk  # noqa: E402
 from engines.training.data import held_out, ladder, load_folder, random_crop  # noqa: E402
 from engines.training.datasets import DataSetError, load_rated  # noqa: E402
+from engines.training.initial_weights import load_initial_weights  # noqa: E402
 from engines.training.losses import ladder_loss, opinion_loss, order_loss  # noqa: E402
-from engines.training.start import load_start  # noqa: E402
 from engines.training.train import Options, Trainer, schedule  # noqa: E402
 from tests.pictures import photo, pixels  # noqa: E402
 
@@ -57,7 +57,7 @@ def options(data: Path, out: Path) -> Options:
         data=(("clive", data / "clive"),),
         photos=(data / "photos",),
         out=out,
-        start=data / "start.pt",
+        initial_weights=data / "start.pt",
         steps=4,
         batch=2,
         crop=96,
@@ -172,21 +172,11 @@ def test_half_precision_data_sets_and_folds(data: Path, tmp_path: Path) -> None:
     assert not torch.equal(before, trainer.model.backbone.conv1.weight)
 
 
-def test_a_teacher_stands_in_for_opinions(data: Path, tmp_path: Path) -> None:
-    """Taught by itself alone, a network that has not moved has nothing to learn from the rated pictures but their order."""
-    chosen = replace(options(data, tmp_path), teacher=data / "start.pt", teaching=1.0, ladders=0)
-    trainer = Trainer(chosen)
-    trainer.model.eval()
-    batch = trainer.draw(0)
-    assert float(trainer.loss(batch).detach()) == pytest.approx(0, abs=1e-3)
-    untaught = Trainer(replace(chosen, teaching=0.0))
-    untaught.model.eval()
-    assert float(untaught.loss(batch).detach()) > 0.01
-
-
 def test_the_command(data: Path, tmp_path: Path) -> None:
     """Options reach the run; what was trained so far is told."""
-    words = f"train --data clive={data / 'clive'} --photos {data / 'photos'} --start {data / 'start.pt'} --out {tmp_path}"
+    words = (
+        f"train --data clive={data / 'clive'} --photos {data / 'photos'} --initial-weights {data / 'start.pt'} --out {tmp_path}"
+    )
     sizes = "--steps 2 --batch 2 --crop 96 --side 128 --ladders 1 --ladder-crop 64 --every 1 --device cpu --precision single"
     result = runner.invoke(app, [*words.split(), *sizes.split()])
     assert result.exit_code == 0, result.output
@@ -215,10 +205,10 @@ def test_wrong_data_and_files(data: Path, tmp_path: Path) -> None:
     assert isinstance(result.exception, EngineError)
     chosen = options(data, tmp_path / "out")
     with pytest.raises(CheckpointError, match="does not exist"):
-        Trainer(replace(chosen, start=tmp_path / "none.pt"))
+        Trainer(replace(chosen, initial_weights=tmp_path / "none.pt"))
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match="no ResNet trunk"):
-        Trainer(replace(chosen, start=tmp_path / "other.safetensors"))
+        Trainer(replace(chosen, initial_weights=tmp_path / "other.safetensors"))
     with pytest.raises(CheckpointError, match="does not fit"):
         Trainer(replace(chosen, backbone="resnet50"))
     with pytest.raises(DataSetError, match="fewer than a batch of 64"):
@@ -231,7 +221,7 @@ def test_a_run_of_another_backbone_is_not_resumed(data: Path, tmp_path: Path) ->
     """Its weights would not fit; the message says what to do."""
     run(replace(options(data, tmp_path), steps=2))
     with pytest.raises(CheckpointError, match="choose another --out"):
-        Trainer(replace(options(data, tmp_path), backbone="resnet50", start=None, batch=2)).run()
+        Trainer(replace(options(data, tmp_path), backbone="resnet50", initial_weights=None, batch=2)).run()
 
 
 def test_missing_convolutions_start_fresh(tmp_path: Path) -> None:
@@ -241,7 +231,7 @@ def test_missing_convolutions_start_fresh(tmp_path: Path) -> None:
     kept = {k: v for k, v in trunk.items() if not (k.startswith("layer4") and "conv" in k and k.endswith("weight"))}
     save_file(kept, tmp_path / "trunk.safetensors")
     model = HyperIQA()
-    start = load_start(model, tmp_path / "trunk.safetensors")
+    start = load_initial_weights(model, tmp_path / "trunk.safetensors")
     assert not start.head
     assert sorted(start.missing) == sorted(set(trunk) - set(kept))
     assert torch.equal(model.backbone.conv1.weight, trunk["conv1.weight"])

@@ -10,27 +10,30 @@ import pytest
 from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
+from typer.testing import CliRunner  # noqa: E402
 
+from engines.cli import app  # noqa: E402
 from engines.errors import CheckpointError, EngineError  # noqa: E402
 from engines.models.hyperiqa import HyperIQA  # noqa: E402
 from engines.preprocess import quality_input  # noqa: E402
-from engines.training import pools, refine  # noqa: E402
-from engines.training.anchors import PER_PHOTO, anchors, odd_upload  # noqa: E402
+from engines.training import features, train_head  # noqa: E402
 from engines.training.data import held_out, load_folder  # noqa: E402
-from engines.training.datasets import DataSetError, load_rated  # noqa: E402
+from engines.training.datasets import load_rated  # noqa: E402
 from engines.training.distortions import DISTORTIONS  # noqa: E402
+from engines.training.initial_weights import load_initial_weights  # noqa: E402
 from engines.training.losses import ladder_loss, ladders_loss  # noqa: E402
-from engines.training.start import load_start  # noqa: E402
+from engines.training.odd_uploads import PER_PHOTO, odd_upload, odd_uploads  # noqa: E402
 from tests.pictures import photo, pixels  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SIDE = 96
+runner = CliRunner(env={"COLUMNS": "200"})
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A made-up copy of CLIVE, a folder of photos, and an engine to start from."""
-    root = tmp_path_factory.mktemp("refine")
+    root = tmp_path_factory.mktemp("head")
     (root / "clive" / "images").mkdir(parents=True)
     (root / "photos").mkdir()
     rows = [["file", "mos", "split"]]
@@ -49,19 +52,27 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(data: Path) -> HyperIQA:
     network = HyperIQA("efficientnet-lite0")
-    load_start(network, data / "start.pt")
+    load_initial_weights(network, data / "start.pt")
     return network.eval()
 
 
 @pytest.fixture(scope="module")
-def pooler(model: HyperIQA) -> pools.Pooler:
-    return pools.Pooler(model, SIDE)
+def extractor(model: HyperIQA) -> features.FeatureExtractor:
+    return features.FeatureExtractor(model, SIDE)
 
 
-def test_a_row_judged_is_a_picture_judged(model: HyperIQA, pooler: pools.Pooler) -> None:
+def words(data: Path, out: Path, more: str = "") -> list[str]:
+    """The command, on the made-up data."""
+    return (
+        f"train-head --backbone efficientnet-lite0 --initial-weights {data / 'start.pt'} --data clive={data / 'clive'} "
+        f"--photos {data / 'photos'} --side {SIDE} --out {out} {more}"
+    ).split()
+
+
+def test_a_row_judged_is_a_picture_judged(model: HyperIQA, extractor: features.FeatureExtractor) -> None:
     """Pooling through ONNX Runtime, half precision and the head alone give what the whole network gives."""
     picture = pixels(photo(150, 110, 5))
-    row = torch.from_numpy(pooler.row(picture).astype(np.float32))[None]
+    row = torch.from_numpy(extractor.row(picture).astype(np.float32))[None]
     with torch.no_grad():
         whole = float(model(torch.from_numpy(quality_input(picture, SIDE)))[0])
         alone = float(model.judge(row.split(model.widths, dim=1))[0])
@@ -71,16 +82,16 @@ def test_a_row_judged_is_a_picture_judged(model: HyperIQA, pooler: pools.Pooler)
 def test_splits_share_no_photo(data: Path) -> None:
     """Neither what the model card is measured on nor what chooses is learnt from."""
     photos = load_folder(data / "photos")
-    learn, choose = refine.splits(photos)
+    learn, choose = train_head.splits(photos)
     parts = [{id(p) for p in part} for part in (learn, choose, held_out(photos))]
     assert [len(part) for part in parts] == [8, 2, 2]
     assert len(set().union(*parts)) == len(photos)
 
 
-def test_ladders_are_whole_and_in_order(data: Path, pooler: pools.Pooler) -> None:
+def test_ladders_are_whole_and_in_order(data: Path, extractor: features.FeatureExtractor) -> None:
     """Every photo has every kind, from its clean self upwards; the same seed gives the same."""
     photos = load_folder(data / "photos")[:1]
-    made, again = (pools.ladders(pooler, photos, seed=3) for _ in range(2))
+    made, again = (features.ladders(extractor, photos, seed=3) for _ in range(2))
     assert np.array_equal(made.rows, again.rows)
     assert set(made.kinds) == set(range(len(DISTORTIONS)))
     for number in range(made.ladder[-1] + 1):
@@ -88,19 +99,21 @@ def test_ladders_are_whole_and_in_order(data: Path, pooler: pools.Pooler) -> Non
         assert steps[0] == 0
         assert (np.diff(steps) > 0).all()
     casts = made.ladder[made.kinds == list(DISTORTIONS).index("colour_cast")]
-    assert len(set(casts)) == pools.CLOSE["colour_cast"]
+    assert len(set(casts)) == features.CLOSE["colour_cast"]
 
 
-def test_a_kept_file_is_read_again_and_a_wrong_one_is_named(data: Path, pooler: pools.Pooler, tmp_path: Path) -> None:
+def test_a_kept_file_is_read_again_and_a_wrong_one_is_named(
+    data: Path, extractor: features.FeatureExtractor, tmp_path: Path
+) -> None:
     """What was computed once is not computed twice."""
     rated = load_rated("clive", data / "clive")[:3]
     path = tmp_path / "kept" / "rated.npz"
-    first = pools.cached(path, pools.Views, lambda: pools.views(pooler, rated))
-    second = pools.cached(path, pools.Views, lambda: pytest.fail("made twice"))
+    first = features.cached(path, features.Views, lambda: features.views(extractor, rated))
+    second = features.cached(path, features.Views, lambda: pytest.fail("made twice"))
     assert np.array_equal(first.rows, second.rows)
     assert first.rows.shape[:2] == (3, 4)
     with pytest.raises(CheckpointError, match=r"rated\.npz does not hold"):
-        pools.cached(path, pools.Ladders, lambda: pytest.fail("made"))
+        features.cached(path, features.Ladders, lambda: pytest.fail("made"))
 
 
 def test_ladders_loss_is_the_mean_of_ladder_loss() -> None:
@@ -113,26 +126,24 @@ def test_ladders_loss_is_the_mean_of_ladder_loss() -> None:
     assert float(ladders_loss(*first, apart=0.2, bounds=0.5)) > float(ladders_loss(*first, apart=1.0, bounds=0.5))
 
 
-def test_the_command_teaches_the_head_alone(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_teaches_the_head_alone(data: Path, tmp_path: Path) -> None:
     """Severe defects of the kind that is drawn most sink, and the trunk stays bit for bit."""
-    arguments = ["--start", str(data / "start.pt"), "--clive", str(data / "clive"), "--photos", str(data / "photos")]
-    arguments += ["--side", str(SIDE), "--out", str(tmp_path), "--steps", "120", "--rated", "6"]
-    arguments += ["--rate", "2e-3", "--ladder-weight", "1"]
-    refine.main(arguments)
-    assert "| colour_cast |" in capsys.readouterr().out
+    result = runner.invoke(app, words(data, tmp_path, "--steps 120 --rated 6 --rate 2e-3 --ladder-weight 1"))
+    assert result.exit_code == 0, result.output
+    assert "| colour_cast |" in result.output
     before, after = HyperIQA("efficientnet-lite0"), HyperIQA("efficientnet-lite0")
-    load_start(before, data / "start.pt")
-    load_start(after, tmp_path / "refined.pt")
+    load_initial_weights(before, data / "start.pt")
+    load_initial_weights(after, tmp_path / "head.pt")
     for name, value in before.backbone.state_dict().items():
         assert torch.equal(value, after.backbone.state_dict()[name])
     photos = load_folder(data / "photos")
-    pooler = pools.Pooler(after, SIDE)
-    made = pools.even_ladders(pooler, photos[1:5])
-    drawn_most = made.kinds == list(DISTORTIONS).index(max(refine.KINDS, key=refine.KINDS.__getitem__))
+    extractor = features.FeatureExtractor(after, SIDE)
+    made = features.even_ladders(extractor, photos[1:5])
+    drawn_most = made.kinds == list(DISTORTIONS).index(max(train_head.KINDS, key=train_head.KINDS.__getitem__))
     worst, clean = drawn_most & (made.severities == 1.0), drawn_most & (made.severities == 0.0)
 
     def gap(network: HyperIQA) -> float:
-        found = refine.scores(network, made.rows)
+        found = train_head.scores(network, made.rows)
         return float(found[clean].mean() - found[worst].mean())
 
     assert gap(after) > gap(before) + 10
@@ -145,10 +156,10 @@ class Dimmer:
         return np.array([100 - batch.shape[2] / 100], np.float32)
 
 
-def test_odd_uploads_are_odd_and_told_against_their_photo(data: Path, pooler: pools.Pooler) -> None:
+def test_odd_uploads_are_odd_and_told_against_their_photo(data: Path, extractor: features.FeatureExtractor) -> None:
     """Strips, crops and small ones, never larger than served; the change is the teacher's."""
     photos = load_folder(data / "photos")[:2]
-    made = anchors(pooler, Dimmer(), photos, seed=3)  # type: ignore[arg-type]
+    made = odd_uploads(extractor, Dimmer(), photos, seed=3)  # type: ignore[arg-type]
     assert made.rows.shape == (2 * PER_PHOTO, made.photos.shape[1])
     assert list(made.of) == [0] * PER_PHOTO + [1] * PER_PHOTO
     assert len(made.photos) == 2
@@ -160,22 +171,22 @@ def test_odd_uploads_are_odd_and_told_against_their_photo(data: Path, pooler: po
     assert sum(max(shape) >= 2 * min(shape) for shape in shapes) > 5
 
 
-def test_a_teacher_is_heard(model: HyperIQA, pooler: pools.Pooler, data: Path) -> None:
-    """The loss of anchors falls to where the head says the same changes as the teacher."""
+def test_a_teacher_is_heard(model: HyperIQA, extractor: features.FeatureExtractor, data: Path) -> None:
+    """The loss of odd uploads falls to where the head says the same changes as the teacher."""
     photos = load_folder(data / "photos")[:4]
-    odd = anchors(pooler, Dimmer(), photos, seed=3)  # type: ignore[arg-type]
-    rated = pools.views(pooler, load_rated("clive", data / "clive")[:8])
+    odd = odd_uploads(extractor, Dimmer(), photos, seed=3)  # type: ignore[arg-type]
+    rated = features.views(extractor, load_rated("clive", data / "clive")[:8])
     network = HyperIQA("efficientnet-lite0")
-    load_start(network, data / "start.pt")
-    recipe = refine.Recipe(steps=80, rate=2e-3, rated=6, ladder_weight=0, anchor_weight=20)
-    refiner = refine.Refiner(network, rated, pools.ladders(pooler, photos[:1], seed=1), odd, recipe)
+    load_initial_weights(network, data / "start.pt")
+    recipe = train_head.HeadRecipe(steps=80, rate=2e-3, rated=6, ladder_weight=0, odd_upload_weight=20)
+    trainer = train_head.HeadTrainer(network, [rated], features.ladders(extractor, photos[:1], seed=1), odd, recipe)
 
     def astray() -> float:
         with torch.no_grad():
-            return float(refiner.astray(odd, np.random.default_rng(0)))
+            return float(trainer.astray(odd, np.random.default_rng(0)))
 
     before = astray()
-    for _ in refiner.run():
+    for _ in trainer.run():
         pass
     network.eval()
     assert astray() < before / 2
@@ -183,14 +194,14 @@ def test_a_teacher_is_heard(model: HyperIQA, pooler: pools.Pooler, data: Path) -
 
 def test_too_few_rated_pictures_stop_it(data: Path, tmp_path: Path) -> None:
     """With the default batch twelve pictures are too few, and the message says so."""
-    arguments = ["--start", str(data / "start.pt"), "--clive", str(data / "clive"), "--photos", str(data / "photos")]
-    with pytest.raises(DataSetError, match="8 pictures to train on"):
-        refine.main([*arguments, "--side", str(SIDE), "--out", str(tmp_path)])
+    result = runner.invoke(app, words(data, tmp_path))
+    assert isinstance(result.exception, EngineError)
+    assert "8 pictures to train on, fewer than 96: --rated" in str(result.exception)
 
 
 def test_a_missing_teacher_stops_it_at_once(data: Path, tmp_path: Path) -> None:
     """Before anything is computed, which takes minutes."""
-    arguments = ["--start", str(data / "start.pt"), "--clive", str(data / "clive"), "--photos", str(data / "photos")]
-    with pytest.raises(EngineError, match=r"nope\.onnx cannot be loaded"):
-        refine.main([*arguments, "--side", str(SIDE), "--out", str(tmp_path), "--teacher", str(tmp_path / "nope.onnx")])
+    result = runner.invoke(app, words(data, tmp_path, f"--teacher {tmp_path / 'nope.onnx'}"))
+    assert isinstance(result.exception, EngineError)
+    assert "nope.onnx cannot be loaded" in str(result.exception)
     assert not list(tmp_path.iterdir())

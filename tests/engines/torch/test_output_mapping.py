@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("scipy")
 from engines.catalog import QualityInput
 from engines.quality import opinion_score
-from engines.training.scale import fit_scale
+from engines.training.output_mapping import fit_output_mapping
 
 pytestmark = pytest.mark.torch
 
@@ -23,7 +23,7 @@ def test_caution_is_undone() -> None:
     rng = np.random.default_rng(0)
     opinions = rng.uniform(5, 95, 120)
     outputs = 55 + 0.6 * (opinions - 55) + rng.normal(0, 4, 120)
-    scores = mapped(outputs, fit_scale(outputs, opinions))
+    scores = mapped(outputs, fit_output_mapping(outputs, opinions))
     before, after = (float(np.sqrt(np.mean((values - opinions) ** 2))) for values in (outputs, scores))
     assert after < 0.66 * before
     assert (np.argsort(scores) == np.argsort(outputs)).all()
@@ -32,19 +32,19 @@ def test_caution_is_undone() -> None:
 def test_right_scores_stay() -> None:
     """Within two points everywhere that there are pictures."""
     opinions = np.linspace(5, 95, 100)
-    assert mapped(opinions, fit_scale(opinions, opinions)) == pytest.approx(opinions, abs=2)
+    assert mapped(opinions, fit_output_mapping(opinions, opinions)) == pytest.approx(opinions, abs=2)
 
 
 def test_one_odd_picture_moves_little() -> None:
     """Smoothness outweighs it."""
     opinions = np.linspace(5, 95, 100)
     outputs = np.append(opinions, 50.0)
-    assert mapped(opinions, fit_scale(outputs, np.append(opinions, 5.0))) == pytest.approx(opinions, abs=3)
+    assert mapped(opinions, fit_output_mapping(outputs, np.append(opinions, 5.0))) == pytest.approx(opinions, abs=3)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_always_a_valid_scale(seed: int) -> None:
     """Even of nonsense: it rises from (0, 0) to (100, 100)."""
     rng = np.random.default_rng(seed)
-    points = fit_scale(rng.uniform(0, 100, 30), rng.uniform(0, 100, 30))
+    points = fit_output_mapping(rng.uniform(0, 100, 30), rng.uniform(0, 100, 30))
     assert QualityInput(kind="quality", policy="any", scale=points).scale[-1] == (100, 100)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import lsq_linear
 
-__all__ = ["POINTS", "fit_scale"]
+__all__ = ["POINTS", "fit_output_mapping"]
 
 POINTS = (0.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0)
 SMOOTHNESS = 3.0
@@ -19,7 +19,7 @@ SMOOTHNESS = 3.0
 SLOPES = (0.4, 2.5)
 
 
-def fit_scale(outputs: ArrayLike, opinions: ArrayLike) -> tuple[tuple[float, float], ...]:
+def fit_output_mapping(outputs: ArrayLike, opinions: ArrayLike) -> tuple[tuple[float, float], ...]:
     """Points (output, score) from (0, 0) to (100, 100), rising in both columns, for N outputs and opinions (0-100)."""
     points, widths = np.array(POINTS), np.diff(POINTS)
     # A score is the sum of slope x width up to the output: linear in the slopes.

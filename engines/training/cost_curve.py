@@ -1,15 +1,12 @@
-"""Accuracy against cost: quality engines at several sizes, alone and together, as a table and a plot for the model card.
+"""Accuracy against cost: quality engines at several sizes, as a table and a plot: ``iqa engines cost-curve``.
 
-    python -m engines.training.frontier --clive DIR --out engines/weights/hyperiqa-frontier.svg [--engine NAME ...]
-
-Every row judges the validation split whole, preprocessing included, on one thread. Costs are processor time: every picture's
-least over some rounds in which all rows take turns, and the share of the first engine's cost at its own size, which is what
-carries over to other machines.
+Every row judges a data set's test split, or else its validation split, whole, preprocessing included, on one thread. Costs
+are processor time: every picture's least over some rounds in which all rows take turns, and the share of the first engine's
+cost at its own size, which is what carries over to other machines.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +17,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from engines.catalog import Manifest, load_manifest, shipped_weights
-from engines.quality import PRESETS, QualityEngine, QualityPanel, limits_of
+from engines.quality import QualityEngine, QualityPanel, limits_of
 from engines.runtime.onnx import OnnxRuntime
 from engines.training.datasets import load_rated
-from engines.training.measure import shipped_panel
 
-__all__ = ["Point", "at_size", "main", "measure", "plot", "table"]
+__all__ = ["Point", "at_size", "cost_curve", "measure", "plot", "table"]
 
 SIDES = (224, 288, 320, 384, 448, 500)
 ROUNDS = 2
@@ -86,8 +82,8 @@ def table(points: Sequence[Point], base: float) -> str:
     return "\n".join(lines)
 
 
-def plot(points: Sequence[Point], path: Path) -> None:
-    """SRCC over core milliseconds: a line an engine, presets as stars."""
+def plot(points: Sequence[Point], path: Path, pictures: str) -> None:
+    """SRCC over core milliseconds, on ``pictures``: a line an engine, a star where it serves."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -105,7 +101,7 @@ def plot(points: Sequence[Point], path: Path) -> None:
         axes.annotate(
             point.engine, (point.core_ms, point.srcc), (0, -16), textcoords="offset points", fontweight="bold", ha="center"
         )
-    axes.set(xlabel="core milliseconds a picture", ylabel="SRCC, CLIVE validation", title="Numbers: longest side in pixels")
+    axes.set(xlabel="core milliseconds a picture", ylabel=f"SRCC, {pictures}", title="Numbers: longest side in pixels")
     axes.margins(0.1, 0.12)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=8)
@@ -113,26 +109,15 @@ def plot(points: Sequence[Point], path: Path) -> None:
     plt.close(figure)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line, measure, print the table, write the plot."""
-    parser = argparse.ArgumentParser(description="Accuracy against cost of quality engines.")
-    parser.add_argument("--engine", action="append", help="may be repeated; those of the presets if not given")
-    parser.add_argument("--clive", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="the plot, .svg or .png")
-    options = parser.parse_args(arguments)
-    manifests = [load_manifest(name) for name in options.engine or PRESETS["accurate"].split("+")]
-    rated = [r for r in load_rated("clive", options.clive) if r.split == "val"]
+def cost_curve(names: Sequence[str], data: tuple[str, Path], out: Path) -> str:
+    """Measure engines at ``SIDES`` and at their own, draw the plot to ``out`` (.svg or .png), return the table."""
+    manifests = [load_manifest(name) for name in names]
+    pictures_of = load_rated(*data)
+    rated = [r for r in pictures_of if r.split == "test"] or [r for r in pictures_of if r.split == "val"]
     pictures, opinions = [r.pixels() for r in rated], [r.opinion for r in rated]
     panels: list[tuple[str, int | None, QualityPanel]] = [(m.name, side, at_size(m, side)) for m in manifests for side in SIDES]
-    if not options.engine:
-        panels += [(preset, None, shipped_panel(preset)) for preset in PRESETS]
-    panels.append(("base", None, at_size(manifests[0], limits_of(manifests[0]).longest_side)))
+    panels += [(manifest.name, None, at_size(manifest, limits_of(manifest).longest_side)) for manifest in manifests]
     figures = measure([panel for *_, panel in panels], pictures, opinions)
     points = [Point(engine, side, *figure) for (engine, side, _), figure in zip(panels, figures, strict=True)]
-    base = points.pop().core_ms
-    print(table(points, base))
-    plot(points, options.out)
-
-
-if __name__ == "__main__":
-    main()
+    plot(points, out, f"{data[0]}, {len(rated)} photos")
+    return table(points, next(point.core_ms for point in points if point.side is None))

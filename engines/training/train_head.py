@@ -1,27 +1,24 @@
-"""Teaches the head of a quality engine what people say and what defects look like, on features that are computed once.
-
-    python -m engines.training.refine --start FILE --clive DIR --photos DIR [--photos DIR] --out DIR
-        [--teacher FILE] [--fold K/N]
+"""Teaches the head of a quality engine on features that are computed once: ``iqa engines train-head``.
 
 ``iqa engines train`` sees a few ladders a step, since every step runs the trunk; what it learns last (colour casts,
 over-exposure) is learnt at the cost of something else. Here the trunk stays, what the head sees of every picture is computed
-once (``engines.training.pools``, kept in ``--out``), and the head sees all kinds of ladders in every step. If ``--start`` holds
-a trunk alone the head is new, else it goes on from that of ``--start``. What ``--teacher``, a finished engine, makes of small
-uploads, strips and crops keeps the head sane where no rated photo is like them (``engines.training.anchors``).
+once (``engines.training.features``, kept in ``out``), and the head sees all kinds of ladders in every step. If the initial
+weights hold a trunk alone the head is new, else it goes on from theirs. What a teacher, a finished engine, makes of small
+uploads, strips and crops keeps the head sane where no rated photo is like them (``engines.training.odd_uploads``).
 
 Of the photos that train, every eighth is put aside to choose by, and reported at the end; the held-out photos of the model
-card are not looked at. With ``--fold`` part K of N of all rated pictures is kept from training in place of the validation
-split: honest if the trunk of ``--start`` has not seen them. ``--out`` gets ``refined.pt``, a checkpoint for
-``engines.export``, and ``validation.csv``.
+card are not looked at. With a fold, part K of N of all rated pictures is kept from training in place of the validation
+split: honest if the trunk has not seen them. ``out`` gets ``head.pt``, a checkpoint for ``iqa engines export``, and
+``validation.csv``.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,21 +28,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engines.catalog import file_sha256
-from engines.models.hyperiqa import HyperIQA
+from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.runtime.onnx import OnnxRuntime
-from engines.training.anchors import anchors
 from engines.training.data import HOLD_OUT, held_out, load_folder
-from engines.training.datasets import DataSetError, folds, load_rated, parse_fold
+from engines.training.datasets import DataSetError, Rated, Split, folds, load_rated
 from engines.training.distortions import DISTORTIONS
-from engines.training.losses import ladders_loss, opinion_loss
+from engines.training.features import FeatureExtractor, Ladders, OddUploads, Views, cached, even_ladders, ladders, views
+from engines.training.initial_weights import load_initial_weights
+from engines.training.losses import ladders_loss, opinion_loss, order_loss
 from engines.training.measure import clean_line, ladder_row, opinions_line
-from engines.training.pools import Anchors, Ladders, Pooler, Views, cached, even_ladders, ladders, views
-from engines.training.start import load_start
+from engines.training.odd_uploads import odd_uploads
 from engines.training.train import follow, schedule, write_validation
 
-__all__ = ["Recipe", "Refiner", "main", "report", "scores", "splits", "standardise"]
+__all__ = ["HeadOptions", "HeadRecipe", "HeadTrainer", "report", "run", "scores", "splits", "standardise"]
 
-ANCHOR_SEED = 77
+ODD_UPLOAD_SEED = 77
+REPORT_EVERY = 200
 WARM_UP = 50
 APART = 0.2
 """What a pair of steps counts that are further apart than one: those are in order long before the close ones."""
@@ -65,8 +63,8 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How the head is taught: ``rated`` pictures, ``ladders`` and ``anchors`` a step, the losses of the last two weighted.
+class HeadRecipe:
+    """How the head is taught: ``rated`` pictures, ``ladders`` and ``odd_uploads`` a step, the losses of the last two weighted.
 
     Shares of mixtures follow a beta distribution of ``mixing``: at 1 each is as likely as any other, below mostly near 0 or 1.
     """
@@ -76,12 +74,27 @@ class Recipe:
     weight_decay: float = 0.1
     rated: int = 96
     ladders: int = 96
-    anchors: int = 128
+    odd_uploads: int = 128
     ladder_weight: float = 0.15
-    anchor_weight: float = 1.0
+    odd_upload_weight: float = 1.0
     mixing: float = 1.0
     average: float = 0.99
     seed: int = 1
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """A run. ``data`` are (name, folder) pairs; the first gives the scale and the validation split, further ones only order."""
+
+    initial_weights: Path
+    data: tuple[tuple[str, Path], ...]
+    photos: tuple[Path, ...]
+    out: Path
+    teacher: Path | None = None
+    backbone: Backbone = "resnet18"
+    side: int = 500
+    fold: tuple[int, int] | None = None
+    recipe: HeadRecipe = HeadRecipe()
 
 
 def splits(photos: Sequence[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
@@ -110,10 +123,12 @@ def scores(model: HyperIQA, rows: NDArray[np.float16]) -> NDArray[np.float64]:
     return np.concatenate([judged(model, part).numpy() for part in np.array_split(rows, len(rows) // 2048 + 1)])
 
 
-class Refiner:
+class HeadTrainer:
     """The head, its moving average, and what both see."""
 
-    def __init__(self, model: HyperIQA, rated: Views, made: Ladders, odd: Anchors | None, recipe: Recipe) -> None:
+    def __init__(
+        self, model: HyperIQA, rated: Sequence[Views], made: Ladders, odd: OddUploads | None, recipe: HeadRecipe
+    ) -> None:
         self.model, self.recipe, self.odd = model.eval(), recipe, odd
         torch.manual_seed(recipe.seed)
         self.rated, self.made = rated, made
@@ -131,29 +146,31 @@ class Refiner:
     def loss(self, step: int) -> Tensor:
         """What ``step`` minimises: a function of the seed and the step, given the weights."""
         recipe, rng = self.recipe, np.random.default_rng([self.recipe.seed, step])
-        total = opinion_loss(*self.mixed(rng))
+        sizes = np.array([len(one.opinions) for one in self.rated], float)
+        index = int(rng.choice(len(sizes), p=sizes / sizes.sum()))
+        total = (order_loss if index else opinion_loss)(*self.mixed(self.rated[index], rng))
         for size in np.unique(self.sizes) if recipe.ladder_weight else ():
             total = total + recipe.ladder_weight * self.ladder_share(int(size), rng)
-        return total if self.odd is None else total + recipe.anchor_weight * self.astray(self.odd, rng)
+        return total if self.odd is None else total + recipe.odd_upload_weight * self.astray(self.odd, rng)
 
-    def astray(self, odd: Anchors, rng: np.random.Generator) -> Tensor:
+    def astray(self, odd: OddUploads, rng: np.random.Generator) -> Tensor:
         """How far the changes from photos to odd uploads are from those that the teacher sees."""
-        picks = rng.choice(len(odd.changes), min(self.recipe.anchors, len(odd.changes)), replace=False)
+        picks = rng.choice(len(odd.changes), min(self.recipe.odd_uploads, len(odd.changes)), replace=False)
         both = judged(self.model, np.concatenate([odd.rows[picks], odd.photos[odd.of[picks]]])) / 100
         changes = both[: len(picks)] - both[len(picks) :]
         return F.smooth_l1_loss(changes, torch.from_numpy(odd.changes[picks] / 100).float(), beta=0.05)
 
-    def mixed(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def mixed(self, rated: Views, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Scores and opinions of mixtures of two rated pictures each, N and N: what lies between them is rated in between.
 
         Manifold mixup (Verma et al., ICML 2019) of what the head sees; eight hundred pictures are soon learnt by heart else.
         """
-        size, views = self.recipe.rated, self.rated.rows.shape[1]
+        size, views = self.recipe.rated, rated.rows.shape[1]
         share = rng.beta(self.recipe.mixing, self.recipe.mixing, size).astype(np.float32)
         shares = np.stack([share, 1 - share])
-        picks = np.stack([rng.choice(len(self.rated.opinions), size, replace=False) for _ in shares])
-        rows = (shares[:, :, None] * self.rated.rows[picks, rng.integers(views, size=picks.shape)]).sum(axis=0)
-        opinions = (shares * self.rated.opinions[picks]).sum(axis=0)
+        picks = np.stack([rng.choice(len(rated.opinions), size, replace=False) for _ in shares])
+        rows = (shares[:, :, None] * rated.rows[picks, rng.integers(views, size=picks.shape)]).sum(axis=0)
+        opinions = (shares * rated.opinions[picks]).sum(axis=0)
         return judged(self.model, rows), torch.from_numpy(opinions).float()
 
     def ladder_share(self, size: int, rng: np.random.Generator) -> Tensor:
@@ -200,92 +217,68 @@ def trunk_sha256(model: HyperIQA) -> str:
     return digest.hexdigest()
 
 
-def save(refiner: Refiner, backbone: str, side: int, path: Path) -> None:
-    """Write the moving average as a checkpoint that ``engines.export`` and ``--start`` take."""
-    torch.save({"average": refiner.average.state_dict(), "backbone": backbone, "side": side}, path)
+def save(trainer: HeadTrainer, backbone: str, side: int, path: Path) -> None:
+    """Write the moving average as a checkpoint, as ``iqa engines export`` takes it, and as initial weights."""
+    torch.save({"average": trainer.average.state_dict(), "backbone": backbone, "side": side}, path)
 
 
-def _fold(text: str) -> tuple[int, int]:
-    try:
-        return parse_fold(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+def run(options: HeadOptions) -> None:
+    """Compute what is missing, teach, report, save.
 
+    Raises:
+        DataSetError: a data set is not as published, or too small.
+        CheckpointError: what is kept in ``out`` is of another run.
 
-def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Teach the head of a quality engine.")
-    parser.add_argument(
-        "--start", type=Path, required=True, help="a trunk (.pth, .safetensors), an engine (.onnx) or a run (.pt)"
-    )
-    parser.add_argument(
-        "--teacher", type=Path, help="a finished engine (.onnx) to agree with on small uploads, strips and crops"
-    )
-    parser.add_argument("--backbone", choices=["efficientnet-lite0", "resnet18", "resnet50"], default="efficientnet-lite0")
-    parser.add_argument("--side", type=int, default=500, help="longest side in pixels that it serves at")
-    parser.add_argument("--clive", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, action="append", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="what is computed once is kept here as well")
-    parser.add_argument("--fold", type=_fold, metavar="K/N", help="cross-validation: part K (from 1) of N validates")
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
-    parser.add_argument("--rated", type=int, default=Recipe.rated, help="rated pictures a step")
-    parser.add_argument("--ladders", type=int, default=Recipe.ladders, help="ladders a step")
-    parser.add_argument("--ladder-weight", type=float, default=Recipe.ladder_weight)
-    parser.add_argument("--anchor-weight", type=float, default=Recipe.anchor_weight, help="what --teacher counts")
-    parser.add_argument(
-        "--mixing", type=float, default=Recipe.mixing, help="at 1 any mixture of two pictures, below mostly one"
-    )
-    parser.add_argument("--rate", type=float, default=Recipe.rate)
-    parser.add_argument("--seed", type=int, default=Recipe.seed)
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line, compute what is missing, teach, report, save."""
-    options = parsed(arguments)
-    torch.manual_seed(options.seed)
+    """
+    recipe = options.recipe
+    torch.manual_seed(recipe.seed)
     model = HyperIQA(options.backbone)
-    start = load_start(model, options.start)
+    start = load_initial_weights(model, options.initial_weights)
     teacher = OnnxRuntime().load(options.teacher) if options.teacher else None
     photos = [photo for folder in options.photos for photo in load_folder(folder)]
-    rated = load_rated("clive", options.clive)
-    pooler, (learn, choose) = Pooler(model, options.side), splits(photos)
-    kept = options.out / f"pools-{trunk_sha256(model)[:12]}-{options.side}"
-    seen = cached(kept / "rated.npz", Views, lambda: views(pooler, rated))
-    even = cached(kept / "chosen_by.npz", Ladders, lambda: even_ladders(pooler, choose))
-    made = cached(kept / "ladders.npz", Ladders, lambda: ladders(pooler, learn, seed=1))
+    sets = [load_rated(name, root) for name, root in options.data]
+    if options.fold:
+        sets[0] = folds(sets[0], *options.fold)
+    extractor, (learn, choose) = FeatureExtractor(model, options.side), splits(photos)
+    kept = options.out / f"features-{trunk_sha256(model)[:12]}-{options.side}"
+    seen = [
+        cached(kept / f"{name}-{files_sha256(rated)[:12]}.npz", Views, partial(views, extractor, rated))
+        for (name, _), rated in zip(options.data, sets, strict=True)
+    ]
+    even = cached(kept / "chosen_by.npz", Ladders, lambda: even_ladders(extractor, choose))
+    made = cached(kept / "ladders.npz", Ladders, lambda: ladders(extractor, learn, seed=1))
     odd = None
-    if teacher:
-        path = kept / f"anchors-{file_sha256(options.teacher)[:12]}.npz"
-        odd = cached(path, Anchors, lambda: anchors(pooler, teacher, learn, seed=ANCHOR_SEED))
-    divided = folds(rated, *options.fold) if options.fold else rated
-    train, held = (seen.of([index for index, r in enumerate(divided) if r.split == split]) for split in ("train", "val"))
-    if len(train.opinions) < options.rated:
-        raise DataSetError(
-            f"{options.clive} has {len(train.opinions)} pictures to train on, fewer than {options.rated}: --rated"
-        )
+    if teacher and options.teacher:
+        path = kept / f"odd-uploads-{file_sha256(options.teacher)[:12]}.npz"
+        odd = cached(path, OddUploads, lambda: odd_uploads(extractor, teacher, learn, seed=ODD_UPLOAD_SEED))
+    train = [part(rows, rated, "train") for rows, rated in zip(seen, sets, strict=True)]
+    for (name, root), rows in zip(options.data, train, strict=True):
+        if len(rows.opinions) < recipe.rated:
+            raise DataSetError(
+                f"{name} in {root} has {len(rows.opinions)} pictures to train on, fewer than {recipe.rated}: --rated"
+            )
+    held = part(seen[0], sets[0], "val")
     if not start.head:
-        standardise(model, train)
-    recipe = Recipe(
-        options.steps,
-        options.rate,
-        rated=options.rated,
-        ladders=options.ladders,
-        ladder_weight=options.ladder_weight,
-        anchor_weight=options.anchor_weight,
-        mixing=options.mixing,
-        seed=options.seed,
-    )
-    refiner = Refiner(model, train, made, odd, recipe)
-    for step, loss in refiner.run():
-        if step % 200 == 0 or step == options.steps:
+        standardise(model, train[0])
+    trainer = HeadTrainer(model, train, made, odd, recipe)
+    for step, loss in trainer.run():
+        if step % REPORT_EVERY == 0 or step == recipe.steps:
             print(f"step {step}  loss {loss:.4f}", flush=True)
-            print("\n".join(report(refiner.average, held, even)), flush=True)
-    save(refiner, options.backbone, options.side, options.out / "refined.pt")
+            print("\n".join(report(trainer.average, held, even)), flush=True)
+    save(trainer, options.backbone, options.side, options.out / "head.pt")
     write_validation(
-        options.out / "validation.csv", [r for r in divided if r.split == "val"], scores(refiner.average, held.rows[:, 0])
+        options.out / "validation.csv", [r for r in sets[0] if r.split == "val"], scores(trainer.average, held.rows[:, 0])
     )
 
 
-if __name__ == "__main__":
-    main()
+def part(rows: Views, rated: Sequence[Rated], split: Split) -> Views:
+    """Those of one side of the split."""
+    return rows.of([index for index, picture in enumerate(rated) if picture.split == split])
+
+
+def files_sha256(rated: Sequence[Rated]) -> str:
+    """What names the rows of a data set: its files, by name and size, and their opinions."""
+    digest = hashlib.sha256()
+    for picture in rated:
+        digest.update(f"{picture.path.name} {picture.path.stat().st_size} {picture.opinion:.4f}\n".encode())
+    return digest.hexdigest()

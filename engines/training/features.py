@@ -34,7 +34,19 @@ from engines.training.distortions import DISTORTIONS
 from engines.training.measure import SEVERITIES as EVEN_SEVERITIES
 from engines.training.measure import even_steps
 
-__all__ = ["Anchors", "Ladders", "Pixels", "Pooled", "Pooler", "Views", "cached", "even_ladders", "ladders", "mapped", "views"]
+__all__ = [
+    "FeatureExtractor",
+    "Ladders",
+    "OddUploads",
+    "Pixels",
+    "Pooled",
+    "Views",
+    "cached",
+    "even_ladders",
+    "ladders",
+    "mapped",
+    "views",
+]
 
 Pixels = NDArray[np.uint8]
 Pooled = NDArray[np.float16]
@@ -48,7 +60,7 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), 
 
 A = TypeVar("A")
 B = TypeVar("B")
-Kept = TypeVar("Kept", "Views", "Ladders", "Anchors")
+Kept = TypeVar("Kept", "Views", "Ladders", "OddUploads")
 
 
 class _Pooling(nn.Module):
@@ -60,7 +72,7 @@ class _Pooling(nn.Module):
         return torch.cat(self.model.pool(x), dim=1)
 
 
-class Pooler:
+class FeatureExtractor:
     """Pictures at serving size to rows of what the head sees of them, through ONNX Runtime, a picture a core."""
 
     def __init__(self, model: HyperIQA, side: int) -> None:
@@ -104,7 +116,7 @@ class Ladders:
 
 
 @dataclass(frozen=True)
-class Anchors:
+class OddUploads:
     """Uploads of odd sizes and shapes, and the photos that they were made of.
 
     ``rows`` (N x width), ``photos`` (P x width), ``of`` (N, index into ``photos``) and ``changes`` (N): points that a teacher
@@ -150,14 +162,14 @@ def mapped(function: Callable[[A], B], items: Sequence[A], what: str) -> Iterato
                 progress.advance(bar)
 
 
-def views(pooler: Pooler, rated: Sequence[Rated]) -> Views:
+def views(extractor: FeatureExtractor, rated: Sequence[Rated]) -> Views:
     """Rows of rated pictures: as served, mirrored, and both 8 % smaller."""
 
     def one(picture: Rated) -> list[Pooled]:
-        served = fit_longest(picture.pixels(), pooler.side)
+        served = fit_longest(picture.pixels(), extractor.side)
         smaller = fit_longest(served, round(0.92 * max(served.shape[:2])))
         seen = [served, served[:, ::-1], smaller, smaller[:, ::-1]]
-        return [pooler.row(np.ascontiguousarray(pixels)) for pixels in seen]
+        return [extractor.row(np.ascontiguousarray(pixels)) for pixels in seen]
 
     rows = np.array(list(mapped(one, rated, "rated pictures")))
     return Views(rows, np.array([r.opinion for r in rated]))
@@ -174,7 +186,7 @@ def _gathered(parts: Iterable[tuple[int, str, Sequence[float], list[Pooled]]]) -
     return Ladders(np.array(rows), severity, kinds, photos, ladder)
 
 
-def ladders(pooler: Pooler, photos: Sequence[Pixels], seed: int) -> Ladders:
+def ladders(extractor: FeatureExtractor, photos: Sequence[Pixels], seed: int) -> Ladders:
     """Ladders of every kind of every photo, made as ``uploads``; kinds of ``CLOSE`` have more, in closer steps."""
     plan = [(index, kind, n) for index in range(len(photos)) for kind in DISTORTIONS for n in range(CLOSE.get(kind, 1))]
 
@@ -183,18 +195,18 @@ def ladders(pooler: Pooler, photos: Sequence[Pixels], seed: int) -> Ladders:
         rng = np.random.default_rng([seed, index, list(DISTORTIONS).index(kind), number])
         bounds = CLOSE_SEVERITIES if kind in CLOSE else SEVERITIES
         severities = (0.0, *(float(rng.uniform(*pair)) for pair in bounds))
-        made = uploads(photos[index], kind, severities, rng, pooler.side)
-        return index, kind, severities, [pooler.row(pixels) for pixels in made]
+        made = uploads(photos[index], kind, severities, rng, extractor.side)
+        return index, kind, severities, [extractor.row(pixels) for pixels in made]
 
     return _gathered(mapped(one, plan, "ladders"))
 
 
-def even_ladders(pooler: Pooler, photos: Sequence[Pixels]) -> Ladders:
+def even_ladders(extractor: FeatureExtractor, photos: Sequence[Pixels]) -> Ladders:
     """The ladders that the model card reports: every kind of every photo, as ``measure.even_steps``."""
     plan = [(index, kind) for kind in DISTORTIONS for index in range(len(photos))]
 
     def one(entry: tuple[int, str]) -> tuple[int, str, Sequence[float], list[Pooled]]:
         index, kind = entry
-        return index, kind, EVEN_SEVERITIES, [pooler.row(pixels) for pixels in even_steps(photos[index], kind, index)]
+        return index, kind, EVEN_SEVERITIES, [extractor.row(pixels) for pixels in even_steps(photos[index], kind, index)]
 
     return _gathered(mapped(one, plan, "even ladders"))

@@ -15,9 +15,9 @@ import numpy as np
 from engines.preprocess import fit_longest, quality_input
 from engines.runtime.onnx import OnnxNetwork
 from engines.training.distortions import DISTORTIONS, coded
-from engines.training.pools import Anchors, Pixels, Pooled, Pooler, mapped
+from engines.training.features import FeatureExtractor, OddUploads, Pixels, Pooled, mapped
 
-__all__ = ["anchors", "odd_upload"]
+__all__ = ["odd_upload", "odd_uploads"]
 
 PER_PHOTO = 7
 WHOLE_QUALITY = 92
@@ -57,21 +57,21 @@ def odd_upload(photo: Pixels, rng: np.random.Generator, side: int) -> Pixels:
     return coded(made, int(rng.integers(75, 98)))
 
 
-def anchors(pooler: Pooler, teacher: OnnxNetwork, photos: Sequence[Pixels], seed: int) -> Anchors:
-    """``PER_PHOTO`` odd uploads of every photo; ``teacher`` is a quality engine's network that serves at the pooler's side."""
+def odd_uploads(extractor: FeatureExtractor, teacher: OnnxNetwork, photos: Sequence[Pixels], seed: int) -> OddUploads:
+    """``PER_PHOTO`` odd uploads of every photo; ``teacher`` is a quality engine's network, fed at the extractor's side."""
 
     def seen(made: Pixels) -> tuple[Pooled, float]:
-        return pooler.row(made), float(teacher.run(quality_input(made, pooler.side))[0])
+        return extractor.row(made), float(teacher.run(quality_input(made, extractor.side))[0])
 
     def whole(photo: Pixels) -> tuple[Pooled, float]:
-        return seen(coded(np.ascontiguousarray(fit_longest(photo, pooler.side)), WHOLE_QUALITY))
+        return seen(coded(np.ascontiguousarray(fit_longest(photo, extractor.side)), WHOLE_QUALITY))
 
     def odd(entry: tuple[int, int]) -> tuple[Pooled, float]:
         index, number = entry
-        return seen(odd_upload(photos[index], np.random.default_rng([seed, index, number]), pooler.side))
+        return seen(odd_upload(photos[index], np.random.default_rng([seed, index, number]), extractor.side))
 
     plan = [(index, number) for index in range(len(photos)) for number in range(PER_PHOTO)]
     of = np.array([index for index, _ in plan])
     wholes, told = zip(*mapped(whole, photos, "photos"), strict=True)
     rows, scores = zip(*mapped(odd, plan, "odd uploads"), strict=True)
-    return Anchors(np.array(rows), np.array(wholes), of, np.array(scores) - np.array(told)[of])
+    return OddUploads(np.array(rows), np.array(wholes), of, np.array(scores) - np.array(told)[of])

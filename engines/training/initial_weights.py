@@ -1,8 +1,10 @@
-"""Where a run starts: published trunks, trunks of our own, a checkpoint of an earlier run, or an exported engine."""
+"""What a run starts from: published trunks, trunks of our own, a checkpoint of an earlier run, or an exported engine."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +20,9 @@ from torch import Tensor, nn
 from engines.errors import CheckpointError
 from engines.models.efficientnet import EfficientNetTrunk, fold_efficientnet
 from engines.models.hyperiqa import HyperIQA
-from engines.models.resnet import fold_batch_norm
+from engines.models.resnet import ResNetTrunk, fold_batch_norm
 
-__all__ = ["Loaded", "load_start"]
+__all__ = ["Loaded", "initialise_trunk", "load_initial_weights"]
 
 
 class Loaded(NamedTuple):
@@ -30,36 +32,55 @@ class Loaded(NamedTuple):
     missing: list[str]
 
 
-def load_start(model: HyperIQA, path: Path) -> Loaded:
-    """Load a starting file; what it does not hold stays, or is drawn, at random.
+def load_initial_weights(model: HyperIQA, path: Path) -> Loaded:
+    """Load a file of initial weights; what it does not hold stays, or is drawn, at random.
 
     ``.pt`` is a checkpoint of an earlier run, ``.onnx`` an engine that was exported from one: both give everything, or their
-    trunk where they were made with another form of the head. ``.safetensors`` and ``.pth`` hold a trunk: an EfficientNet under
-    its published names, or a ResNet under torchvision's (``backbone.*``, with or without batch norm).
+    trunk where they were made with another form of the head. For ``.safetensors`` and ``.pth`` see ``initialise_trunk``.
 
     Raises:
         CheckpointError: the file is missing, or is of another network.
 
     """
-    try:
-        if path.suffix in {".pt", ".onnx"}:
+    if path.suffix in {".pt", ".onnx"}:
+        with _named(path):
             return Loaded(_load_run(model, path), [])
+    return Loaded(head=False, missing=initialise_trunk(model.backbone, path))
+
+
+def initialise_trunk(trunk: EfficientNetTrunk | ResNetTrunk, path: Path) -> list[str]:
+    """Load a trunk; returns the names of what the file did not hold, which is drawn at random.
+
+    ``.safetensors`` and ``.pth`` hold an EfficientNet under its published names, or a ResNet under torchvision's
+    (``backbone.*``, with or without batch norm).
+
+    Raises:
+        CheckpointError: the file is missing, or is of another network.
+
+    """
+    with _named(path):
         state = torch.load(path, map_location="cpu", weights_only=True) if path.suffix == ".pth" else load_file(path)
-        trunk = fold_efficientnet(state) if isinstance(model.backbone, EfficientNetTrunk) else _resnet(state)
-        missing = list(model.backbone.load_state_dict(trunk, strict=False).missing_keys)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"--start {path} does not exist") from error
-    except (KeyError, RuntimeError, SafetensorError, DecodeError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"--start {path} does not fit the network: {str(error).splitlines()[0]}") from error
+        found = fold_efficientnet(state) if isinstance(trunk, EfficientNetTrunk) else _resnet(state)
+        missing = list(trunk.load_state_dict(found, strict=False).missing_keys)
     if "conv1.weight" in missing:
-        raise CheckpointError(f"--start {path} holds no ResNet trunk under torchvision's names")
+        raise CheckpointError(f"--initial-weights {path} holds no ResNet trunk under torchvision's names")
     for name in missing:
-        parameter = model.backbone.get_parameter(name)
+        parameter = trunk.get_parameter(name)
         if parameter.dim() == 4:
             # Gain 0.6: without batch norm, blocks at full gain would drown the shortcut that training starts from.
             nn.init.kaiming_normal_(parameter, nonlinearity="relu")
             parameter.data.mul_(0.6)
-    return Loaded(head=False, missing=missing)
+    return missing
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise CheckpointError(f"--initial-weights {path} does not exist") from error
+    except (KeyError, RuntimeError, SafetensorError, DecodeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"--initial-weights {path} does not fit the network: {str(error).splitlines()[0]}") from error
 
 
 def _load_run(model: HyperIQA, path: Path) -> bool:
@@ -76,7 +97,7 @@ def _resnet(state: dict[str, Tensor]) -> dict[str, Tensor]:
         return {k.removeprefix("backbone."): v.float() for k, v in state.items() if k.startswith("backbone.")}
     if any(key.endswith("running_var") for key in state):
         return fold_batch_norm(state)
-    return {k: v.float() for k, v in state.items()}
+    return {k: v.float() for k, v in state.items() if not k.startswith("fc.")}
 
 
 def _exported(path: Path) -> dict[str, Tensor]:
