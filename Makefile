@@ -33,7 +33,7 @@ test: $(VENV)/.installed-test  ## All tests but those of torch code; real server
 
 test-torch: $(VENV)/.installed-test $(VENV)/.installed-train  ## Tests of torch code (installs torch: several GB)
 	@$(BIN)/iqa engines fetch
-	$(BIN)/python -m pytest -m torch tests/engines tests/worker/test_mmocr.py $(ARGS)
+	$(BIN)/python -m pytest -m torch tests/engines tests/worker/test_mmocr.py tests/worker/test_own_data.py $(ARGS)
 
 parity-mmocr: $(VENV)/.installed-test $(VENV)/.installed-train .venv-mmocr/.installed  ## Compare with the real MMOCR 1.0.1 (1.5 GB, minutes)
 	$(BIN)/python -m tests.parity.prepare .cache/parity

@@ -22,8 +22,11 @@ class Stage(NamedTuple):
 
     def pool(self) -> Tensor:
         """N x width: mean, deviation and maximum of outputs' channels, the last map's first; then means of those inside."""
-        pooled = [part for x in reversed(self.outputs) for part in (mean_and_deviation(x), x.amax(dim=(2, 3)))]
-        return torch.cat([*pooled, *(x.mean(dim=(2, 3)) for x in self.inside)], dim=1)
+        # Single precision, whatever the maps are in: sums of thousands of numbers in half of it are noise.
+        with torch.autocast(self.outputs[0].device.type, enabled=False):
+            outputs = [x.float() for x in reversed(self.outputs)]
+            pooled = [part for x in outputs for part in (mean_and_deviation(x), x.amax(dim=(2, 3)))]
+            return torch.cat([*pooled, *(x.float().mean(dim=(2, 3)) for x in self.inside)], dim=1)
 
 
 def mean_and_deviation(x: Tensor) -> Tensor:

@@ -78,6 +78,7 @@ def train(
     every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 100,
     seed: Seed = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Of torch; all cores if not given.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that draw batches ahead: more for a fast GPU.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     precision: Annotated[Literal["auto", "single", "bfloat16", "float16"], typer.Option()] = "auto",
 ) -> None:
@@ -112,6 +113,7 @@ def train(
         every=every,
         seed=seed,
         threads=threads,
+        workers=workers,
         device=device,
         precision=precision,
     )
@@ -171,14 +173,18 @@ def distil(
     photos: Annotated[list[Path], typer.Option(help="Folder of photos, searched through. May be repeated.")],
     out: Annotated[Path, typer.Option(help="Where the trunk goes; what is computed once is kept there as well.")],
     views: Annotated[int, typer.Option(min=1, help="Of each photo.")] = 2,
-    epochs: Annotated[int, typer.Option(min=1)] = 15,
+    epochs: Annotated[int, typer.Option(min=1, help="Over all views, the last stage alone.")] = 15,
+    steps: Annotated[int, typer.Option(min=0, help="Then, the whole trunk.")] = 1000,
+    batch: Annotated[int, typer.Option(min=2)] = 128,
+    side: Annotated[int, typer.Option(min=64, help="Of views, in pixels.")] = 256,
     seed: Seed = 1,
 ) -> None:
     """Complete a ResNet-18 trunk from published classifiers, on photos without labels. Needs the train extra."""
     with _extra():
         from engines.training.distil import DistilRecipe, run
 
-        for line in run(initial_weights, teacher, photos, out, DistilRecipe(views=views, epochs=epochs, seed=seed)):
+        recipe = DistilRecipe(views=views, side=side, epochs=epochs, batch=batch, steps=steps, seed=seed)
+        for line in run(initial_weights, teacher, photos, out, recipe):
             typer.echo(line)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -75,18 +75,42 @@ def clive(root: Path) -> list[Rated]:
 
 
 def koniq10k(root: Path) -> list[Rated]:
-    """KonIQ-10k: ``1024x768/`` (or ``512x384/``) and ``koniq10k_distributions_sets.csv``, with the official split.
+    """KonIQ-10k: ``1024x768/`` (or ``512x384/``) and one of its two tables of labels; opinions are 0-100 as they are.
 
-    Columns image_name, MOS (0-100) and set (training, validation, test); ``labels.csv`` of the same columns is taken too.
+    ``koniq10k_distributions_sets.csv`` (columns image_name, MOS and set; github.com/subpic/koniq, or ``labels.csv`` of the same
+    columns) has the official split. ``koniq10k_scores_and_distributions.csv``, which comes with the pictures, has none: its
+    MOS_zscore is the same opinion, and the split is by seed.
     """
-    table = next((root / name for name in ("koniq10k_distributions_sets.csv", "labels.csv") if (root / name).is_file()), None)
+    official, plain = ("koniq10k_distributions_sets.csv", "labels.csv"), "koniq10k_scores_and_distributions.csv"
+    table = next((root / name for name in (*official, plain) if (root / name).is_file()), None)
     if table is None:
-        raise DataSetError(f"{root}: neither koniq10k_distributions_sets.csv nor labels.csv is there")
+        raise DataSetError(
+            f"{root}: none of {', '.join((*official, plain))} is there; the first, with the official split, "
+            "is in github.com/subpic/koniq below metadata/"
+        )
     folder = next((root / name for name in ("1024x768", "512x384") if (root / name).is_dir()), None)
     if folder is None:
         raise DataSetError(f"{root}: neither 1024x768 nor 512x384 is there")
+    if table.name == plain:
+        rows = _table(table, {"image_name", "MOS_zscore"})
+        return split_by_content([Rated(folder / r["image_name"], float(r["MOS_zscore"]), r["image_name"]) for r in rows])
     rows = _table(table, {"image_name", "MOS", "set"})
     return [Rated(folder / r["image_name"], float(r["MOS"]), r["image_name"], _split(r["set"], table)) for r in rows]
+
+
+def kadid10k(root: Path) -> list[Rated]:
+    """KADID-10k: ``images/`` and ``dmos.csv`` (dist_img, ref_img, dmos). Opinion = (dmos - 1) x 25: 5 is the best there."""
+    table = root / "dmos.csv"
+    rows = _table(table, {"dist_img", "ref_img", "dmos"})
+    return split_by_content([Rated(root / "images" / r["dist_img"], 25 * (float(r["dmos"]) - 1), r["ref_img"]) for r in rows])
+
+
+def spaq(root: Path) -> list[Rated]:
+    """SPAQ: ``TestImage/`` and ``Annotations/MOS and Image attribute scores.xlsx`` (Image name, MOS: 0-100 as they are)."""
+    book = root / "Annotations" / "MOS and Image attribute scores.xlsx"
+    rows = _sheet(book, None, {"Image name", "MOS"})
+    names = [(str(row["Image name"]), float(row["MOS"])) for row in rows if row["Image name"] is not None]
+    return split_by_content([Rated(root / "TestImage" / name, opinion, name) for name, opinion in names])
 
 
 LIVE_FOLDERS = (("jp2k", 227), ("jpeg", 233), ("wn", 174), ("gblur", 174), ("fastfading", 174))
@@ -146,19 +170,9 @@ CSIQ_KINDS = {
 
 def csiq(root: Path) -> list[Rated]:
     """CSIQ: ``dst_imgs/KIND/NAME.KIND.LEVEL.png``, sheet ``all_by_image`` of ``csiq.DMOS.xlsx``. Opinion = 100 (1 - DMOS)."""
-    import openpyxl
-
     book = root / "csiq.DMOS.xlsx"
-    if not book.is_file():
-        raise DataSetError(f"{book} is missing")
-    sheet = openpyxl.load_workbook(book, read_only=True, data_only=True)["all_by_image"]
-    rows = iter([list(row) for row in sheet.iter_rows(values_only=True)])
-    header = next((row for row in rows if "image" in row and "dmos" in row), None)
-    if header is None:
-        raise DataSetError(f"{book}: sheet all_by_image has no header with image and dmos")
     rated = []
-    for row in rows:
-        value = {str(key): cell for key, cell in zip(header, row, strict=False) if key}
+    for value in _sheet(book, "all_by_image", {"image", "dmos"}):
         if value["image"] is None:
             continue
         if value["dst_type"] not in CSIQ_KINDS:
@@ -175,6 +189,8 @@ LOADERS: dict[str, Callable[[Path], list[Rated]]] = {
     "live": live,
     "tid2013": tid2013,
     "csiq": csiq,
+    "kadid10k": kadid10k,
+    "spaq": spaq,
 }
 
 
@@ -235,6 +251,21 @@ def _table(path: Path, columns: set[str]) -> list[dict[str, str]]:
     if not columns <= set(reader.fieldnames or ()):
         raise DataSetError(f"{path}: wants columns {', '.join(sorted(columns))}")
     return list(reader)
+
+
+def _sheet(book: Path, name: str | None, columns: set[str]) -> Iterator[dict[str, Any]]:
+    """Rows of the sheet ``name`` (the first, if ``None``) below the header, the first row that has ``columns``."""
+    import openpyxl
+
+    if not book.is_file():
+        raise DataSetError(f"{book} is missing")
+    opened = openpyxl.load_workbook(book, read_only=True, data_only=True)
+    rows = iter([list(row) for row in opened[name or opened.sheetnames[0]].iter_rows(values_only=True)])
+    header = next((row for row in rows if columns <= set(row)), None)
+    if header is None:
+        raise DataSetError(f"{book}: no header with {', '.join(sorted(columns))}")
+    for row in rows:
+        yield {str(key): cell for key, cell in zip(header, row, strict=False) if key}
 
 
 def _split(name: str, path: Path) -> Split:

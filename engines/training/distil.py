@@ -9,25 +9,21 @@ a Neural Network", 2015) to give
 - the first teacher's last map, place by place, through a 1 x 1 convolution (Romero et al.: "FitNets", ICLR 2015);
 - what a quality head would hear of the first teacher's last stage (``Stage.pool``), through a linear layer.
 
-None needs a label, so any photo serves, and photos with defects teach what defects look like to the teachers. Everything that
-does not change while the stage learns is computed once (``DistilCache``).
+None needs a label, so any photo serves, and photos with defects teach what defects look like to the teachers. First the stage
+learns alone, on what is computed once (``engines.training.distil_cache``); then the whole trunk does, on fresh views.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 import pickle
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,137 +32,48 @@ from engines.errors import CheckpointError
 from engines.models.efficientnet import EfficientNetClassifier
 from engines.models.resnet import ResNetTrunk
 from engines.models.stage import Stage
-from engines.preprocess import normalise
-from engines.training.datasets import DataSetError, read_rgb
-from engines.training.distortions import DISTORTIONS, coded
+from engines.training.datasets import DataSetError
+from engines.training.distil_cache import DistilCache, Places, Said, autocast, drawn_views, said_by
 from engines.training.initial_weights import initialise_trunk
 from engines.training.train import follow, schedule
 
-__all__ = ["DistilCache", "DistilRecipe", "LastStage", "distil", "random_view", "run"]
+__all__ = ["DistilRecipe", "Goals", "Student", "distil", "run", "tune"]
 
-Pixels = NDArray[np.uint8]
-SMALLEST_AREA = 0.2
-"""Of a photo, that a view shows."""
-DEFECTS = 0.4
-"""Share of views with a defect."""
-CODED = 0.5
-"""Share of views that have been a JPEG once more."""
 COMPONENTS = 512
 """Of what a head would hear of the teacher: principal components, standardised."""
 HELD_OUT = 20
 """One photo in so many is not learnt from."""
-CHUNK = 32
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-LEAST_LOG = -20.0
+HEADS = ("last.hint", "last.heard")
+"""What the student is compared through, thrown away in the end."""
 
 
 @dataclass(frozen=True)
 class DistilRecipe:
-    """``views`` of every photo, ``side`` pixels square; then ``epochs`` over them in batches, at a peak ``rate``."""
+    """How a trunk is completed.
+
+    ``views`` of every photo, ``side`` pixels square, are computed once; the last stage learns ``epochs`` over them at a peak
+    ``rate``. Then the whole trunk learns for ``steps``, at ``trunk_rate`` of that, on fresh views.
+    """
 
     views: int = 2
     side: int = 256
     epochs: int = 15
     batch: int = 128
     rate: float = 1e-3
+    steps: int = 1000
+    trunk_rate: float = 0.1
     weight_decay: float = 0.05
     map_weight: float = 0.5
     heard_weight: float = 0.5
     average: float = 0.998
+    every: int = 100
     seed: int = 1
 
-
-def random_view(photo: Pixels, side: int, rng: np.random.Generator) -> Pixels:
-    """A square view of ``photo`` (H x W x 3): a fifth of it to all, mirrored half of the time, some with a defect."""
-    height, width = photo.shape[:2]
-    area = rng.uniform(SMALLEST_AREA, 1) * height * width
-    ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-    rows, columns = min(height, round((area / ratio) ** 0.5)), min(width, round((area * ratio) ** 0.5))
-    top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
-    part = photo[top : top + rows, left : left + columns]
-    how = cv2.INTER_AREA if min(rows, columns) > side else cv2.INTER_LINEAR
-    view = np.asarray(cv2.resize(part, (side, side), interpolation=how), dtype=np.uint8)
-    if rng.random() < DEFECTS:
-        kind = list(DISTORTIONS)[int(rng.integers(len(DISTORTIONS)))]
-        view = DISTORTIONS[kind](view, float(rng.uniform(0.1, 1)), rng)
-    if rng.random() < CODED:
-        view = coded(view, int(rng.integers(60, 97)))
-    return np.ascontiguousarray(view[:, ::-1]) if rng.random() < 0.5 else view
-
-
-class DistilCache:
-    """What the stage is taught from, N views in the order of their photos, as half precision on disk.
-
-    ``maps`` (N x 256 x h x w): the stage's input. ``logs`` (N x 1000): logarithms of the teachers' mean probabilities.
-    ``hints`` (N x 1280 x h/2 x w/2): the first teacher's last map. ``heard`` (N x width): ``Stage.pool`` of its last stage.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        found = json.loads((folder / "cache.json").read_text())
-        self.count, self.views = int(found["count"]), int(found["views"])
-        self.maps, self.logs, self.hints, self.heard = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("maps", "logs", "hints", "heard")
-        )
-
-    @classmethod
-    def made(
-        cls,
-        folder: Path,
-        trunk: ResNetTrunk,
-        teachers: Sequence[EfficientNetClassifier],
-        paths: Sequence[Path],
-        recipe: DistilRecipe,
-    ) -> DistilCache:
-        """The cache in ``folder``; computed if it is not there.
-
-        Raises:
-            CheckpointError: it was made otherwise.
-
-        """
-        wanted = {"count": recipe.views * len(paths), "views": recipe.views, "side": recipe.side, "seed": recipe.seed}
-        described = folder / "cache.json"
-        if not described.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            _fill(folder, trunk, teachers, paths, recipe)
-            described.write_text(json.dumps(wanted))
-        if json.loads(described.read_text()) != wanted:
-            raise CheckpointError(f"{folder} holds other views ({described.read_text()}): remove it, or choose another --out")
-        return cls(folder)
-
-
-@torch.no_grad()
-def _fill(
-    folder: Path, trunk: ResNetTrunk, teachers: Sequence[EfficientNetClassifier], paths: Sequence[Path], recipe: DistilRecipe
-) -> None:
-    plan = [(index, view) for index in range(len(paths)) for view in range(recipe.views)]
-
-    def one(entry: tuple[int, int]) -> NDArray[np.float32]:
-        index, view = entry
-        return normalise(random_view(read_rgb(paths[index]), recipe.side, np.random.default_rng([recipe.seed, index, view])))
-
-    files: dict[str, np.memmap] = {}
-    chunks = [plan[start : start + CHUNK] for start in range(0, len(plan), CHUNK)]
-    with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(lambda part: np.concatenate([one(e) for e in part]), part) for part in chunks[:2]]
-        for number in track(range(len(chunks)), "views"):
-            if number + 2 < len(chunks):
-                waiting.append(pool.submit(lambda part: np.concatenate([one(e) for e in part]), chunks[number + 2]))
-            x = torch.from_numpy(waiting.pop(0).result()).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported()):  # noqa: SLF001
-                below = trunk.below(x)
-                seen = [teacher(x) for teacher in teachers]
-            logs = torch.stack([F.softmax(logits.float(), dim=1) for logits, _ in seen]).mean(dim=0).log().clamp(LEAST_LOG)
-            last: Stage = seen[0][1][-1]
-            heard = Stage([m.float() for m in last.outputs], [m.float() for m in last.inside]).pool()
-            made = {"maps": below, "logs": logs, "hints": last.outputs[-1], "heard": heard}
-            for name, value in made.items():
-                array = value.contiguous().half().numpy()
-                if name not in files:
-                    shape = (len(plan), *array.shape[1:])
-                    files[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, shape)
-                files[name][number * CHUNK : number * CHUNK + len(array)] = array
-    for file in files.values():
-        file.flush()
+    @property
+    def weights(self) -> Tensor:
+        """Of the three losses."""
+        return torch.tensor([1.0, self.map_weight, self.heard_weight])
 
 
 class LastStage(nn.Module):
@@ -192,79 +99,164 @@ class LastStage(nn.Module):
         """Logits, the teacher's map as far as it can be told, and so what a head would hear of the teacher."""
         stage = self.stage(x)
         last = stage.outputs[-1]
-        with torch.autocast("cpu", enabled=False):
-            pooled = Stage([m.float() for m in stage.outputs], [m.float() for m in stage.inside]).pool()
-        return self.fc(last.mean(dim=(2, 3))), self.hint(last), self.heard(pooled)
+        return self.fc(last.mean(dim=(2, 3))), self.hint(last), self.heard(stage.pool())
 
 
-class Teaching:
-    """Batches of the cache as the losses want them."""
+class Student(nn.Module):
+    """A whole trunk with what its last stage is compared through."""
 
-    def __init__(self, cache: DistilCache) -> None:
-        self.cache = cache
-        photos = np.arange(cache.count) // cache.views
-        self.learn, self.held = np.flatnonzero(photos % HELD_OUT), np.flatnonzero(photos % HELD_OUT == 0)
-        some = self.learn[:: max(1, len(self.learn) // 4000)]
+    def __init__(self, trunk: ResNetTrunk, fc: nn.Linear, hint: int, heard: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.last = LastStage(trunk.get_submodule("layer4"), fc, hint, heard)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What ``LastStage`` says of normalised RGB, N x 3 x H x W."""
+        return self.last(self.trunk.below(x))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The trunk and its classifier, under torchvision's names."""
+        kept = self.trunk.state_dict() | {f"fc.{name}": value for name, value in self.last.fc.state_dict().items()}
+        return {name: value.contiguous() for name, value in kept.items()}
+
+
+class Goals:
+    """What the teachers said, as the losses want it: numbers in deviations, principal components."""
+
+    def __init__(self, cache: DistilCache, learn: NDArray[np.int64]) -> None:
+        some = learn[:: max(1, len(learn) // 4000)]
         hints = torch.from_numpy(cache.hints[some[::4]]).float()
-        self.hint_mean, self.hint_std = hints.mean(dim=(0, 2, 3)), hints.std(dim=(0, 2, 3)).clamp(min=1e-3)
+        self.hint_mean, self.hint_std = (
+            value[:, None, None] for value in (hints.mean(dim=(0, 2, 3)), hints.std(dim=(0, 2, 3)).clamp(min=1e-3))
+        )
         heard = torch.from_numpy(cache.heard[some]).float()
         self.heard_mean, self.heard_std = heard.mean(dim=0), heard.std(dim=0).clamp(min=1e-3)
-        _, spread, axes = torch.pca_lowrank(self._told(heard), q=min(COMPONENTS, len(some)), center=False, niter=2)
-        self.axes = axes / (spread / len(some) ** 0.5)
+        self.count = min(COMPONENTS, len(some))
+        _, spread, axes = torch.pca_lowrank(self._told(heard), q=self.count, center=False, niter=2)
+        self.axes = axes / (spread / len(some) ** 0.5).clamp(min=1e-3)
 
     def _told(self, heard: Tensor) -> Tensor:
         return ((heard - self.heard_mean) / self.heard_std).clamp(-10, 10)
 
-    def losses(self, model: LastStage, picks: NDArray[np.int64]) -> Tensor:
+    def losses(self, found: tuple[Tensor, Tensor, Tensor], said: Said) -> Tensor:
         """Divergence from the teachers (nats), and the shares of the hint's and of the heard numbers' variance left over."""
-        picks = np.sort(picks)
-        told = torch.from_numpy(self.cache.logs[picks]).float()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported()):  # noqa: SLF001
-            x = torch.from_numpy(self.cache.maps[picks]).float().contiguous(memory_format=torch.channels_last)
-            logits, hint, heard = model(x)
-        goal = (torch.from_numpy(self.cache.hints[picks]).float() - self.hint_mean[:, None, None]) / self.hint_std[
-            :, None, None
-        ]
-        axes = self._told(torch.from_numpy(self.cache.heard[picks]).float()) @ self.axes
-        divergence = F.kl_div(F.log_softmax(logits.float(), dim=1), told, log_target=True, reduction="batchmean")
-        return torch.stack([divergence, F.mse_loss(hint.float(), goal), F.mse_loss(heard.float(), axes)])
+        logits, hint, heard = (part.float() for part in found)
+        divergence = F.kl_div(F.log_softmax(logits, dim=1), said.logs, log_target=True, reduction="batchmean")
+        on_map = F.mse_loss(hint, (said.hints - self.hint_mean) / self.hint_std)
+        return torch.stack([divergence, on_map, F.mse_loss(heard, self._told(said.heard) @ self.axes)])
 
 
-def distil(model: LastStage, cache: DistilCache, recipe: DistilRecipe) -> Iterator[tuple[int, LastStage, list[float]]]:
-    """Teach; after every epoch yields its number, the moving average of the network, and losses on views held out."""
-    torch.manual_seed(recipe.seed)
-    teaching = Teaching(cache)
-    weights = torch.tensor([1.0, recipe.map_weight, recipe.heard_weight])
+def distil(student: Student, cache: DistilCache, goals: Goals, recipe: DistilRecipe) -> Iterator[tuple[int, list[float]]]:
+    """Teach the last stage alone; after every epoch yields its number and the losses on photos held out.
+
+    In the end ``student`` holds the moving average of what was learnt.
+    """
+    learn, held = _divided(cache)
+    model = student.last
     average = copy.deepcopy(model)
     slow = {"params": list(model.fc.parameters()), "peak": 0.1 * recipe.rate}
     fast = {"params": [p for n, p in model.named_parameters() if not n.startswith("fc.")], "peak": recipe.rate}
     optimiser = torch.optim.AdamW([fast, slow], lr=recipe.rate, weight_decay=recipe.weight_decay)
-    a_round = len(teaching.learn) // recipe.batch
-    steps, step = recipe.epochs * a_round, 0
+
+    def losses(network: LastStage, picks: NDArray[np.int64]) -> Tensor:
+        picks = np.sort(picks)
+        x = torch.from_numpy(cache.maps[picks]).float().contiguous(memory_format=torch.channels_last)
+        with autocast():
+            found = network(x)
+        return goals.losses(found, cache.said(picks))
+
+    a_round = len(learn) // recipe.batch
+    step = 0
     for epoch in range(recipe.epochs):
-        order = np.random.default_rng([recipe.seed, epoch]).permutation(teaching.learn)
+        order = np.random.default_rng([recipe.seed, epoch]).permutation(learn)
         for picks in np.split(order[: a_round * recipe.batch], a_round):
-            for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * schedule(step, steps, 100, hold_trunk=0, trunk=False)
-            optimiser.zero_grad(set_to_none=True)
-            (weights * teaching.losses(model, picks)).sum().backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
+            _advance(
+                optimiser,
+                model,
+                (recipe.weights * losses(model, picks)).sum(),
+                schedule(step, recipe.epochs * a_round, 100, 0, trunk=False),
+            )
             step += 1
             follow(average, model, recipe.average, step)
         with torch.no_grad():
-            parts = [teaching.losses(average, part) for part in np.array_split(teaching.held, len(teaching.held) // 128 + 1)]
-        yield epoch + 1, average, torch.stack(parts).mean(dim=0).tolist()
+            parts = [losses(average, part) for part in np.array_split(held, len(held) // recipe.batch + 1)]
+        yield epoch + 1, torch.stack(parts).mean(dim=0).tolist()
+    model.load_state_dict(average.state_dict())
+
+
+def tune(
+    student: Student, teachers: Sequence[EfficientNetClassifier], paths: Sequence[Path], goals: Goals, recipe: DistilRecipe
+) -> Iterator[tuple[int, Student, list[float]]]:
+    """Teach the whole trunk on fresh views; yields step, the moving average, and losses on photos held out."""
+    average = copy.deepcopy(student)
+    named = list(student.named_parameters())
+    groups = [
+        {"params": [p for n, p in named if n.startswith(HEADS)], "peak": recipe.rate},
+        {"params": [p for n, p in named if not n.startswith(HEADS)], "peak": recipe.trunk_rate * recipe.rate},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay)
+    held, learn = list(paths[::HELD_OUT]), [path for index, path in enumerate(paths) if index % HELD_OUT]
+    size = recipe.batch // 2
+
+    def losses(network: Student, x: Tensor) -> Tensor:
+        with autocast():
+            found = network(x)
+        return goals.losses(found, said_by(teachers, x))
+
+    @torch.no_grad()
+    def on_held() -> list[float]:
+        places = [(path, (recipe.seed, 0, index)) for index, path in enumerate(held[: 4 * size])]
+        batches = [places[start : start + size] for start in range(0, len(places), size)]
+        return torch.stack([losses(average, x) for x in drawn_views(batches, recipe.side)]).mean(dim=0).tolist()
+
+    for step, x in enumerate(drawn_views(list(_fresh(learn, size, recipe)), recipe.side), start=1):
+        _advance(
+            optimiser,
+            student,
+            (recipe.weights * losses(student, x)).sum(),
+            schedule(step - 1, recipe.steps, 100, 0, trunk=False),
+        )
+        follow(average, student, recipe.average, step)
+        if step % recipe.every == 0 or step == recipe.steps:
+            yield step, average, on_held()
+
+
+def _fresh(paths: Sequence[Path], size: int, recipe: DistilRecipe) -> Iterator[Places]:
+    """Batches of photos that come again only when all have come, each time in another view."""
+    rng = np.random.default_rng([recipe.seed, 2])
+    order: list[int] = []
+    for step in range(1, recipe.steps + 1):
+        while len(order) < size:
+            order += rng.permutation(len(paths)).tolist()
+        picks, order = order[:size], order[size:]
+        yield [(paths[index], (recipe.seed, step, index)) for index in picks]
+
+
+def _divided(cache: DistilCache) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Views to learn from, and views of other photos."""
+    photos = np.arange(len(cache.maps)) // cache.views
+    return np.flatnonzero(photos % HELD_OUT), np.flatnonzero(photos % HELD_OUT == 0)
+
+
+def _advance(optimiser: torch.optim.Optimizer, model: nn.Module, loss: Tensor, share: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak"] * share
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
 
 
 def run(
     initial_weights: Path, teachers: Sequence[Path], folders: Sequence[Path], out: Path, recipe: DistilRecipe
 ) -> Iterator[str]:
-    """Complete the trunk of ``initial_weights``; yields a line an epoch and leaves ``trunk.safetensors`` in ``out``.
+    """Complete the trunk of ``initial_weights``; yields a line now and then and leaves ``trunk.safetensors`` in ``out``.
+
+    The last stage, once learnt, is kept in ``stage.pt``: a run that is stopped later goes on from there.
 
     Raises:
         CheckpointError: a file is of another network, or what is kept in ``out`` is of another run.
-        DataSetError: there are no photos.
+        DataSetError: there are too few photos.
 
     """
     torch.manual_seed(recipe.seed)
@@ -273,17 +265,30 @@ def run(
     paths = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if len(paths) < recipe.batch:
         raise DataSetError(f"{len(paths)} photos are fewer than a batch of {recipe.batch}: --photos")
-    np.random.default_rng(recipe.seed).shuffle(paths)
-    cache = DistilCache.made(out / f"views-{recipe.views}-{recipe.side}-{recipe.seed}", trunk, known, paths, recipe)
-    model = LastStage(trunk.layer4, fc, cache.hints.shape[1], COMPONENTS)
-    for epoch, average, (divergence, hint, heard) in distil(model, cache, recipe):
-        kept = trunk.state_dict() | {f"layer4.{name}": value for name, value in average.layer4.state_dict().items()}
-        kept |= {f"fc.{name}": value for name, value in average.fc.state_dict().items()}
-        save_file({name: value.contiguous() for name, value in kept.items()}, out / "trunk.safetensors")
-        yield (
-            f"epoch {epoch} of {recipe.epochs}, photos held out: {divergence:.3f} nats from the teachers, "
-            f"{hint:.1%} of the map and {heard:.1%} of what a head would hear not told"
-        )
+    paths = [paths[index] for index in np.random.default_rng(recipe.seed).permutation(len(paths))]
+    wanted = {"views": recipe.views, "side": recipe.side, "seed": recipe.seed}
+    cache = DistilCache.made(out / f"views-{recipe.views}-{recipe.side}-{recipe.seed}", trunk, known, paths, wanted)
+    goals = Goals(cache, _divided(cache)[0])
+    student = Student(trunk, fc, cache.hints.shape[1], goals.count).to(memory_format=torch.channels_last)
+    stage = out / "stage.pt"
+    if stage.exists():
+        student.last.load_state_dict(torch.load(stage, weights_only=True))
+        yield f"the last stage as {stage} has it"
+    else:
+        for epoch, found in distil(student, cache, goals, recipe):
+            yield f"epoch {epoch} of {recipe.epochs}{_told(found)}"
+        torch.save(student.last.state_dict(), stage)
+    save_file(student.weights(), out / "trunk.safetensors")
+    for step, average, found in tune(student, known, paths, goals, recipe) if recipe.steps else ():
+        save_file(average.weights(), out / "trunk.safetensors")
+        yield f"step {step} of {recipe.steps}{_told(found)}"
+
+
+def _told(losses: Sequence[float]) -> str:
+    divergence, hint, heard = losses
+    return (
+        f": {divergence:.3f} nats from the teachers, {hint:.1%} of the map and {heard:.1%} of what a head would hear not told"
+    )
 
 
 def _classifier(path: Path) -> tuple[ResNetTrunk, nn.Linear]:

@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import copy
 import csv
+import hashlib
+import json
 import math
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +48,8 @@ STAGES = tuple(TRUNK_RATES)
 WARM_UP = 80
 STANDARD = 128
 """About how many pictures say how far a new head's numbers spread."""
+FREE = frozenset({"data", "photos", "out", "initial_weights", "steps", "every", "threads", "workers", "device", "precision"})
+"""Options that may change when a run goes on; of data and photos what they hold must not."""
 Precision = Literal["auto", "single", "bfloat16", "float16"]
 
 
@@ -73,6 +79,7 @@ class Options:
     every: int = 100
     seed: int = 1
     threads: int | None = None
+    workers: int = 1
     device: str = "auto"
     precision: Precision = "auto"
 
@@ -144,9 +151,11 @@ def _device(name: str) -> torch.device:
 
 
 def _precision(name: Precision, device: torch.device) -> torch.dtype | None:
+    if name == "auto" and device.type == "cuda":
+        # Processors without it emulate bfloat16, slower than single precision.
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if name == "auto":
-        fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 torch has no public question for it
-        return torch.bfloat16 if fast else None
+        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None  # noqa: SLF001 torch has no public question
     return {"single": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
 
 
@@ -243,9 +252,6 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write everything that resuming needs; the file appears whole or not at all."""
-        described = {
-            k: str(v) for k, v in asdict(self.options).items() if k not in {"data", "photos", "out", "initial_weights"}
-        }
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
@@ -253,24 +259,37 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "backbone": self.options.backbone,
             "side": self.options.side,
-            "options": described,
+            "run": self.described(),
             "step": self.step,
             "best": self.best,
         }
         torch.save(state, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
 
+    def described(self) -> dict[str, str]:
+        """What makes this run another one than any other: its options, but for those that are free, and what its data hold."""
+        told = {name: str(value) for name, value in asdict(self.options).items() if name not in FREE}
+        for (name, _), rated in zip(self.options.data, [[*self.sets[0], *self.validation], *self.sets[1:]], strict=True):
+            rows = sorted((r.path.name, r.opinion, r.split) for r in rated)
+            told[f"data {name}"] = f"{len(rows)} pictures, {hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]}"
+        shapes = hashlib.sha256(json.dumps([photo.shape for photo in self.photos]).encode()).hexdigest()[:12]
+        return told | {"photos": f"{len(self.photos)} photos, {shapes}"}
+
     def resume(self, path: Path) -> None:
         """Continue from a file that ``save`` wrote.
 
         Raises:
-            CheckpointError: it is of another backbone, or of none of ours.
+            CheckpointError: it is of another run: of other options, or of other data.
 
         """
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state.get("backbone") != self.options.backbone:
-            found = state.get("backbone")
-            raise CheckpointError(f"{path} is a run of {found}, not {self.options.backbone}: choose another --out")
+        found = state.get("run", {})
+        for name, value in self.described().items():
+            if found.get(name) != value:
+                raise CheckpointError(
+                    f"{path} is another run: {name.replace('_', ' ')} was {found.get(name, 'not told')}, not {value}; "
+                    "choose another --out, or the options that it was begun with"
+                )
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -292,13 +311,13 @@ class Trainer:
         return f"step {self.step}  loss {loss:.4f}  SRCC {srcc:.4f} (best {self.best:.4f})  PLCC {plcc:.4f}"
 
     def batches(self) -> Iterator[Batch]:
-        """Batches from the current step to the last; the next one is drawn while the current one trains."""
-        with ThreadPoolExecutor(1) as pool:
-            ahead: Future[Batch] = pool.submit(self.draw, self.step)
-            for step in range(self.step, self.options.steps):
-                batch = ahead.result()
-                if step + 1 < self.options.steps:
-                    ahead = pool.submit(self.draw, step + 1)
+        """Batches from the current step to the last; ``workers`` of them are drawn while the current one trains."""
+        coming = iter(range(self.step, self.options.steps))
+        with ThreadPoolExecutor(self.options.workers) as pool:
+            ahead = deque(pool.submit(self.draw, step) for step in islice(coming, self.options.workers))
+            while ahead:
+                batch = ahead.popleft().result()
+                ahead.extend(pool.submit(self.draw, step) for step in islice(coming, 1))
                 yield batch
 
     def run(self) -> None:

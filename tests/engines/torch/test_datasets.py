@@ -89,7 +89,33 @@ def make_csiq(root: Path) -> None:
         dot(root / "dst_imgs" / "blur" / f"{name}.BLUR.2.png")
 
 
-MAKERS = {"clive": make_clive, "koniq10k": make_koniq10k, "live": make_live, "tid2013": make_tid2013, "csiq": make_csiq}
+def make_kadid10k(root: Path) -> None:
+    rows = [(f"I{photo:02}_01_{level}.png", f"I{photo:02}.png", 6 - level) for photo in range(1, 6) for level in (1, 5)]
+    for name, _, _ in rows:
+        dot(root / "images" / name)
+    with (root / "dmos.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("dist_img", "ref_img", "dmos", "var"), *((*row, 0.4) for row in rows)])
+
+
+def make_spaq(root: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["Image name", "MOS", "Brightness", "Colorfulness"])
+    for number in range(1, 7):
+        book.active.append([f"{number:05}.jpg", 12.5 * number, 50, 50])
+        dot(root / "TestImage" / f"{number:05}.jpg")
+    (root / "Annotations").mkdir()
+    book.save(root / "Annotations" / "MOS and Image attribute scores.xlsx")
+
+
+MAKERS = {
+    "clive": make_clive,
+    "koniq10k": make_koniq10k,
+    "live": make_live,
+    "tid2013": make_tid2013,
+    "csiq": make_csiq,
+    "kadid10k": make_kadid10k,
+    "spaq": make_spaq,
+}
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +155,29 @@ def test_koniq10k(sets: dict[str, Path]) -> None:
     }  # fmt: skip
 
 
+def test_koniq10k_with_the_table_beside_its_pictures(tmp_path: Path) -> None:
+    """It has no split and another scale of MOS; MOS_zscore is the one that the official table calls MOS."""
+    for number in range(5):
+        dot(tmp_path / "512x384" / f"{number}.jpg")
+    rows = [(f"{number}.jpg", 3.5, 20.5 * number) for number in range(5)]
+    with (tmp_path / "koniq10k_scores_and_distributions.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("image_name", "MOS", "MOS_zscore"), *rows])
+    rated = load_rated("koniq10k", tmp_path)
+    assert by_name(rated) == {f"{number}.jpg": 20.5 * number for number in range(5)}
+    assert Counter(r.split for r in rated) == {"train": 4, "val": 1}
+
+
+def test_kadid10k(sets: dict[str, Path]) -> None:
+    """Five is the best, whatever the column is called."""
+    opinions = by_name(load_rated("kadid10k", sets["kadid10k"]))
+    assert (opinions["I01_01_1.png"], opinions["I01_01_5.png"]) == (100, 0)
+
+
+def test_spaq(sets: dict[str, Path]) -> None:
+    """Opinions as published."""
+    assert by_name(load_rated("spaq", sets["spaq"]))["00003.jpg"] == 37.5
+
+
 def test_live(sets: dict[str, Path]) -> None:
     """Copies of references are left out; worse is lower; scores are of the folders in their published order."""
     rated = load_rated("live", sets["live"])
@@ -154,7 +203,7 @@ def test_csiq(sets: dict[str, Path]) -> None:
     assert opinions["1600.jpeg2000.5.png"] == pytest.approx(10)
 
 
-@pytest.mark.parametrize("name", ["live", "tid2013", "csiq"])
+@pytest.mark.parametrize("name", ["live", "tid2013", "csiq", "kadid10k"])
 def test_versions_of_one_photo_stay_together(sets: dict[str, Path], name: str) -> None:
     """A photo that was trained on in one version would make validation easy in another."""
     rated = load_rated(name, sets[name])
@@ -201,8 +250,10 @@ def short_scores(root: Path) -> None:
         ("clive", lambda root: None, "AllImages_release.mat"),
         ("live", lambda root: None, "dmos.mat"),
         ("csiq", lambda root: None, "csiq.DMOS.xlsx is missing"),
-        ("koniq10k", lambda root: None, "neither koniq10k_distributions_sets.csv nor"),
+        ("koniq10k", lambda root: None, "none of koniq10k_distributions_sets.csv"),
         ("tid2013", lambda root: None, "distorted_images is missing"),
+        ("kadid10k", lambda root: None, "dmos.csv cannot be read"),
+        ("spaq", lambda root: None, "image attribute scores.xlsx is missing"),
         ("kadid", lambda root: None, "no data set 'kadid'; there are: clive"),
     ],
 )

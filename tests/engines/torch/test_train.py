@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,11 +218,39 @@ def test_wrong_data_and_files(data: Path, tmp_path: Path) -> None:
         Trainer(replace(chosen, ladder_crop=500))
 
 
-def test_a_run_of_another_backbone_is_not_resumed(data: Path, tmp_path: Path) -> None:
-    """Its weights would not fit; the message says what to do."""
-    run(replace(options(data, tmp_path), steps=2))
-    with pytest.raises(CheckpointError, match="choose another --out"):
-        Trainer(replace(options(data, tmp_path), backbone="resnet50", initial_weights=None, batch=2)).run()
+def test_another_run_is_not_resumed(data: Path, tmp_path: Path) -> None:
+    """Other options, or the same folder with other opinions in it; the message says what differs. Steps may be added."""
+    (tmp_path / "clive").mkdir()
+    shutil.copytree(data / "clive", tmp_path / "clive", dirs_exist_ok=True)
+    chosen = replace(options(data, tmp_path / "out"), data=(("clive", tmp_path / "clive"),), steps=1, every=1)
+    run(chosen)
+    with pytest.raises(CheckpointError, match=r"backbone was resnet18, not resnet50; choose another --out"):
+        Trainer(replace(chosen, backbone="resnet50", initial_weights=None)).run()
+    with pytest.raises(CheckpointError, match=r"side was 128, not 96"):
+        Trainer(replace(chosen, side=96)).run()
+    assert run(replace(chosen, steps=2))["step"] == 2
+    table = tmp_path / "clive" / "labels.csv"
+    lines = table.read_text().splitlines()
+    name, opinion, split = lines[1].split(",")
+    table.write_text("\n".join([lines[0], f"{name},{float(opinion) + 1},{split}", *lines[2:]]))
+    with pytest.raises(CheckpointError, match=r"data clive was 10 pictures, \w+, not 10 pictures, \w+"):
+        Trainer(replace(chosen, steps=3)).run()
+
+
+def test_batches_are_the_same_whoever_draws_them(data: Path, tmp_path: Path) -> None:
+    """Several threads ahead, every step once and in order."""
+    one, many = (Trainer(replace(options(data, tmp_path), workers=workers)) for workers in (1, 3))
+    for left, right in zip(one.batches(), many.batches(), strict=True):
+        assert torch.equal(left.pictures, right.pictures)
+
+
+@torch.no_grad()
+def test_heads_hear_in_single_precision(data: Path) -> None:
+    """Under autocast as well: half of it would be noise of a third of a point."""
+    model = HyperIQA().eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pooled = model.pool(torch.randn(1, 3, 96, 96))
+    assert {part.dtype for part in pooled} == {torch.float32}
 
 
 def test_missing_convolutions_start_fresh(tmp_path: Path) -> None:
