@@ -125,7 +125,8 @@ class Goals:
 
     def __init__(self, cache: DistilCache, learn: NDArray[np.int64]) -> None:
         some = learn[:: max(1, len(learn) // 4000)]
-        hints = torch.from_numpy(cache.hints[some[::4]]).float()
+        # Of a map every place is an example: a quarter of the views is plenty, and a quarter of their memory.
+        hints = torch.from_numpy(cache.hints[some[:: 4 if len(some) > COMPONENTS else 1]]).float()
         self.hint_mean, self.hint_std = (
             value[:, None, None] for value in (hints.mean(dim=(0, 2, 3)), hints.std(dim=(0, 2, 3)).clamp(min=1e-3))
         )

@@ -23,9 +23,9 @@ from engines.training.initial_weights import load_initial_weights
 
 __all__ = ["Probed", "probe", "probe_lines"]
 
-WIDTHS = (0.03, 0.1, 0.3)
+WIDTHS = (0.1, 0.3, 1.0)
 """Of the kernel: exp(-w d^2 / columns)."""
-RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3)
+RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1)
 FAR = 10.0
 """Deviations at which a number is cut off."""
 

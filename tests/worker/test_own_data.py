@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 torch = pytest.importorskip("torch")
+from calibration.profile_file import read_profile  # noqa: E402
 from engines.engine_set import DEFAULT_DIRECTORY  # noqa: E402
 from engines.models.hyperiqa import HyperIQA  # noqa: E402
 from tests.pictures import photo  # noqa: E402
@@ -25,7 +26,7 @@ def koniq(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "1024x768").mkdir()
     rows: list[tuple[object, ...]] = [("image_name", "c1", "c2", "c3", "c4", "c5", "c_total", "MOS", "SD", "set")]
     for number in range(28):
-        photo(120, 90, number).save(root / "1024x768" / f"{number:05}.jpg")
+        photo(480, 360, number).save(root / "1024x768" / f"{number:05}.jpg")
         split = "training" if number < 16 else "validation" if number < 22 else "test"
         rows.append((f"{number:05}.jpg", 0, 0, 0.2, 0.7, 0.1, 105, 20 + 2 * number, 0.5, split))
     with (root / "koniq10k_distributions_sets.csv").open("w", newline="") as file:
@@ -83,8 +84,10 @@ def test_from_opinions_to_verdicts(
     with (koniq / "judged.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     assert '"mine@3"' in done("score", "--json", str(koniq / "1024x768" / "00003.jpg"))
-    fitted = tmp_path / "fitted.yaml"
-    done("calibrate", "fit", str(koniq / "judged.csv"), "--out", str(fitted))
+    start_profile, fitted = tmp_path / "start.yaml", tmp_path / "fitted.yaml"
+    start_profile.write_text(read_profile("recruitment")[1].replace("  high: ", "  high: 95 # ", 1), encoding="utf-8")
+    told = done("calibrate", "fit", str(koniq / "judged.csv"), "--profile", str(start_profile), "--out", str(fitted))
+    assert fitted.exists(), told
     assert "28" in done("calibrate", "evaluate", str(koniq / "judged.csv"), "--profile", str(fitted))
 
 

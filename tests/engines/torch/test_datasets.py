@@ -253,7 +253,7 @@ def short_scores(root: Path) -> None:
         ("koniq10k", lambda root: None, "none of koniq10k_distributions_sets.csv"),
         ("tid2013", lambda root: None, "distorted_images is missing"),
         ("kadid10k", lambda root: None, "dmos.csv cannot be read"),
-        ("spaq", lambda root: None, "image attribute scores.xlsx is missing"),
+        ("spaq", lambda root: None, "attribute scores.xlsx is missing"),
         ("kadid", lambda root: None, "no data set 'kadid'; there are: clive"),
     ],
 )

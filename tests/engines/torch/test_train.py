@@ -231,8 +231,8 @@ def test_another_run_is_not_resumed(data: Path, tmp_path: Path) -> None:
     assert run(replace(chosen, steps=2))["step"] == 2
     table = tmp_path / "clive" / "labels.csv"
     lines = table.read_text().splitlines()
-    name, opinion, split = lines[1].split(",")
-    table.write_text("\n".join([lines[0], f"{name},{float(opinion) + 1},{split}", *lines[2:]]))
+    name, opinion, *others = lines[1].split(",")
+    table.write_text("\n".join([lines[0], ",".join([name, str(float(opinion) + 1), *others]), *lines[2:]]))
     with pytest.raises(CheckpointError, match=r"data clive was 10 pictures, \w+, not 10 pictures, \w+"):
         Trainer(replace(chosen, steps=3)).run()
 
