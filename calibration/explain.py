@@ -19,6 +19,9 @@ def _reason(step: Adjustment) -> str:
     match step.rule:
         case "resolution_reward":
             return f"shorter side of {seen['shorter_side']} px (reward above {seen['limit']})"
+        case "kind":
+            sure = f"{seen['kind']}, {seen['probability']:.0%} sure (a photo: {seen['photo']:.0%}"
+            return f"{sure}, ruined: {seen['ruined']:.0%})"
         case "background":
             if seen["sign"] == "plain":
                 return f"one plain colour on {seen['share']:.0%} of the picture, {seen['border_share']:.0%} of its frame"

@@ -13,6 +13,7 @@ __all__ = [
     "BackgroundLimits",
     "DrawnLimits",
     "KeywordList",
+    "KindLimits",
     "Profile",
     "ResolutionLimits",
     "TextAreaLimits",
@@ -54,6 +55,20 @@ class BackgroundLimits(_Strict):
     min_edge: float = Field(ge=0)
     min_palette: Share = 1.0
     min_flat: Share = 1.0
+
+
+class KindLimits(_Strict):
+    """What becomes of pictures that are no photos: medium if they are whole, low if they are ruined, whatever their raw score.
+
+    From ``probability`` that it is no photo on; ``soft`` is the width of the zone on either side in which the score moves
+    gradually. It is ruined from ``ruined`` on. A photo, at ``photo`` or more, is no logo, whatever its colours look like.
+    """
+
+    enabled: bool = False
+    probability: Share = 0.5
+    soft: Share = 0.0
+    ruined: Share = 0.5
+    photo: Share = 1.0
 
 
 class DrawnLimits(_Strict):
@@ -132,6 +147,7 @@ class Profile(_Strict):
     )
     thresholds: Thresholds
     background: BackgroundLimits
+    kind: KindLimits = KindLimits()
     drawn: DrawnLimits = DrawnLimits()
     text_area: TextAreaLimits
     keywords: KeywordList

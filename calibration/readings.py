@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from calibration.keywords import find_keywords
 from calibration.profile import Profile
-from calibration.signals import Background, Signals, TextLine
+from calibration.signals import Background, Kind, Signals, TextLine
 
 __all__ = ["Reading", "append_reading", "load_readings", "signals_of"]
 
@@ -29,6 +29,7 @@ class Reading(_Record):
     width: int = Field(default=1, ge=1)
     height: int = Field(default=1, ge=1)
     background: Background = Background(0.0, 0.0, 0.0, 0.0)
+    kind: Kind | None = None
     text_area: float = Field(default=0.0, ge=0, le=1)
     lines: tuple[TextLine, ...] = ()
     costs: dict[str, float] = {}
@@ -43,6 +44,7 @@ def signals_of(reading: Reading, profile: Profile) -> Signals:
         background=reading.background,
         text_area=reading.text_area,
         keywords=find_keywords(reading.lines, profile.keywords),
+        kind=reading.kind,
     )
 
 

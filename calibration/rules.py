@@ -4,7 +4,7 @@ The conditions are those of the published article ("From Blur to Brilliance", 58
 Scores are squashed, never clipped, so that the better of two capped pictures still ranks higher. Limits are soft: on the way to
 one the score nears the end of its category without leaving it, and beyond it sinks to full depth step by step, so that a pixel
 more or less never moves a picture far. The shipped order matters: the reward comes first, so that it cannot lift what another
-rule has capped; then the two rules that may raise a score, background and drawn; then the caps.
+rule has capped; then the three rules that may raise a score, kind, background and drawn; then the caps.
 """
 
 from __future__ import annotations
@@ -107,6 +107,23 @@ def resolution_reward(score: float, signals: Signals, profile: Profile) -> Adjus
     return _adjusted("resolution_reward", score, after, {"shorter_side": side, "limit": limits.reward_from})
 
 
+def kind(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
+    """No photo: into the medium range if it is whole, else low. What photo engines make of drawings says nothing about them."""
+    limits, seen = profile.kind, signals.kind
+    if not limits.enabled or seen is None:
+        return None
+    over = _over(1.0 - seen.photo, limits.probability, limits.soft)
+    # At the limit half of the way to what is no photo; a photo that is hardly in doubt stays where it is.
+    share = 0.5 * (1.0 + over)
+    if share <= 0:
+        return None
+    ruined = seen.ruined >= limits.ruined
+    goal = _low(score, profile.thresholds) if ruined else _into_medium(score, profile.thresholds)
+    after = round(score + share * (goal - score), 4)
+    evidence = {"kind": seen.name, "probability": seen.probability, "photo": seen.photo, "ruined": seen.ruined}
+    return _adjusted("kind", score, after, evidence)
+
+
 def background(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
     """Logos and product shots: into the medium range if they are sharp, else medium at best.
 
@@ -116,7 +133,8 @@ def background(score: float, signals: Signals, profile: Profile) -> Adjustment |
     plain = seen.share >= limits.min_share and seen.border_share >= limits.min_border_share
     smooth = plain and seen.roughness <= limits.max_roughness
     few = seen.palette >= limits.min_palette and seen.flat >= limits.min_flat
-    if not limits.enabled or not (smooth or few):
+    photo = profile.kind.enabled and signals.kind is not None and signals.kind.photo >= profile.kind.photo
+    if not limits.enabled or photo or not (smooth or few):
         return None
     evidence: dict[str, float | int | str | list[str]] = {"sign": "plain" if smooth else "few_colours", "edge": seen.edge}
     if smooth:
@@ -183,5 +201,5 @@ def resolution(score: float, signals: Signals, profile: Profile) -> Adjustment |
     )
 
 
-RULES: tuple[Rule, ...] = (resolution_reward, background, drawn, text_area, keywords, aspect_ratio, resolution)
+RULES: tuple[Rule, ...] = (resolution_reward, kind, background, drawn, text_area, keywords, aspect_ratio, resolution)
 """In the order in which they are applied."""

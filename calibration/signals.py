@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Background", "Signals", "TextLine"]
+__all__ = ["Background", "Kind", "Signals", "TextLine"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,24 @@ class Background:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What kind of picture a quality engine takes it for.
+
+    Attributes:
+        name: photo, drawing, product, poster, document or screenshot: the likeliest of them.
+        probability: of that kind, 0-1.
+        photo: probability that it is a photo, 0-1.
+        ruined: probability that nobody would want it, whatever its kind, 0-1.
+
+    """
+
+    name: str
+    probability: float
+    photo: float
+    ruined: float
+
+
+@dataclass(frozen=True)
 class TextLine:
     """One line of recognised text, and how high its letters are, as a share of the picture's shorter side (0-1)."""
 
@@ -48,6 +66,7 @@ class Signals:
         background: see ``Background``.
         text_area: share of pixels under text, 0-1; ``None`` if it was not measured.
         keywords: keywords found, in the profile's spelling; ``None`` if text was not read.
+        kind: see ``Kind``; ``None`` from engines that do not tell it.
 
     """
 
@@ -56,6 +75,7 @@ class Signals:
     background: Background
     text_area: float | None = None
     keywords: tuple[str, ...] | None = None
+    kind: Kind | None = None
 
     @property
     def aspect_ratio(self) -> float:

@@ -47,12 +47,16 @@ class QualityInput(_Strict):
     ``policy`` names the version of ``engines.preprocess.quality_input``, ``longest_side`` (pixels) is its size. ``scale``
     turns outputs into opinion scores: points (output, score) of a piecewise linear, rising mapping from (0, 0) to (100, 100);
     without points the output is the score.
+
+    ``kinds`` names the columns that follow the score in the network's output, probabilities that sum to 1, of an engine that
+    also says what kind of picture it sees; one more column is the probability that the picture is ruined, whatever its kind.
     """
 
     kind: Literal["quality"]
     policy: str
     longest_side: int = Field(default=384, ge=64)
     scale: tuple[tuple[float, float], ...] = ()
+    kinds: tuple[str, ...] = ()
 
     @field_validator("scale")
     @classmethod

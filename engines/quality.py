@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from engines.errors import EngineError, ManifestError
 from engines.preprocess import QUALITY_PREPROCESSING, quality_input
 from engines.runtime.base import Network
 
-__all__ = ["QualityEngine", "QualityPanel", "limits_of", "opinion_score", "panel_names"]
+__all__ = ["Judgement", "QualityEngine", "QualityPanel", "limits_of", "opinion_score", "panel_names"]
 
 
 def limits_of(manifest: Manifest) -> QualityInput:
@@ -27,6 +28,19 @@ def limits_of(manifest: Manifest) -> QualityInput:
     return manifest.input
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """What quality engines say of one picture.
+
+    ``score``: 0-100, higher is better, two decimals. ``kinds``: the probability of every kind of picture that they know, in
+    all 1; empty if they tell none. ``ruined``: the probability that nobody would want it, whatever its kind; else ``None``.
+    """
+
+    score: float
+    kinds: Mapping[str, float] = field(default_factory=dict)
+    ruined: float | None = None
+
+
 class QualityEngine:
     """Scores pictures with hyperIQA (Su et al., CVPR 2020)."""
 
@@ -37,18 +51,26 @@ class QualityEngine:
         self._input = manifest.input
         self._network = network
 
-    def score(self, pixels: NDArray[np.uint8]) -> float:
-        """Quality of an upright RGB picture (H x W x 3, uint8): 0-100, higher is better, two decimals.
+    def judge(self, pixels: NDArray[np.uint8]) -> Judgement:
+        """What the network says of an upright RGB picture (H x W x 3, uint8).
 
         Raises:
-            EngineError: the network failed or answered with something that is no number.
+            EngineError: the network failed, or answered with something else than the numbers that its manifest promises.
 
         """
-        x = quality_input(pixels, self._input.longest_side)
-        output = float(self._network.run(x).reshape(-1)[0])
-        if not np.isfinite(output):
+        output = self._network.run(quality_input(pixels, self._input.longest_side)).reshape(-1).astype(np.float64)
+        names = self._input.kinds
+        if len(output) != (len(names) + 2 if names else 1) or not np.isfinite(output).all():
             raise EngineError(f"engine {self.manifest.label} answered {output} to a picture of {pixels.shape}")
-        return round(opinion_score(output, self._input), 2)
+        score = round(opinion_score(float(output[0]), self._input), 2)
+        if not names:
+            return Judgement(score)
+        kinds = {name: round(float(value), 4) for name, value in zip(names, output[1:-1], strict=True)}
+        return Judgement(score, kinds, round(float(output[-1]), 4))
+
+    def score(self, pixels: NDArray[np.uint8]) -> float:
+        """The score alone; see ``judge``."""
+        return self.judge(pixels).score
 
 
 class QualityPanel:
@@ -70,14 +92,25 @@ class QualityPanel:
         """What decides answers: the members' digests, in their order."""
         return "+".join(member.manifest.digest for member in self.members)
 
-    def score(self, pixels: NDArray[np.uint8]) -> float:
-        """Quality of an upright RGB picture (H x W x 3, uint8): 0-100, higher is better, two decimals.
+    def judge(self, pixels: NDArray[np.uint8]) -> Judgement:
+        """The mean of what the members say of an upright RGB picture (H x W x 3, uint8); of kinds, of those that tell them.
 
         Raises:
-            EngineError: a network failed or answered with something that is no number.
+            EngineError: a network failed, or answered with something else than its manifest promises.
 
         """
-        return round(sum(member.score(pixels) for member in self.members) / len(self.members), 2)
+        said = [member.judge(pixels) for member in self.members]
+        score = round(sum(one.score for one in said) / len(said), 2)
+        telling = [one for one in said if one.ruined is not None]
+        if not telling:
+            return Judgement(score)
+        names = dict.fromkeys(name for one in telling for name in one.kinds)
+        kinds = {name: round(sum(one.kinds.get(name, 0.0) for one in telling) / len(telling), 4) for name in names}
+        return Judgement(score, kinds, round(sum(one.ruined or 0.0 for one in telling) / len(telling), 4))
+
+    def score(self, pixels: NDArray[np.uint8]) -> float:
+        """The score alone; see ``judge``."""
+        return self.judge(pixels).score
 
 
 def panel_names(choice: str) -> tuple[str, ...]:

@@ -12,16 +12,17 @@ from calibration.chain import Assessment, assess, keywords_can_matter, text_can_
 from calibration.explain import explain
 from calibration.keywords import find_keywords
 from calibration.profile import Profile
-from calibration.signals import Signals, TextLine
+from calibration.signals import Kind, Signals, TextLine
 from engines.engine_set import EngineSet
+from engines.quality import Judgement
 from engines.text_spotting import Spotted, TextSpotter
-from worker.contracts.verdicts import AdjustmentRecord, AssessmentRecord, BackgroundRecord, Reason, SignalsRecord
+from worker.contracts.verdicts import AdjustmentRecord, AssessmentRecord, BackgroundRecord, KindRecord, Reason, SignalsRecord
 from worker.errors import UnscorableError
 from worker.intake.decode import DECODING, Picture, decode
 from worker.settings import Settings
 from worker.stopwatch import Stopwatch
 
-__all__ = ["Assessor", "Decode", "ShadowSeen", "unscorable"]
+__all__ = ["Assessor", "Decode", "ShadowSeen", "kind_of", "unscorable"]
 
 
 Decode = Callable[[bytes, int], Picture]
@@ -78,9 +79,11 @@ class Assessor:
             with watch.stage("decode"):
                 picture = self._decode(data, self._max_pixels)
             with watch.stage("quality"):
-                raw = self.engines.quality.score(picture.pixels)
+                said = self.engines.quality.judge(picture.pixels)
+            raw = said.score
             with watch.stage("background"):
-                seen = Signals(picture.width, picture.height, measure_background(picture.pixels))
+                measured = measure_background(picture.pixels)
+            seen = Signals(picture.width, picture.height, measured, kind=kind_of(said))
             text = _Text(self.engines.text, picture, watch)
             signals, skipped = self._read_text(raw, seen, self.profile, text)
             assessment = assess(raw, signals, self.profile)
@@ -130,6 +133,14 @@ class _Text:
         return self._spotted
 
 
+def kind_of(said: Judgement) -> Kind | None:
+    """The likeliest kind, if the engines tell kinds."""
+    if said.ruined is None:
+        return None
+    name = max(said.kinds, key=said.kinds.__getitem__)
+    return Kind(name, said.kinds[name], said.kinds.get("photo", 0.0), said.ruined)
+
+
 def _why_skipped(raw: float, signals: Signals, profile: Profile) -> str:
     return f"category already {assess(raw, signals, profile).category}"
 
@@ -152,6 +163,7 @@ def _record(assessment: Assessment, signals: Signals, skipped: str | None) -> As
             height=signals.height,
             aspect_ratio=round(signals.aspect_ratio, 4),
             background=BackgroundRecord(**asdict(signals.background)),
+            kind=None if signals.kind is None else KindRecord(**asdict(signals.kind)),
             text_area=signals.text_area,
             keywords=None if signals.keywords is None else list(signals.keywords),
             text_skipped=skipped,

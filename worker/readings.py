@@ -17,6 +17,7 @@ from calibration.readings import Reading, append_reading, load_readings
 from calibration.signals import TextLine
 from engines.engine_set import EngineSet
 from worker.app import make_assessors
+from worker.assessor import kind_of
 from worker.cpu import cpu_quota
 from worker.errors import UnscorableError
 from worker.intake.decode import DECODING, decode
@@ -83,7 +84,7 @@ def _read(data: bytes, engines: EngineSet, max_pixels: int) -> Reading:
     except UnscorableError as error:
         return Reading(sha256=sha256, unscorable=error.code, costs=costs)
     with _cost(costs, "quality"):
-        raw = engines.quality.score(picture.pixels)
+        said = engines.quality.judge(picture.pixels)
     with _cost(costs, "background"):
         background = measure_background(picture.pixels)
     with _cost(costs, "text_detection"):
@@ -92,10 +93,11 @@ def _read(data: bytes, engines: EngineSet, max_pixels: int) -> Reading:
         lines = engines.text.read(picture.pixels, spotted)
     return Reading(
         sha256=sha256,
-        raw_score=raw,
+        raw_score=said.score,
         width=picture.width,
         height=picture.height,
         background=background,
+        kind=kind_of(said),
         text_area=spotted.area,
         lines=tuple(TextLine(line.text, line.height) for line in lines),
         costs=costs,

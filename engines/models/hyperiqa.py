@@ -114,6 +114,12 @@ class ToneHistogram(nn.Module):
         beyond = torch.cat([rgb, least, most, 1 - most], dim=1) - (1 - 2 * CLIPPING)
         return (beyond / CLIPPING).clamp(0, 1).mean(dim=(2, 3))
 
+        self.kinds = nn.Linear(sum(self.backbone.widths), kinds + 1) if kinds else None
+        self.feature_dropout = nn.Dropout(feature_dropout)
+        if self.kinds is not None:
+            nn.init.zeros_(self.kinds.weight)
+            nn.init.zeros_(self.kinds.bias)
+
     def pool(self, x: Tensor) -> Tensor:
         """N x (TONES BINS + CLIPPED): roots of the shares."""
         rgb = F.avg_pool2d(x.float(), 2) * self.std + self.mean
@@ -146,12 +152,20 @@ class GeneratedLinear(nn.Module):
 class HyperIQA(nn.Module):
     """Normalised RGB, N x 3 x H x W (both sides at least 32), to opinion scores, N, 0-100, higher is better.
 
+    With ``kinds`` a second output says what kind of picture it is, and whether it is ruined: it reads the same numbers, so it
+    costs nothing beside the trunk. Outputs are then N x (kinds + 2): score, probabilities of kinds, probability of ruin.
+
     ``feature_dropout`` is the share of the trunk's numbers that the head is not shown in a step of training, ``dropout`` that
     of its own.
     """
 
     def __init__(
-        self, backbone: Backbone = "resnet18", content: int = 48, feature_dropout: float = 0.3, dropout: float = 0.2
+        self,
+        backbone: Backbone = "resnet18",
+        content: int = 48,
+        feature_dropout: float = 0.3,
+        dropout: float = 0.2,
+        kinds: int = 0,
     ) -> None:
         super().__init__()
         self.backbone = make_trunk(backbone)
@@ -196,6 +210,19 @@ class HyperIQA(nn.Module):
                 y = F.leaky_relu(y, 0.1)
         return 100.0 * torch.sigmoid(y[:, 0, 0])
 
+    def tell(self, pooled: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits of the kinds, N x kinds, and of ruin, N, of what ``pool`` saw; for networks that have ``kinds``."""
+        if self.kinds is None:
+            raise ValueError("this network tells no kinds")
+        seen = [module.standardised(stage) for module, stage in zip(self.local, pooled[:-1], strict=True)]
+        said = self.kinds(self.feature_dropout(torch.cat(seen, dim=1)))
+        return said[:, :-1], said[:, -1]
+
     def forward(self, x: Tensor) -> Tensor:
-        """Opinion scores, N, for N pictures of one size."""
-        return self.judge(self.pool(x))
+        """Opinion scores, N, for N pictures of one size; with ``kinds`` N x (kinds + 2)."""
+        pooled = self.pool(x)
+        scores = self.judge(pooled)
+        if self.kinds is None:
+            return scores
+        kinds, ruin = self.tell(pooled)
+        return torch.cat([scores[:, None], torch.softmax(kinds, dim=1), torch.sigmoid(ruin)[:, None]], dim=1)

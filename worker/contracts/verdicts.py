@@ -59,6 +59,15 @@ class BackgroundRecord(_Record):
     flat: float = Field(default=0.0, ge=0, le=1)
 
 
+class KindRecord(_Record):
+    """What kind of picture the quality engine takes it for."""
+
+    name: str = Field(description="photo, drawing, product, poster, document or screenshot: the likeliest.")
+    probability: float = Field(ge=0, le=1, description="Of that kind.")
+    photo: float = Field(ge=0, le=1, description="Probability that it is a photo.")
+    ruined: float = Field(ge=0, le=1, description="Probability that nobody would want it, whatever its kind.")
+
+
 class SignalsRecord(_Record):
     """What the rules looked at."""
 
@@ -66,6 +75,7 @@ class SignalsRecord(_Record):
     height: int = Field(ge=1, description="Pixels, upright.")
     aspect_ratio: float = Field(ge=1, description="Long side over short side.")
     background: BackgroundRecord
+    kind: KindRecord | None = Field(default=None, description="Null from engines that do not tell it.")
     text_area: float | None = Field(default=None, ge=0, le=1, description="Share under text; null if it was not measured.")
     keywords: list[str] | None = Field(default=None, description="Keywords found; null if text was not read.")
     text_skipped: str | None = Field(default=None, description="Why text was not measured or not read.")
