@@ -120,7 +120,7 @@ def kind(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
     ruined = seen.ruined >= limits.ruined
     goal = _low(score, profile.thresholds) if ruined else _into_medium(score, profile.thresholds)
     after = round(score + share * (goal - score), 4)
-    evidence = {"kind": seen.name, "probability": seen.probability, "photo": seen.photo, "ruined": seen.ruined}
+    evidence: Evidence = {"kind": seen.name, "probability": seen.probability, "photo": seen.photo, "ruined": seen.ruined}
     return _adjusted("kind", score, after, evidence)
 
 

@@ -114,12 +114,6 @@ class ToneHistogram(nn.Module):
         beyond = torch.cat([rgb, least, most, 1 - most], dim=1) - (1 - 2 * CLIPPING)
         return (beyond / CLIPPING).clamp(0, 1).mean(dim=(2, 3))
 
-        self.kinds = nn.Linear(sum(self.backbone.widths), kinds + 1) if kinds else None
-        self.feature_dropout = nn.Dropout(feature_dropout)
-        if self.kinds is not None:
-            nn.init.zeros_(self.kinds.weight)
-            nn.init.zeros_(self.kinds.bias)
-
     def pool(self, x: Tensor) -> Tensor:
         """N x (TONES BINS + CLIPPED): roots of the shares."""
         rgb = F.avg_pool2d(x.float(), 2) * self.std + self.mean
@@ -177,6 +171,12 @@ class HyperIQA(nn.Module):
         self.dropout = nn.Dropout(dropout)
         pairs = pairwise(TARGET_WIDTHS)
         self.target = nn.ModuleList(GeneratedLinear(inputs, outputs, content) for inputs, outputs in pairs)
+
+        self.kinds = nn.Linear(sum(self.backbone.widths), kinds + 1) if kinds else None
+        self.feature_dropout = nn.Dropout(feature_dropout)
+        if self.kinds is not None:
+            nn.init.zeros_(self.kinds.weight)
+            nn.init.zeros_(self.kinds.bias)
 
     def pool(self, x: Tensor) -> list[Tensor]:
         """All that the head sees of N pictures of one size: N x width for each stage of the trunk, and for tones."""
