@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from engines.catalog import Golden, Manifest, QualityInput, file_sha256, manifest_names, write_manifest
 from engines.errors import CheckpointError, ManifestError
+from engines.kinds import KINDS
 from engines.models.hyperiqa import HyperIQA
 from engines.models.tracing import trace
 from engines.preprocess import LONGEST_SIDE, QUALITY_PREPROCESSING, quality_input
@@ -52,7 +53,7 @@ class Export:
         if self.data is None:
             return ()
         rated = [r for r in load_rated(*self.data) if r.split == "val"]
-        outputs = [float(network.run(quality_input(r.pixels(), side))[0]) for r in rated]
+        outputs = [float(network.run(quality_input(r.pixels(), side)).flat[0]) for r in rated]
         return fit_output_mapping(outputs, [r.opinion for r in rated])
 
 
@@ -69,7 +70,8 @@ def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
         raise CheckpointError("checkpoints of different backbones have no mean")
     states = [file["average"] for file in files]
     mean = {key: sum(state[key].double() for state in states) / len(states) for key in states[0]}
-    model = HyperIQA(backbone)
+    told = len(mean["kinds.bias"]) - 1 if "kinds.bias" in mean else 0
+    model = HyperIQA(backbone, kinds=told)
     # Rounded to what will be stored, so that scores measured in torch are those of the shipped file.
     model.load_state_dict({key: value.half().float() for key, value in mean.items()})
     return model.eval()
@@ -81,9 +83,9 @@ def serving_side(path: Path) -> int:
 
 
 def export_onnx(model: HyperIQA, path: Path) -> None:
-    """Write ``model`` to ``path``: input ``picture`` (N x 3 x H x W), output ``score`` (N)."""
-    axes = {"picture": {0: "n", 2: "h", 3: "w"}, "score": {0: "n"}}
-    graph = halve_weights(trace(model, torch.zeros(2, 3, 96, 128), ("picture", "score"), axes))
+    """Write ``model`` to ``path``: input ``picture`` (N x 3 x H x W), output ``judgement`` (N, or with kinds N x (kinds + 2))."""
+    axes = {"picture": {0: "n", 2: "h", 3: "w"}, "judgement": {0: "n"}}
+    graph = halve_weights(trace(model, torch.zeros(2, 3, 96, 128), ("picture", "judgement"), axes))
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
 
@@ -121,7 +123,11 @@ def export_engine(export: Export, directory: Path) -> Manifest:
     export_onnx(model, path)
     network = OnnxRuntime().load(path)
     limits = QualityInput(
-        kind="quality", policy=QUALITY_PREPROCESSING, longest_side=side, scale=export.output_mapping(network, side)
+        kind="quality",
+        policy=QUALITY_PREPROCESSING,
+        longest_side=side,
+        scale=export.output_mapping(network, side),
+        kinds=KINDS if model.kinds is not None else (),
     )
     fields: dict[str, Any] = {
         "name": export.name,
@@ -130,7 +136,7 @@ def export_engine(export: Export, directory: Path) -> Manifest:
         "sha256": file_sha256(path),
         "imported": True,
         "input": limits,
-        "output": "opinion score, N, 0-100, higher is better",
+        "output": "opinion score, N, 0-100, higher is better" + ("; kinds; ruined" if model.kinds is not None else ""),
         "training_data": export.training_data,
         "licence": export.licence,
     }

@@ -11,6 +11,7 @@ import typer
 
 from engines.engine_set import DEFAULT_DIRECTORY, EngineNames
 from engines.errors import EngineError
+from engines.kinds import KINDS, Kind
 
 __all__ = ["add_commands"]
 
@@ -74,6 +75,17 @@ def train(
     weight_decay: Annotated[float, typer.Option(min=0)] = 0.1,
     frozen: Annotated[str, typer.Option(help="Stages that stay as they are, or 'none'.")] = "conv1,layer1,layer2",
     hold_trunk: Annotated[int, typer.Option(min=0, help="Steps before the trunk starts to move.")] = 150,
+    unlabelled: Annotated[
+        list[Path] | None, typer.Option(help="Folder of photos without labels, searched through. May be repeated.")
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(help="Finished engine (.onnx) or run (.pt) whose scores they should get. May be repeated."),
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND=DIR", help=f"Pictures of a kind ({', '.join(KINDS)}), searched through. May be repeated."),
+    ] = None,
     average: Annotated[float, typer.Option(min=0, max=0.99999, help="Decay of the moving average of the weights.")] = 0.995,
     every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 100,
     seed: Seed = 1,
@@ -109,6 +121,9 @@ def train(
         weight_decay=weight_decay,
         frozen=stages,
         hold_trunk=hold_trunk,
+        unlabelled=tuple(unlabelled or ()),
+        teachers=tuple(teacher or ()),
+        kinds=tuple(_kind(pair) for pair in kinds or ()),
         average=average,
         every=every,
         seed=seed,
@@ -263,6 +278,14 @@ def _named(pair: str) -> tuple[str, Path]:
     if not equals or not folder:
         raise typer.BadParameter(f"{pair!r} is not NAME=DIR", param_hint="--data")
     return name, Path(folder)
+
+
+def _kind(pair: str) -> tuple[Kind, Path]:
+    name, equals, folder = pair.partition("=")
+    found = next((kind for kind in KINDS if kind == name), None)
+    if found is None or not equals or not folder:
+        raise typer.BadParameter(f"{pair!r} is not KIND=DIR; kinds: {', '.join(KINDS)}", param_hint="--kinds")
+    return found, Path(folder)
 
 
 def _fold(text: str | None) -> tuple[int, int] | None:

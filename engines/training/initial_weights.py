@@ -87,8 +87,13 @@ def _load_run(model: HyperIQA, path: Path) -> bool:
     """Everything, or the trunk alone of a run with another head; whether it was everything."""
     found = _exported(path) if path.suffix == ".onnx" else torch.load(path, map_location="cpu", weights_only=True)["average"]
     wanted = model.state_dict()
-    head = all(name in found and found[name].shape == wanted[name].shape for name in wanted)
-    model.load_state_dict({name: found[name] if head or name.startswith("backbone.") else wanted[name] for name in wanted})
+    # What tells kinds is new in networks that were scored by before: it may start fresh beside a head that goes on.
+    own = [name for name in wanted if not name.startswith("kinds.")]
+    head = all(name in found and found[name].shape == wanted[name].shape for name in own)
+    taken = own if head else [name for name in own if name.startswith("backbone.")]
+    if head and found.keys() >= wanted.keys() and all(found[name].shape == wanted[name].shape for name in wanted):
+        taken = list(wanted)
+    model.load_state_dict(wanted | {name: found[name] for name in taken})
     return head
 
 

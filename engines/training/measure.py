@@ -60,7 +60,7 @@ def shipped_panel(choice: str) -> QualityPanel:
 def exported(path: Path, side: int) -> Score:
     """The score that an exported network gives, for one whose manifest is still to be written."""
     network = OnnxRuntime().load(path)
-    return lambda pixels: float(network.run(quality_input(pixels, side))[0])
+    return lambda pixels: float(network.run(quality_input(pixels, side)).flat[0])
 
 
 def bootstrap(scores: Sequence[float], opinions: Sequence[float], seed: int = 0) -> tuple[float, float, float]:

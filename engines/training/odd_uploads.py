@@ -61,7 +61,7 @@ def odd_uploads(extractor: FeatureExtractor, teacher: OnnxNetwork, photos: Seque
     """``PER_PHOTO`` odd uploads of every photo; ``teacher`` is a quality engine's network, fed at the extractor's side."""
 
     def seen(made: Pixels) -> tuple[Pooled, float]:
-        return extractor.row(made), float(teacher.run(quality_input(made, extractor.side))[0])
+        return extractor.row(made), float(teacher.run(quality_input(made, extractor.side)).flat[0])
 
     def whole(photo: Pixels) -> tuple[Pooled, float]:
         return seen(coded(np.ascontiguousarray(fit_longest(photo, extractor.side)), WHOLE_QUALITY))

@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -33,12 +33,14 @@ from scipy import stats
 from torch import Tensor, nn
 
 from engines.errors import CheckpointError
+from engines.kinds import KINDS, Kind
 from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.preprocess import LONGEST_SIDE, quality_input
 from engines.training.data import Ladder, held_out, ladder, load_folder, random_crop
 from engines.training.datasets import DataSetError, Rated, folds, load_rated
 from engines.training.initial_weights import Loaded, load_initial_weights
 from engines.training.losses import ladder_loss, opinion_loss, order_loss
+from engines.training.tasks import Agreement, Drawn, KindPictures, Task, load_teachers, picture_files
 
 __all__ = ["Options", "Trainer", "evaluate", "follow", "schedule", "write_validation"]
 
@@ -75,6 +77,13 @@ class Options:
     weight_decay: float = 0.1
     frozen: tuple[str, ...] = ("conv1", "layer1", "layer2")
     hold_trunk: int = 150
+    unlabelled: tuple[Path, ...] = ()
+    teachers: tuple[Path, ...] = ()
+    unlabelled_batch: int = 12
+    agreement_weight: float = 1.0
+    kinds: tuple[tuple[Kind, Path], ...] = ()
+    kinds_batch: int = 12
+    kinds_weight: float = 0.2
     average: float = 0.995
     every: int = 100
     seed: int = 1
@@ -90,7 +99,7 @@ def evaluate(model: HyperIQA, rated: Sequence[Rated], side: int = LONGEST_SIDE) 
     model.eval()
     device = next(model.parameters()).device
     inputs = (torch.from_numpy(quality_input(r.pixels(), side)).to(device) for r in rated)
-    return np.array([float(model(x)[0]) for x in inputs])
+    return np.array([float(model.judge(model.pool(x))[0]) for x in inputs])
 
 
 @torch.no_grad()
@@ -167,6 +176,7 @@ class Batch:
     opinions: Tensor
     absolute: bool
     ladders: list[Ladder] = field(default_factory=list)
+    extras: list[Drawn] = field(default_factory=list)
 
 
 class Trainer:
@@ -185,12 +195,13 @@ class Trainer:
             raise DataSetError(f"no photo is large enough for ladders of {options.ladder_crop} px: --photos, or --ladders 0")
         self.device = _device(options.device)
         self.precision = _precision(options.precision, self.device)
-        self.model = HyperIQA(options.backbone)
+        self.model = HyperIQA(options.backbone, kinds=len(KINDS) if options.kinds else 0)
         given = options.initial_weights
         self.start = load_initial_weights(self.model, given) if given else Loaded(head=False, missing=["all"])
         if not self.start.head:
             standardise(self.model, self.sets[0], options.side)
         self.model.to(self.device, memory_format=torch.channels_last)
+        self.tasks = self._tasks()
         self.groups = parameter_groups(self.model, options)
         self.average = copy.deepcopy(self.model)
         self.optimiser = torch.optim.AdamW(self.groups, lr=options.rate, weight_decay=options.weight_decay)
@@ -207,6 +218,20 @@ class Trainer:
                 raise DataSetError(f"{name} has {len(rated)} pictures to train on, fewer than a batch of {self.options.batch}")
         return train, [r for r in sets[0] if r.split == "val"]
 
+    def _tasks(self) -> list[Task]:
+        options, tasks = self.options, list[Task]()
+        if options.unlabelled:
+            if not options.teachers:
+                raise DataSetError("--unlabelled photos are there to agree with a --teacher")
+            files, teachers = picture_files(options.unlabelled), load_teachers(options.teachers, self.device)
+            count, weight = options.unlabelled_batch, options.agreement_weight
+            tasks.append(Agreement(files, teachers, count, options.crop, options.side, weight))
+        if options.kinds:
+            by_kind = {kind: [folder for name, folder in options.kinds if name == kind] for kind, _ in options.kinds}
+            of = {kind: picture_files(folders) for kind, folders in by_kind.items()}
+            tasks.append(KindPictures(of, options.kinds_batch, options.crop, options.side, options.kinds_weight))
+        return tasks
+
     def draw(self, step: int) -> Batch:
         """The batch of ``step``, a function of the seed and the step alone."""
         options, rng = self.options, np.random.default_rng([self.options.seed, step])
@@ -215,13 +240,18 @@ class Trainer:
         picks = [self.sets[index][int(i)] for i in rng.choice(len(self.sets[index]), options.batch, replace=False)]
         crops = np.concatenate([random_crop(p.pixels(), options.crop, rng, options.side) for p in picks])
         ladders = [ladder(self.photos, options.ladder_crop, rng, options.side) for _ in range(options.ladders)]
-        return Batch(torch.from_numpy(crops), torch.tensor([p.opinion for p in picks]), index == 0, ladders)
+        extras = [task.draw(rng) for task in self.tasks]
+        return Batch(torch.from_numpy(crops), torch.tensor([p.opinion for p in picks]), index == 0, ladders, extras)
 
     def _scores(self, inputs: Tensor) -> Tensor:
         inputs = inputs.to(self.device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, dtype=self.precision or torch.bfloat16, enabled=self.precision is not None):
-            scores: Tensor = self.model(inputs)
+        with self._autocast():
+            scores = self.model.judge(self.model.pool(inputs))
         return scores.float()
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.precision is not None
+        return torch.autocast(self.device.type, dtype=self.precision or torch.bfloat16, enabled=enabled)
 
     def loss(self, batch: Batch) -> Tensor:
         """Opinions and ladders, weighted."""
@@ -231,6 +261,10 @@ class Trainer:
             steps = self._scores(torch.from_numpy(np.concatenate([rungs.inputs for rungs in batch.ladders])))
             for rungs, part in zip(batch.ladders, steps.split(len(batch.ladders[0].severities)), strict=True):
                 total = total + 0.5 / len(batch.ladders) * self.options.ladder_weight * ladder_loss(part, rungs.severities)
+        for task, drawn in zip(self.tasks, batch.extras, strict=True):
+            seen = replace(drawn, inputs=drawn.inputs.to(self.device).contiguous(memory_format=torch.channels_last))
+            with self._autocast():
+                total = total + task.weight * task.loss(self.model, self.model.pool(seen.inputs), seen).float()
         return total
 
     def advance(self, batch: Batch) -> float:
