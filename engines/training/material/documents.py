@@ -24,8 +24,10 @@ def certificate(page: Page) -> str:
         f"No. {page.write.number()}<br>2026-{page.write.number(2)}",
     )
     stamp = box(
-        f"position:absolute;right:{page.between(8, 30):.0f}%;bottom:{page.between(8, 20):.0f}%;width:{page.width * 0.17:.0f}px;height:{page.width * 0.17:.0f}px;"
-        f"border:4px solid {seal};border-radius:50%;opacity:.75;display:flex;align-items:center;justify-content:center;transform:rotate({page.between(-20, 20):.0f}deg)",
+        f"position:absolute;right:{page.between(8, 30):.0f}%;bottom:{page.between(8, 20):.0f}%;"
+        f"width:{page.width * 0.17:.0f}px;height:{page.width * 0.17:.0f}px;"
+        f"border:4px solid {seal};border-radius:50%;opacity:.75;display:flex;align-items:center;"
+        f"justify-content:center;transform:rotate({page.between(-20, 20):.0f}deg)",
         box(page.letters(page.width * 0.06, seal), "★"),
     )
     paper = page.one(("#fff", "#fdf8e8", "#fffdf5", "#f4f8ff"))

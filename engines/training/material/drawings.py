@@ -13,7 +13,8 @@ def on_ground(page: Page) -> str:
     ground = page.one(("#fff", "#000", "#f4f4f4", page.colour(), page.ground()))
     drawing = shown(
         page.one(page.drawings),
-        f"position:absolute;left:{50 * (1 - size):.0f}%;top:{45 * (1 - size):.0f}%;width:{size:.0%};height:{size:.0%};object-fit:contain",
+        f"position:absolute;left:{50 * (1 - size):.0f}%;top:{45 * (1 - size):.0f}%;"
+        f"width:{size:.0%};height:{size:.0%};object-fit:contain",
     )
     name = box(
         page.letters(
@@ -41,14 +42,16 @@ def sheet(page: Page) -> str:
     framed = page.chance(0.3)
     cells = "".join(
         box(
-            f"display:flex;align-items:center;justify-content:center;{f'background:{page.colour()};border-radius:18%' if framed else ''}",
+            "display:flex;align-items:center;justify-content:center;"
+            f"{f'background:{page.colour()};border-radius:18%' if framed else ''}",
             shown(page.one(page.drawings), "width:72%;height:72%;object-fit:contain"),
         )
         for _ in range(columns * rows)
     )
     ground = page.one(("#fff", "#fafafa", page.colour((0.7, 0.97)), page.colour()))
     return box(
-        f"position:absolute;inset:0;background:{ground};padding:5%;display:grid;grid-template:repeat({rows},1fr)/repeat({columns},1fr);gap:12px",
+        f"position:absolute;inset:0;background:{ground};padding:5%;display:grid;"
+        f"grid-template:repeat({rows},1fr)/repeat({columns},1fr);gap:12px",
         cells,
     )
 
@@ -65,13 +68,15 @@ def scene(page: Page) -> str:
         )
         roof = "clip-path:polygon(0 18%,50% 0,100% 18%,100% 100%,0 100%);" if page.chance(0.5) else ""
         houses += box(
-            f"position:absolute;left:{left:.0f}%;bottom:18%;width:{wide:.0f}%;height:{tall:.0f}%;background:{page.colour()};{roof}padding-top:8%;overflow:hidden",
+            f"position:absolute;left:{left:.0f}%;bottom:18%;width:{wide:.0f}%;"
+            f"height:{tall:.0f}%;background:{page.colour()};{roof}padding-top:8%;overflow:hidden",
             panes,
         )
     things = "".join(
         shown(
             page.one(page.drawings),
-            f"position:absolute;left:{page.between(0, 85):.0f}%;bottom:{page.between(4, 60):.0f}%;width:{page.between(8, 24):.0f}%;object-fit:contain",
+            f"position:absolute;left:{page.between(0, 85):.0f}%;bottom:{page.between(4, 60):.0f}%;"
+            f"width:{page.between(8, 24):.0f}%;object-fit:contain",
         )
         for _ in range(int(page.between(2, 8)))
     )
@@ -106,7 +111,8 @@ def word_mark(page: Page) -> str:
     )
     mark = shown(page.one(page.drawings), "height:30%;width:100%;object-fit:contain") if page.chance(0.4) else ""
     return box(
-        f"position:absolute;inset:0;background:{ground};display:flex;flex-direction:column;align-items:center;justify-content:center",
+        f"position:absolute;inset:0;background:{ground};display:flex;"
+        "flex-direction:column;align-items:center;justify-content:center",
         mark + box(frame, title),
     )
 
@@ -115,7 +121,10 @@ def studio(page: Page) -> str:
     """A thing alone on a studio's ground; sometimes with a mark in the corner or a size beside it."""
     ground = page.one(("#fff", "#fff", "#f2f2f2", page.colour((0.85, 0.97), (0.0, 0.4)), "radial-gradient(#fff,#d8d8d8)"))
     size = page.between(0.5, 0.9)
-    place = f"position:absolute;left:{50 * (1 - size):.0f}%;top:{50 * (1 - size):.0f}%;width:{size:.0%};height:{size:.0%};object-fit:contain;mix-blend-mode:multiply"
+    place = (
+        f"position:absolute;left:{50 * (1 - size):.0f}%;top:{50 * (1 - size):.0f}%;"
+        f"width:{size:.0%};height:{size:.0%};object-fit:contain;mix-blend-mode:multiply"
+    )
     mark = shown(page.one(page.drawings), "position:absolute;left:3%;top:3%;width:14%;object-fit:contain")
     label = box(
         page.letters(page.width * 0.035, "#555", f"position:absolute;{page.one(('left', 'right'))}:5%;bottom:4%"),

@@ -1,6 +1,7 @@
 """What designs of pages are made of.
 
-Every design is a function of a ``Page``: what is random (colours, fonts, words, pictures) comes from it, what is the design's own
+Every design is a function of a ``Page``: what is random (colours, fonts, words, pictures) comes from it, what is the
+design's own
 (where things stand) is written here.
 """
 
@@ -68,12 +69,15 @@ class Page:
 
 
 def box(style: str, inside: str = "") -> str:
+    """A block."""
     return f'<div style="{style}">{inside}</div>'
 
 
 def shown(address: str, style: str) -> str:
+    """A picture that fills its block, cut where it does not fit."""
     return f'<img src="{address}" style="object-fit:cover;{style}">'
 
 
 def lines(page: Page, count: int, size: float, colour: str) -> str:
+    """Lines of an advert, each in a font of its own."""
     return "".join(box(page.letters(size, colour, f"margin:{size * 0.35:.0f}px 0"), page.write.phrase()) for _ in range(count))

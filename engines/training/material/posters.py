@@ -14,7 +14,10 @@ def letters_on_photo(page: Page) -> str:
     inner = box(page.letters(page.width * page.between(0.09, 0.17), ink, "line-height:1.1"), page.write.title())
     inner += lines(page, int(page.between(1, 5)), page.width * page.between(0.035, 0.055), ink)
     place = page.one(("center", "flex-start", "flex-end"))
-    overlay = f"position:absolute;inset:0;background:{shade};display:flex;flex-direction:column;justify-content:{place};padding:8%;text-align:{page.one(('left', 'center'))}"
+    overlay = (
+        f"position:absolute;inset:0;background:{shade};display:flex;flex-direction:column;"
+        f"justify-content:{place};padding:8%;text-align:{page.one(('left', 'center'))}"
+    )
     return shown(page.one(page.photos), "position:absolute;width:100%;height:100%") + box(overlay, inner)
 
 
@@ -34,8 +37,10 @@ def thing_with_price(page: Page) -> str:
     burst = page.colour((0.4, 0.6), (0.8, 1.0))
     size = page.width * page.between(0.2, 0.3)
     price = box(
-        f"position:absolute;right:{page.between(2, 12):.0f}%;top:{page.between(5, 60):.0f}%;width:{size:.0f}px;height:{size:.0f}px;"
-        f"border-radius:{page.one(('50%', '8px', '50% 50% 0 50%'))};background:{burst};display:flex;align-items:center;justify-content:center;"
+        f"position:absolute;right:{page.between(2, 12):.0f}%;"
+        f"top:{page.between(5, 60):.0f}%;width:{size:.0f}px;height:{size:.0f}px;"
+        f"border-radius:{page.one(('50%', '8px', '50% 50% 0 50%'))};"
+        f"background:{burst};display:flex;align-items:center;justify-content:center;"
         f"transform:rotate({page.between(-15, 15):.0f}deg)",
         box(page.letters(size * 0.3, "#fff"), page.write.price()),
     )
@@ -113,11 +118,13 @@ def collage(page: Page) -> str:
         for _ in range(columns * rows)
     )
     grid = box(
-        f"position:absolute;inset:0;display:grid;grid-template:repeat({rows},1fr)/repeat({columns},1fr);gap:{page.between(0, 14):.0f}px;background:{page.colour((0.1, 0.95))}",
+        f"position:absolute;inset:0;display:grid;grid-template:repeat({rows},1fr)/repeat({columns},1fr);"
+        f"gap:{page.between(0, 14):.0f}px;background:{page.colour((0.1, 0.95))}",
         cells,
     )
     band = box(
-        f"position:absolute;left:0;right:0;top:{page.between(0, 80):.0f}%;background:{page.colour()}dd;padding:2% 4%;text-align:center",
+        f"position:absolute;left:0;right:0;top:{page.between(0, 80):.0f}%;"
+        f"background:{page.colour()}dd;padding:2% 4%;text-align:center",
         box(page.letters(page.width * page.between(0.07, 0.12), "#fff"), page.write.title()),
     )
     return grid + band

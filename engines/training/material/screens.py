@@ -13,7 +13,8 @@ def web_page(page: Page) -> str:
     dark = page.chance(0.25)
     paper, ink = ("#1b1d22", "#ddd") if dark else (page.one(("#fff", "#f5f6f8")), "#222")
     bar = box(
-        f"background:{page.one((accent, paper, '#fff', '#111'))};padding:10px 24px;display:flex;gap:28px;border-bottom:1px solid #8883",
+        f"background:{page.one((accent, paper, '#fff', '#111'))};"
+        "padding:10px 24px;display:flex;gap:28px;border-bottom:1px solid #8883",
         "".join(
             box(page.letters(15, page.one((ink, accent, "#888"))), page.write.sentence(2, 5))
             for _ in range(int(page.between(3, 7)))
@@ -22,7 +23,8 @@ def web_page(page: Page) -> str:
     columns = 1 if page.width < 500 else int(page.between(2, 5))
     cards = "".join(
         box(
-            f"background:{'#26292f' if dark else '#fff'};border:1px solid #8884;border-radius:{page.between(0, 12):.0f}px;overflow:hidden",
+            f"background:{'#26292f' if dark else '#fff'};border:1px solid #8884;"
+            f"border-radius:{page.between(0, 12):.0f}px;overflow:hidden",
             (
                 shown(
                     page.one(page.photos if page.chance(0.6) else page.things),

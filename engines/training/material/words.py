@@ -1,5 +1,7 @@
 """What stands on drawn pages: words of trade, recruitment and offices, in Chinese and English."""
 
+# ruff: noqa: E501, RUF001
+
 from __future__ import annotations
 
 import numpy as np
@@ -29,7 +31,75 @@ HAN = (
     "里如水化高自二理起小物现实加量都两体制机当使点从业本去把性好应开它合还因由其些然前外天政四日那社义事平形相全表间样与关各重新线内数正心反你明看原又么利"
     "比或但质气第向道命此变条只没结解问意建月公无系军很情者最立代想已通并提直题党程展五果料象员革位入常文总次品式活设及管特件长求老头基资边流路级少图山统接"
 )
-LATIN = ["service", "quality", "customer", "team", "office", "manager", "report", "safety", "product", "order", "total", "amount", "number", "date", "name", "address", "city", "street", "signature", "company", "training", "skills", "project", "market", "price", "delivery", "contact", "email", "phone", "store", "online", "payment", "account", "account", "notes", "summary", "design", "system", "update", "the", "of", "and", "to", "in", "for", "with", "on", "by", "from", "at", "as", "is", "are", "be", "this", "that", "will", "may", "not", "all", "any", "each", "more", "other", "new", "used", "full"]
+LATIN = [
+    "service",
+    "quality",
+    "customer",
+    "team",
+    "office",
+    "manager",
+    "report",
+    "safety",
+    "product",
+    "order",
+    "total",
+    "amount",
+    "number",
+    "date",
+    "name",
+    "address",
+    "city",
+    "street",
+    "signature",
+    "company",
+    "training",
+    "skills",
+    "project",
+    "market",
+    "price",
+    "delivery",
+    "contact",
+    "email",
+    "phone",
+    "store",
+    "online",
+    "payment",
+    "account",
+    "account",
+    "notes",
+    "summary",
+    "design",
+    "system",
+    "update",
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "for",
+    "with",
+    "on",
+    "by",
+    "from",
+    "at",
+    "as",
+    "is",
+    "are",
+    "be",
+    "this",
+    "that",
+    "will",
+    "may",
+    "not",
+    "all",
+    "any",
+    "each",
+    "more",
+    "other",
+    "new",
+    "used",
+    "full",
+]
 
 
 class Writer:
