@@ -83,7 +83,7 @@ def serving_side(path: Path) -> int:
 
 
 def export_onnx(model: HyperIQA, path: Path) -> None:
-    """Write ``model`` to ``path``: input ``picture`` (N x 3 x H x W), output ``judgement`` (N, or with kinds N x (kinds + 2))."""
+    """Write ``model`` to ``path``: input ``picture`` (N x 3 x H x W), output ``judgement``, as ``model``."""
     axes = {"picture": {0: "n", 2: "h", 3: "w"}, "judgement": {0: "n"}}
     graph = halve_weights(trace(model, torch.zeros(2, 3, 96, 128), ("picture", "judgement"), axes))
     onnx.checker.check_model(graph)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from calibration.chain import assess, categorise, keywords_can_matter, text_can_matter
 from calibration.profile import Profile, Thresholds
 from calibration.rules import RULES
-from calibration.signals import Background, Signals
+from calibration.signals import Background, Kind, Signals
 from tests.calibration import strategies as s
 
 PLAIN = Background(share=0.1, border_share=0.1, roughness=1.0, edge=20.0)
@@ -191,3 +191,33 @@ def test_scores_out_of_range_are_refused(raw: float) -> None:
     """An engine that answers nonsense is not calibrated away."""
     with pytest.raises(ValueError, match="raw_score"):
         assess(raw, GOOD, s.PROFILE)
+
+
+def kind(photo: float, ruined: float, name: str = "drawing") -> Kind:
+    """A picture that is as surely of one other kind as it is no photo."""
+    return Kind(name, round(1 - photo, 4), photo, ruined)
+
+
+@pytest.mark.parametrize("raw", [3.0, 35.0, 55.0, 97.0])
+def test_what_is_no_photo_is_medium_or_ruined(raw: float) -> None:
+    """However a photo engine scores it; its own order stays."""
+    whole = assess(raw, replace(GOOD, kind=kind(0.02, 0.1)), s.TOLD)
+    ruined = assess(raw, replace(GOOD, kind=kind(0.02, 0.9)), s.TOLD)
+    assert (whole.category, ruined.category) == ("medium", "low")
+    assert [step.rule for step in whole.adjustments] == ["kind"]
+
+
+def test_a_photo_stays_one() -> None:
+    """An over-exposed one is no logo, whatever its colours look like; without kinds, or in doubt, it may be."""
+    blown_out = replace(GOOD, background=Background(0.7, 0.95, 0.1, 40))
+    assert assess(20.0, replace(blown_out, kind=kind(0.97, 0.8)), s.TOLD).adjustments == ()
+    assert assess(20.0, blown_out, s.TOLD).category == "medium"
+    assert assess(20.0, replace(blown_out, kind=kind(0.8, 0.2)), s.TOLD).category == "medium"
+
+
+@given(s.scores, s.shares)
+def test_doubt_moves_a_score_gradually(raw: float, photo: float) -> None:
+    """A hundredth of probability never moves it by more than its share of the way."""
+    near = min(1.0, round(photo + 0.01, 4))
+    one, other = (assess(raw, replace(GOOD, kind=kind(p, 0.1)), s.TOLD).score for p in (photo, near))
+    assert abs(one - other) <= 0.5 * 0.01 / s.TOLD.kind.soft * 60 + 0.1

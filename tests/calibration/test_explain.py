@@ -6,7 +6,7 @@ from hypothesis import given
 
 from calibration.chain import assess
 from calibration.explain import explain
-from calibration.signals import Background, Signals
+from calibration.signals import Background, Kind, Signals
 from tests.calibration import strategies as s
 
 
@@ -18,6 +18,13 @@ def test_certificate_with_much_text() -> None:
         "keywords 合同: 46.3 -> 41.0",
         "medium at 41.0",
     ]
+
+
+def test_kinds_are_told_with_their_probability() -> None:
+    """So that who tunes the rules sees how sure it was."""
+    signals = Signals(800, 600, Background(0.1, 0.1, 1, 20), kind=Kind("poster", 0.91, 0.05, 0.12))
+    first, *_ = explain(assess(12.0, signals, s.TOLD))
+    assert first.startswith("poster, 91% sure (a photo: 5%, ruined: 12%): 12.0 -> 4")
 
 
 @given(s.scores, s.signals)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from engines.catalog import Manifest, QualityInput
-from engines.errors import ManifestError
+from engines.errors import EngineError, ManifestError
 from engines.quality import QualityEngine, QualityPanel, opinion_score, panel_names
 from tests.engines.fakes import QUALITY, FakeNetwork
 
 assert isinstance(QUALITY.input, QualityInput)
 LIMITS: QualityInput = QUALITY.input
+PICTURE = np.zeros((64, 64, 3), np.uint8)
 BENT = ((0.0, 0.0), (50.0, 40.0), (80.0, 90.0), (100.0, 100.0))
 
 
@@ -61,6 +62,39 @@ def test_a_panel_gives_the_mean() -> None:
     assert panel.score(np.zeros((64, 64, 3), np.uint8)) == 55
     assert panel.label == f"first@{QUALITY.version}+second@{QUALITY.version}"
     assert QualityPanel(members[:1]).digest != panel.digest != QualityPanel(members[::-1]).digest
+
+
+KINDS = ("photo", "drawing")
+
+
+def telling(*answers: float) -> QualityEngine:
+    """An engine that says what kind of picture it is."""
+    return QualityEngine(manifest(kinds=KINDS), FakeNetwork(lambda batch: np.array([answers], np.float32)))
+
+
+def test_kinds_and_ruin_follow_the_score() -> None:
+    """By their names; without them an engine says neither."""
+    said = telling(70, 0.25, 0.75, 0.1).judge(PICTURE)
+    assert (said.score, said.kinds, said.ruined) == (70, {"photo": 0.25, "drawing": 0.75}, 0.1)
+    network = FakeNetwork(lambda batch: np.array([50.0], np.float32))
+    silent = QualityEngine(manifest(), network).judge(PICTURE)
+    assert (silent.kinds, silent.ruined) == ({}, None)
+
+
+@pytest.mark.parametrize("answers", [(70.0,), (70, 0.5, 0.5), (70, 0.5, 0.5, 0.1, 0.1), (70, 0.5, float("nan"), 0.1)])
+def test_other_answers_than_promised_are_refused(answers: tuple[float, ...]) -> None:
+    """More, fewer, or none that are numbers."""
+    with pytest.raises(EngineError, match="answered"):
+        telling(*answers).judge(PICTURE)
+
+
+def test_a_panel_tells_what_its_telling_members_tell() -> None:
+    """Scores are the mean of all, kinds of those that know them."""
+    silent = QualityEngine(manifest(), FakeNetwork(lambda batch: np.array([40.0], np.float32)))
+    said = QualityPanel([telling(60, 0.2, 0.8, 0.4), telling(80, 0.4, 0.6, 0.0), silent]).judge(PICTURE)
+    assert (said.score, said.ruined) == (60, 0.2)
+    assert said.kinds == {"photo": pytest.approx(0.3), "drawing": pytest.approx(0.7)}
+    assert QualityPanel([silent]).judge(PICTURE).ruined is None
 
 
 def test_names_choose_the_panel() -> None:
