@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "QualityInput",
     "RecognitionInput",
     "Source",
+    "check_own_name",
     "expanded",
     "file_sha256",
     "load_manifest",
@@ -34,6 +36,7 @@ __all__ = [
     "write_manifest",
 ]
 
+NAME = r"^[a-z0-9][a-z0-9-]*$"
 Triple = tuple[float, float, float]
 
 
@@ -143,7 +146,7 @@ class Source(_Strict):
 class Manifest(_Strict):
     """Everything a worker, or a person, must know about one engine."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: str = Field(pattern=NAME)
     version: int = Field(ge=1)
     file: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -210,6 +213,19 @@ def load_manifest(name: str, directory: Path | None = None) -> Manifest:
         return Manifest.model_validate(yaml.safe_load(files[name].read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValidationError) as error:
         raise ManifestError(f"manifest of engine {name}: {' '.join(str(error).split())}") from error
+
+
+def check_own_name(name: str) -> None:
+    """Refuse what an engine of a user's own cannot be called.
+
+    Raises:
+        ManifestError: an engine that ships is called so, or it is no name.
+
+    """
+    if name in manifest_names():
+        raise ManifestError(f"an engine that ships is called {name!r}; choose another --name")
+    if not re.fullmatch(NAME, name):
+        raise ManifestError(f"{name!r} is no name of an engine: lower-case letters, digits and hyphens; choose another --name")
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:

@@ -16,10 +16,9 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from pydantic import ValidationError
 
-from engines.catalog import Golden, Manifest, QualityInput, file_sha256, manifest_names, write_manifest
-from engines.errors import CheckpointError, ManifestError
+from engines.catalog import Golden, Manifest, QualityInput, check_own_name, file_sha256, write_manifest
+from engines.errors import CheckpointError
 from engines.kinds import KINDS
 from engines.models.hyperiqa import HyperIQA
 from engines.models.tracing import trace
@@ -115,8 +114,7 @@ def export_engine(export: Export, directory: Path) -> Manifest:
         ManifestError: the name is taken by an engine that ships, or is none.
 
     """
-    if export.name in manifest_names():
-        raise ManifestError(f"an engine that ships is called {export.name!r}; choose another --name")
+    check_own_name(export.name)
     model, side = average_checkpoints(export.checkpoints), serving_side(export.checkpoints[0])
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{export.name}.onnx"
@@ -140,11 +138,7 @@ def export_engine(export: Export, directory: Path) -> Manifest:
         "training_data": export.training_data,
         "licence": export.licence,
     }
-    try:
-        draft = Manifest(**fields, golden=(Golden(picture=GOLDEN[0]),))
-    except ValidationError as error:
-        path.unlink()
-        raise ManifestError(f"manifest of engine {export.name}: {' '.join(str(error).split())}") from error
+    draft = Manifest(**fields, golden=(Golden(picture=GOLDEN[0]),))
     engine = QualityEngine(draft, network)
     golden = tuple(Golden(picture=p, score=engine.score(golden_picture(p)), tolerance=TOLERANCE) for p in GOLDEN)
     manifest = draft.model_copy(update={"golden": golden})

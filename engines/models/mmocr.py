@@ -15,8 +15,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from engines.catalog import DetectionInput, Golden, Manifest, RecognitionInput, file_sha256, manifest_names, write_manifest
-from engines.errors import CheckpointError, ManifestError
+from engines.catalog import DetectionInput, Golden, Manifest, RecognitionInput, check_own_name, file_sha256, write_manifest
+from engines.errors import CheckpointError
 from engines.models.crnn import CRNN
 from engines.models.dbnet import DBNet
 from engines.models.tracing import trace
@@ -107,8 +107,7 @@ def import_checkpoint(kind: Kind, checkpoint: Path, dictionary: Path | None, nam
 
     """
     chosen = name or {"dbnet": "mmocr-dbnet-r18", "crnn": "mmocr-crnn"}[kind]
-    if chosen in manifest_names():
-        raise ManifestError(f"an engine that ships is called {chosen!r}; choose another --name")
+    check_own_name(chosen)
     letters = _letters(dictionary) if kind == "crnn" else ""
     model: nn.Module = DBNet() if kind == "dbnet" else CRNN(len(letters) + 1)
     load_checkpoint(checkpoint, model)

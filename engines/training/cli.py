@@ -20,8 +20,8 @@ Data = Annotated[
     list[str],
     typer.Option(
         metavar="NAME=DIR",
-        help="Opinion scores: clive, koniq10k, live, tid2013 or csiq, and its folder as published. May be repeated; "
-        "the first gives scale and validation.",
+        help="Opinion scores: clive, koniq10k, live, tid2013, csiq, kadid10k or spaq, and its folder as published. "
+        "May be repeated; the first gives scale and validation.",
     ),
 ]
 Photos = Annotated[list[Path], typer.Option(help="Folder of sharp photos. May be repeated.")]
@@ -66,7 +66,7 @@ def train(
     steps: Annotated[int, typer.Option(min=1)] = 1000,
     batch: Annotated[int, typer.Option(min=2, help="Rated pictures per step.")] = 12,
     crop: Annotated[int, typer.Option(min=64, help="Side of the crops; equal to --side it is the whole picture.")] = 384,
-    side: Annotated[int, typer.Option(min=64, help="Longest side that pictures are shrunk to.")] = 384,
+    side: Side = 384,
     ladders: Annotated[int, typer.Option(min=0, help="Distortion ladders per step.")] = 2,
     ladder_crop: Annotated[int, typer.Option(min=64, help="Side of their crops.")] = 384,
     ladder_weight: Annotated[float, typer.Option(min=0)] = 1.5,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +17,12 @@ from engines.preprocess import LONGEST_SIDE, fit_longest, normalise
 from engines.training.datasets import DataSetError, read_rgb
 from engines.training.distortions import DISTORTIONS, coded
 
-__all__ = ["Ladder", "held_out", "ladder", "load_folder", "random_crop", "uploads"]
+__all__ = ["SUFFIXES", "Ladder", "ahead", "held_out", "ladder", "load_folder", "random_crop", "uploads"]
+
+A = TypeVar("A")
+B = TypeVar("B")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+"""Of picture files in folders of photos."""
 
 Pixels = NDArray[np.uint8]
 # Between which bounds the steps of a ladder are drawn; the first is the clean photo.
@@ -32,6 +41,17 @@ class Ladder:
     severities: tuple[float, ...]
 
 
+def ahead(draw: Callable[[A], B], items: Iterable[A], count: int) -> Iterator[B]:
+    """``map``, in order, with ``count`` of the next results drawn by threads while one is used."""
+    coming = iter(items)
+    with ThreadPoolExecutor(count) as pool:
+        drawn = deque(pool.submit(draw, item) for item in islice(coming, count))
+        while drawn:
+            made = drawn.popleft().result()
+            drawn.extend(pool.submit(draw, item) for item in islice(coming, 1))
+            yield made
+
+
 def load_folder(root: Path, longest: int = 900) -> list[Pixels]:
     """Every picture directly below ``root`` in name order, shrunk to ``longest``.
 
@@ -39,7 +59,7 @@ def load_folder(root: Path, longest: int = 900) -> list[Pixels]:
         DataSetError: there is none, or one cannot be decoded.
 
     """
-    paths = sorted(p for p in root.glob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+    paths = sorted(p for p in root.glob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataSetError(f"{root} holds no pictures")
     return [fit_longest(read_rgb(path), longest) for path in paths]

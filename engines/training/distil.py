@@ -32,6 +32,7 @@ from engines.errors import CheckpointError
 from engines.models.efficientnet import EfficientNetClassifier
 from engines.models.resnet import ResNetTrunk
 from engines.models.stage import Stage
+from engines.training.data import SUFFIXES
 from engines.training.datasets import DataSetError
 from engines.training.distil_cache import DistilCache, Places, Said, autocast, drawn_views, said_by
 from engines.training.initial_weights import initialise_trunk
@@ -43,7 +44,6 @@ COMPONENTS = 512
 """Of what a head would hear of the teacher: principal components, standardised."""
 HELD_OUT = 20
 """One photo in so many is not learnt from."""
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 HEADS = ("last.hint", "last.heard")
 """What the student is compared through, thrown away in the end."""
 
@@ -210,7 +210,7 @@ def tune(
         batches = [places[start : start + size] for start in range(0, len(places), size)]
         return torch.stack([losses(average, x) for x in drawn_views(batches, recipe.side)]).mean(dim=0).tolist()
 
-    for step, x in enumerate(drawn_views(list(_fresh(learn, size, recipe)), recipe.side), start=1):
+    for step, x in enumerate(drawn_views(_fresh(learn, size, recipe), recipe.side), start=1):
         _advance(
             optimiser,
             student,

@@ -6,11 +6,8 @@ Everything that does not change while the last stage learns lies on disk in half
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +24,10 @@ from engines.models.efficientnet import EfficientNetClassifier
 from engines.models.resnet import ResNetTrunk
 from engines.preprocess import normalise
 from engines.training.camera import camera_noise
+from engines.training.data import ahead
 from engines.training.datasets import read_rgb
 from engines.training.distortions import DISTORTIONS, coded
+from engines.training.train import precision_of
 
 __all__ = ["DistilCache", "Said", "autocast", "drawn_views", "random_view", "said_by"]
 
@@ -50,7 +49,8 @@ AHEAD = 2
 
 def autocast() -> torch.autocast:
     """Bfloat16 where the processor has instructions for it: three times as fast."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001
+    dtype = precision_of("auto", torch.device("cpu"))
+    return torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
 def random_view(photo: Pixels, side: int, rng: np.random.Generator) -> Pixels:
@@ -71,20 +71,14 @@ def random_view(photo: Pixels, side: int, rng: np.random.Generator) -> Pixels:
     return np.ascontiguousarray(view[:, ::-1]) if rng.random() < 0.5 else view
 
 
-def drawn_views(batches: Sequence[Places], side: int) -> Iterator[Tensor]:
+def drawn_views(batches: Iterable[Places], side: int) -> Iterator[Tensor]:
     """Views of photos as batches (N x 3 x side x side, normalised); the next ones are drawn meanwhile."""
 
     def one(places: Places) -> Tensor:
         made = [normalise(random_view(read_rgb(path), side, np.random.default_rng(seeds))) for path, seeds in places]
         return torch.from_numpy(np.concatenate(made)).contiguous(memory_format=torch.channels_last)
 
-    coming = iter(batches)
-    with ThreadPoolExecutor(AHEAD) as pool:
-        ahead = deque(pool.submit(one, places) for places in islice(coming, AHEAD))
-        while ahead:
-            batch = ahead.popleft().result()
-            ahead.extend(pool.submit(one, places) for places in islice(coming, 1))
-            yield batch
+    return ahead(one, batches, AHEAD)
 
 
 class Said(NamedTuple):

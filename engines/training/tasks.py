@@ -22,7 +22,7 @@ from engines.kinds import KINDS, Kind
 from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.preprocess import fit_longest
 from engines.training.camera import camera_noise
-from engines.training.data import random_crop
+from engines.training.data import SUFFIXES, random_crop
 from engines.training.datasets import DataSetError, read_rgb
 from engines.training.distortions import DISTORTIONS, Distortion, coded
 from engines.training.initial_weights import load_initial_weights
@@ -31,7 +31,6 @@ from engines.training.losses import order_loss
 __all__ = ["Agreement", "Drawn", "KindPictures", "Task", "load_teachers", "picture_files"]
 
 Pixels = NDArray[np.uint8]
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 DEFECTS: dict[str, Distortion] = DISTORTIONS | {"camera_noise": camera_noise}
 DEFECT_SHARE = 0.5
 LEAST = 0.3

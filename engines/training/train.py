@@ -17,11 +17,8 @@ import hashlib
 import json
 import math
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,13 +33,13 @@ from engines.errors import CheckpointError
 from engines.kinds import KINDS, Kind
 from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.preprocess import LONGEST_SIDE, quality_input
-from engines.training.data import Ladder, held_out, ladder, load_folder, random_crop
+from engines.training.data import Ladder, ahead, held_out, ladder, load_folder, random_crop
 from engines.training.datasets import DataSetError, Rated, folds, load_rated
 from engines.training.initial_weights import Loaded, load_initial_weights
 from engines.training.losses import ladder_loss, opinion_loss, order_loss
 from engines.training.tasks import Agreement, Drawn, KindPictures, Task, load_teachers, picture_files
 
-__all__ = ["Options", "Trainer", "evaluate", "follow", "schedule", "write_validation"]
+__all__ = ["Options", "Trainer", "evaluate", "follow", "precision_of", "schedule", "write_validation"]
 
 # Of the head's rate: what the trunk knows was learnt from a million pictures.
 TRUNK_RATES = {"conv1": 0.1, "layer1": 0.1, "layer2": 0.1, "layer3": 0.2, "layer4": 0.4, "head": 0.4}
@@ -159,7 +156,8 @@ def _device(name: str) -> torch.device:
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
-def _precision(name: Precision, device: torch.device) -> torch.dtype | None:
+def precision_of(name: Precision, device: torch.device) -> torch.dtype | None:
+    """The type that maps are computed in, ``None`` for single precision; ``auto`` is the fastest that the device has."""
     if name == "auto" and device.type == "cuda":
         # Processors without it emulate bfloat16, slower than single precision.
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
@@ -194,7 +192,7 @@ class Trainer:
         if options.ladders and not self.photos:
             raise DataSetError(f"no photo is large enough for ladders of {options.ladder_crop} px: --photos, or --ladders 0")
         self.device = _device(options.device)
-        self.precision = _precision(options.precision, self.device)
+        self.precision = precision_of(options.precision, self.device)
         self.model = HyperIQA(options.backbone, kinds=len(KINDS) if options.kinds else 0)
         given = options.initial_weights
         self.start = load_initial_weights(self.model, given) if given else Loaded(head=False, missing=["all"])
@@ -346,13 +344,7 @@ class Trainer:
 
     def batches(self) -> Iterator[Batch]:
         """Batches from the current step to the last; ``workers`` of them are drawn while the current one trains."""
-        coming = iter(range(self.step, self.options.steps))
-        with ThreadPoolExecutor(self.options.workers) as pool:
-            ahead = deque(pool.submit(self.draw, step) for step in islice(coming, self.options.workers))
-            while ahead:
-                batch = ahead.popleft().result()
-                ahead.extend(pool.submit(self.draw, step) for step in islice(coming, 1))
-                yield batch
+        return ahead(self.draw, range(self.step, self.options.steps), self.options.workers)
 
     def run(self) -> None:
         """Train to the last step, validating and saving every ``every`` steps."""
