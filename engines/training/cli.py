@@ -15,7 +15,7 @@ from engines.kinds import KINDS, Kind
 
 __all__ = ["add_commands"]
 
-Backbone = Literal["resnet18", "resnet50", "efficientnet-lite0"]
+Backbone = Literal["resnet18", "resnet50", "efficientnet-lite0", "efficientnet-lite2"]
 Data = Annotated[
     list[str],
     typer.Option(

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.training.camera import camera_noise
+
 __all__ = ["DISTORTIONS", "Distortion", "coded"]
 
 Pixels = NDArray[np.uint8]
@@ -192,4 +194,4 @@ def several(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels
     return pixels
 
 
-DISTORTIONS: dict[str, Distortion] = SINGLE | {"several": several}
+DISTORTIONS: dict[str, Distortion] = SINGLE | {"several": several, "camera_noise": camera_noise}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from engines.models.efficientnet import EfficientNetTrunk, fold_efficientnet
 from engines.models.hyperiqa import HyperIQA
 from engines.models.resnet import ResNetTrunk, fold_batch_norm
 
-__all__ = ["Loaded", "initialise_trunk", "load_initial_weights"]
+__all__ = ["Loaded", "initialise_trunk", "load_initial_weights", "trunk_sha256"]
 
 
 class Loaded(NamedTuple):
@@ -115,3 +116,11 @@ def _exported(path: Path) -> dict[str, Tensor]:
     }
     # Tensors of equal values are stored once; the others are named by an Identity.
     return found | {n.output[0]: found[n.input[0]] for n in graph.node if n.op_type == "Identity" and n.input[0] in found}
+
+
+def trunk_sha256(model: HyperIQA) -> str:
+    """What names a trunk's weights, and so what it makes of pictures."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.backbone.state_dict().items()):
+        digest.update(name.encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()

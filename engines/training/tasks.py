@@ -21,17 +21,15 @@ from engines.errors import CheckpointError
 from engines.kinds import KINDS, Kind
 from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.preprocess import fit_longest
-from engines.training.camera import camera_noise
 from engines.training.data import SUFFIXES, random_crop
 from engines.training.datasets import DataSetError, read_rgb
-from engines.training.distortions import DISTORTIONS, Distortion, coded
-from engines.training.initial_weights import load_initial_weights
+from engines.training.distortions import DISTORTIONS, coded
+from engines.training.initial_weights import load_initial_weights, trunk_sha256
 from engines.training.losses import order_loss
 
 __all__ = ["Agreement", "Drawn", "KindPictures", "Task", "load_teachers", "picture_files"]
 
 Pixels = NDArray[np.uint8]
-DEFECTS: dict[str, Distortion] = DISTORTIONS | {"camera_noise": camera_noise}
 DEFECT_SHARE = 0.5
 LEAST = 0.3
 """The smallest upload, as a share of the serving size; larger ones are shrunk to it."""
@@ -83,7 +81,7 @@ def load_teachers(paths: Sequence[Path], device: torch.device) -> list[HyperIQA]
         CheckpointError: a file is none.
 
     """
-    backbones: tuple[Backbone, ...] = ("efficientnet-lite0", "resnet18", "resnet50")
+    backbones: tuple[Backbone, ...] = ("efficientnet-lite0", "efficientnet-lite2", "resnet18", "resnet50")
     found = []
     for path in paths:
         for backbone in backbones:
@@ -103,7 +101,7 @@ def load_teachers(paths: Sequence[Path], device: torch.device) -> list[HyperIQA]
 def spoilt(pixels: Pixels, severity: tuple[float, float], rng: np.random.Generator, kinds: Sequence[str]) -> Pixels:
     """``pixels`` with a random defect."""
     kind = kinds[int(rng.integers(len(kinds)))]
-    return DEFECTS[kind](pixels, float(rng.uniform(*severity)), rng)
+    return DISTORTIONS[kind](pixels, float(rng.uniform(*severity)), rng)
 
 
 class Agreement:
@@ -112,8 +110,18 @@ class Agreement:
     def __init__(
         self, files: Sequence[Path], teachers: Sequence[HyperIQA], count: int, crop: int, side: int, weight: float
     ) -> None:
-        self.files, self.teachers, self.weight = files, teachers, weight
+        self.files, self.weight = files, weight
         self.count, self.crop, self.side = count, crop, side
+        # Heads that were taught on the same trunk hear the same numbers: a trunk runs once for all of its heads.
+        by_trunk: dict[str, list[HyperIQA]] = {}
+        for teacher in teachers:
+            by_trunk.setdefault(trunk_sha256(teacher), []).append(teacher)
+        self.trunks = list(by_trunk.values())
+
+    @staticmethod
+    def _told(heads: Sequence[HyperIQA], inputs: Tensor) -> list[Tensor]:
+        pooled = heads[0].pool(inputs)
+        return [head.judge(pooled).float() for head in heads]
 
     def draw(self, rng: np.random.Generator) -> Drawn:
         """Crops at serving size."""
@@ -122,14 +130,14 @@ class Agreement:
             longest = self.side if rng.random() > SMALL_SHARE else int(self.side * np.exp(rng.uniform(np.log(LEAST), 0)))
             pixels = fit_longest(read_rgb(self.files[int(index)]), longest)
             if rng.random() < DEFECT_SHARE:
-                pixels = coded(spoilt(pixels, (0.1, 1.0), rng, list(DEFECTS)), int(rng.integers(70, 97)))
+                pixels = coded(spoilt(pixels, (0.1, 1.0), rng, list(DISTORTIONS)), int(rng.integers(70, 97)))
             crops.append(random_crop(pixels, self.crop, rng, self.side))
         return Drawn(torch.from_numpy(np.concatenate(crops)))
 
     def loss(self, model: HyperIQA, pooled: Sequence[Tensor], drawn: Drawn) -> Tensor:
         """Distance to the teachers' mean, and order."""
         with torch.no_grad():
-            told = torch.stack([teacher.judge(teacher.pool(drawn.inputs)) for teacher in self.teachers]).float().mean(dim=0)
+            told = torch.stack([scores for trunk in self.trunks for scores in self._told(trunk, drawn.inputs)]).mean(dim=0)
         scores = model.judge(pooled)
         return F.smooth_l1_loss(scores / 100, told / 100, beta=0.05) + 0.1 * order_loss(scores, told)
 
@@ -150,7 +158,7 @@ class KindPictures:
             files = self.files[name]
             pixels = fit_longest(read_rgb(files[int(rng.integers(len(files)))]), self.side)
             ruin = bool(rng.random() < DEFECT_SHARE)
-            among = [kind for kind in DEFECTS if name == "photo" or not ruin or kind not in MILD]
+            among = [kind for kind in DISTORTIONS if name == "photo" or not ruin or kind not in MILD]
             pixels = coded(spoilt(pixels, RUINED if ruin else WHOLE, rng, among), int(rng.integers(60, 97)))
             crops.append(random_crop(pixels, self.crop, rng, self.side))
             kinds.append(KINDS.index(name))

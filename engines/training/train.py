@@ -76,10 +76,10 @@ class Options:
     hold_trunk: int = 150
     unlabelled: tuple[Path, ...] = ()
     teachers: tuple[Path, ...] = ()
-    unlabelled_batch: int = 12
-    agreement_weight: float = 1.0
+    unlabelled_batch: int = 18
+    agreement_weight: float = 1.5
     kinds: tuple[tuple[Kind, Path], ...] = ()
-    kinds_batch: int = 12
+    kinds_batch: int = 10
     kinds_weight: float = 0.2
     average: float = 0.995
     every: int = 100

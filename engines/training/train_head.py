@@ -34,7 +34,7 @@ from engines.training.data import HOLD_OUT, held_out, load_folder
 from engines.training.datasets import DataSetError, Rated, Split, folds, load_rated
 from engines.training.distortions import DISTORTIONS
 from engines.training.features import FeatureExtractor, Ladders, OddUploads, Views, cached, even_ladders, ladders, views
-from engines.training.initial_weights import load_initial_weights
+from engines.training.initial_weights import load_initial_weights, trunk_sha256
 from engines.training.losses import ladders_loss, opinion_loss, order_loss
 from engines.training.measure import clean_line, ladder_row, opinions_line
 from engines.training.odd_uploads import odd_uploads
@@ -207,14 +207,6 @@ def report(model: HyperIQA, rated: Views, even: Ladders) -> Iterator[str]:
     yield f"{len(clean)} photos to choose by: {clean_line(clean)}"
     for index, kind in enumerate(DISTORTIONS):
         yield ladder_row(kind, made[even.kinds == index].reshape(len(clean), -1))
-
-
-def trunk_sha256(model: HyperIQA) -> str:
-    """What names the rows that a trunk makes: runs that go on from one another share them."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.backbone.state_dict().items()):
-        digest.update(name.encode() + value.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def save(trainer: HeadTrainer, backbone: str, side: int, path: Path) -> None:
