@@ -31,10 +31,18 @@ Side = Annotated[int, typer.Option(min=64, help="Longest side in pixels that pic
 Directory = Annotated[Path, typer.Option(envvar="IQA_ENGINES__DIRECTORY", help="Where workers look for engines.")]
 
 
+KIND_HELP = f"Pictures of a kind ({', '.join(KINDS)}), searched through. May be repeated."
+Kinds = Annotated[
+    list[str],
+    typer.Option(metavar="KIND=DIR", help=KIND_HELP),
+]
+
+
 def add_commands(app: typer.Typer) -> None:
     """Give ``app`` the training tools."""
     app.command()(train)
     app.command("train-head")(train_head)
+    app.command("train-kinds")(train_kinds)
     app.command("distil")(distil)
     app.command("probe")(probe)
     app.command()(measure)
@@ -82,10 +90,7 @@ def train(
         list[Path] | None,
         typer.Option(help="Finished engine (.onnx) or run (.pt) whose scores they should get. May be repeated."),
     ] = None,
-    kinds: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KIND=DIR", help=f"Pictures of a kind ({', '.join(KINDS)}), searched through. May be repeated."),
-    ] = None,
+    kinds: Annotated[list[str] | None, typer.Option(metavar="KIND=DIR", help=KIND_HELP)] = None,
     average: Annotated[float, typer.Option(min=0, max=0.99999, help="Decay of the moving average of the weights.")] = 0.995,
     every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 100,
     seed: Seed = 1,
@@ -178,6 +183,22 @@ def train_head(
         )
         named = tuple(_named(pair) for pair in data)
         run(HeadOptions(initial_weights, named, tuple(photos), out, teacher, backbone, side, _fold(fold), recipe))
+
+
+def train_kinds(
+    kinds: Kinds,
+    initial_weights: Annotated[Path, typer.Option(help="A finished network: a checkpoint (.pt) or engine (.onnx).")],
+    out: Annotated[Path, typer.Option(help="Where the network goes; what is computed once is kept there as well.")],
+    backbone: Annotated[Backbone, typer.Option()] = "resnet18",
+    side: Side = 500,
+    steps: Annotated[int, typer.Option(min=1)] = 600,
+    seed: Seed = 1,
+) -> None:
+    """Teach a finished network to tell kinds of pictures, its trunk and scores untouched. Needs the train extra."""
+    with _extra():
+        from engines.training.train_kinds import KindOptions, run
+
+        run(KindOptions(initial_weights, tuple(_kind(pair) for pair in kinds), out, backbone, side, steps, seed=seed))
 
 
 def distil(

@@ -36,6 +36,7 @@ from engines.training.measure import even_steps
 
 __all__ = [
     "FeatureExtractor",
+    "KindRows",
     "Ladders",
     "OddUploads",
     "Pixels",
@@ -60,7 +61,7 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), 
 
 A = TypeVar("A")
 B = TypeVar("B")
-Kept = TypeVar("Kept", "Views", "Ladders", "OddUploads")
+Kept = TypeVar("Kept", "Views", "Ladders", "OddUploads", "KindRows")
 
 
 class _Pooling(nn.Module):
@@ -127,6 +128,16 @@ class OddUploads:
     photos: Pooled
     of: NDArray[np.int64]
     changes: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class KindRows:
+    """Pictures by kind: rows (N x width), ``kinds`` (N, index into ``KINDS``), ``ruined`` (N), and ``held`` (N): put aside."""
+
+    rows: Pooled
+    kinds: NDArray[np.int64]
+    ruined: NDArray[np.bool_]
+    held: NDArray[np.bool_]
 
 
 def cached(path: Path, kind: type[Kept], make: Callable[[], Kept]) -> Kept:

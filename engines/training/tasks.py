@@ -27,7 +27,7 @@ from engines.training.distortions import DISTORTIONS, coded
 from engines.training.initial_weights import load_initial_weights, trunk_sha256
 from engines.training.losses import order_loss
 
-__all__ = ["Agreement", "Drawn", "KindPictures", "Task", "load_teachers", "picture_files"]
+__all__ = ["Agreement", "Drawn", "KindPictures", "Task", "as_uploaded", "load_teachers", "picture_files"]
 
 Pixels = NDArray[np.uint8]
 DEFECT_SHARE = 0.5
@@ -104,6 +104,12 @@ def spoilt(pixels: Pixels, severity: tuple[float, float], rng: np.random.Generat
     return DISTORTIONS[kind](pixels, float(rng.uniform(*severity)), rng)
 
 
+def as_uploaded(pixels: Pixels, kind: Kind, ruin: bool, rng: np.random.Generator) -> Pixels:
+    """A picture of some kind with a random defect that ruins it, or does not, coded as JPEG."""
+    among = [name for name in DISTORTIONS if kind == "photo" or not ruin or name not in MILD]
+    return coded(spoilt(pixels, RUINED if ruin else WHOLE, rng, among), int(rng.integers(60, 97)))
+
+
 class Agreement:
     """Photos without labels, half of them with a defect, some small: the score should be the teachers' mean."""
 
@@ -158,9 +164,7 @@ class KindPictures:
             files = self.files[name]
             pixels = fit_longest(read_rgb(files[int(rng.integers(len(files)))]), self.side)
             ruin = bool(rng.random() < DEFECT_SHARE)
-            among = [kind for kind in DISTORTIONS if name == "photo" or not ruin or kind not in MILD]
-            pixels = coded(spoilt(pixels, RUINED if ruin else WHOLE, rng, among), int(rng.integers(60, 97)))
-            crops.append(random_crop(pixels, self.crop, rng, self.side))
+            crops.append(random_crop(as_uploaded(pixels, name, ruin, rng), self.crop, rng, self.side))
             kinds.append(KINDS.index(name))
             ruined.append(float(ruin))
         targets = {"kinds": torch.tensor(kinds), "ruined": torch.tensor(ruined)}

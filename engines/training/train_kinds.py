@@ -1,0 +1,166 @@
+"""Teaches a finished quality engine to tell kinds of pictures, and ruined ones: ``iqa engines train-kinds``.
+
+The engine's second output reads the same numbers as its head (``HyperIQA.tell``), so the trunk and the score stay as they
+are: what the trunk makes of every picture is computed once and kept in ``out``, and a linear layer is fitted to it. Every
+picture is seen whole and ruined, at several upload sizes; every eighth is put aside, to report on. ``out`` gets
+``kinds.pt``, a checkpoint for ``iqa engines export``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engines.errors import CheckpointError
+from engines.kinds import KINDS, Kind
+from engines.models.hyperiqa import Backbone, HyperIQA
+from engines.preprocess import LONGEST_SIDE, fit_longest
+from engines.training.data import HOLD_OUT
+from engines.training.datasets import DataSetError, read_rgb
+from engines.training.features import FeatureExtractor, KindRows, Pixels, Pooled, cached, mapped
+from engines.training.initial_weights import load_initial_weights, trunk_sha256
+from engines.training.tasks import as_uploaded, picture_files
+
+__all__ = ["KindOptions", "kind_rows", "run", "teach"]
+
+VIEWS = 2
+"""Times that every picture is seen whole, and as often ruined."""
+SMALLEST = 0.4
+"""The smallest upload, as a share of the serving size."""
+SMOOTHING = 0.02
+
+
+@dataclass(frozen=True)
+class KindOptions:
+    """A run: a finished engine or checkpoint, pictures by kind, and how long and how firmly the layer is fitted."""
+
+    initial_weights: Path
+    kinds: tuple[tuple[Kind, Path], ...]
+    out: Path
+    backbone: Backbone = "resnet18"
+    side: int = LONGEST_SIDE
+    steps: int = 600
+    batch: int = 256
+    rate: float = 1e-3
+    weight_decay: float = 0.3
+    seed: int = 1
+
+
+def kind_rows(extractor: FeatureExtractor, files: Mapping[Kind, Sequence[Path]], seed: int) -> KindRows:
+    """Every picture ``VIEWS`` times whole and as often ruined, as served.
+
+    Raises:
+        DataSetError: a file is no picture.
+
+    """
+    plan = [(name, number, path) for name, paths in files.items() for number, path in enumerate(paths)]
+
+    def one(entry: tuple[Kind, int, Path]) -> list[Pooled]:
+        name, number, path = entry
+        rng = np.random.default_rng([seed, KINDS.index(name), number])
+        pixels = read_rgb(path)
+        return [extractor.row(upload(pixels, name, ruin, rng, extractor.side)) for _ in range(VIEWS) for ruin in (False, True)]
+
+    rows = np.concatenate([np.array(made) for made in mapped(one, plan, "pictures by kind")])
+    kinds = np.repeat([KINDS.index(name) for name, _, _ in plan], 2 * VIEWS)
+    numbers = np.repeat([number for _, number, _ in plan], 2 * VIEWS)
+    return KindRows(rows, kinds, np.tile([False, True], VIEWS * len(plan)), numbers % HOLD_OUT == 0)
+
+
+def upload(pixels: Pixels, name: Kind, ruin: bool, rng: np.random.Generator, side: int) -> Pixels:
+    """A picture as it may be uploaded: of some size, whole or ruined."""
+    longest = side if rng.random() < 0.5 else int(side * np.exp(rng.uniform(np.log(SMALLEST), 0)))
+    return as_uploaded(np.ascontiguousarray(fit_longest(pixels, longest)), name, ruin, rng)
+
+
+def teach(model: HyperIQA, seen: KindRows, options: KindOptions) -> Iterator[str]:
+    """Fit ``model.kinds``, all kinds weighing the same; yields lines about pictures that were put aside.
+
+    Raises:
+        CheckpointError: ``model`` tells no kinds.
+
+    """
+    if model.kinds is None:
+        raise CheckpointError("this network has no output for kinds")
+    rng = np.random.default_rng(options.seed)
+    torch.manual_seed(options.seed)
+    learn, rest = np.flatnonzero(~seen.held), np.flatnonzero(seen.held)
+    counts = np.bincount(seen.kinds[learn], minlength=len(KINDS))
+    shares = 1.0 / counts[seen.kinds[learn]]
+    parameters = list(model.kinds.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=options.rate, weight_decay=options.weight_decay)
+    rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
+    model.train()
+    for _ in range(options.steps):
+        picks = rng.choice(learn, min(options.batch, len(learn)), p=shares / shares.sum())
+        optimiser.zero_grad(set_to_none=True)
+        loss = kinds_loss(*told(model, seen.rows[picks]), seen.kinds[picks], seen.ruined[picks])
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        rates.step()
+    model.eval()
+    yield from report(model, seen, rest)
+
+
+def told(model: HyperIQA, rows: Pooled) -> tuple[Tensor, Tensor]:
+    """Logits of kinds (N x kinds) and of ruin (N) for rows (N x width)."""
+    return model.tell(torch.from_numpy(rows.astype(np.float32)).split(model.widths, dim=1))
+
+
+def kinds_loss(kinds: Tensor, ruin: Tensor, truth: NDArray[np.int64], ruined: NDArray[np.bool_]) -> Tensor:
+    """Cross entropies of both answers."""
+    entropy = F.cross_entropy(kinds, torch.from_numpy(truth), label_smoothing=SMOOTHING)
+    return entropy + F.binary_cross_entropy_with_logits(ruin, torch.from_numpy(ruined).float())
+
+
+@torch.no_grad()
+def report(model: HyperIQA, seen: KindRows, index: NDArray[np.int64]) -> Iterator[str]:
+    """How often kind and ruin are right, by kind."""
+    parts = [told(model, seen.rows[part]) for part in np.array_split(index, len(index) // 1024 + 1)]
+    kinds, ruin = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    yield f"{len(index)} views of pictures that were put aside"
+    for number, name in enumerate(KINDS):
+        of = seen.kinds[index] == number
+        if not of.any():
+            continue
+        whole, spoilt = of & ~seen.ruined[index], of & seen.ruined[index]
+        right = kinds.argmax(axis=1) == number
+        yield (
+            f"{name:<12}{int(of.sum()):>6} views, kind right in {np.mean(right[whole]):.1%} of whole ones "
+            f"and {np.mean(right[spoilt]):.1%} of ruined ones; "
+            f"taken for ruined: {np.mean(ruin[whole] > 0):.1%} of whole ones, {np.mean(ruin[spoilt] > 0):.1%} of ruined ones"
+        )
+
+
+def run(options: KindOptions) -> None:
+    """Compute what is missing, teach, report, save.
+
+    Raises:
+        DataSetError: a kind has too few pictures to put any aside, or none are named.
+        CheckpointError: the initial weights are no finished network.
+
+    """
+    model = HyperIQA(options.backbone, kinds=len(KINDS))
+    if not load_initial_weights(model, options.initial_weights).head:
+        raise CheckpointError(f"{options.initial_weights} is no finished network: iqa engines train or train-head first")
+    folders = {kind: [folder for name, folder in options.kinds if name == kind] for kind, _ in options.kinds}
+    files = {kind: picture_files(of) for kind, of in folders.items()}
+    if few := [kind for kind, of in files.items() if len(of) <= HOLD_OUT]:
+        raise DataSetError(f"more than {HOLD_OUT} pictures are needed of every kind, not of {', '.join(few)}")
+    digest = hashlib.sha256("\n".join(f"{kind} {path}" for kind, of in files.items() for path in of).encode()).hexdigest()
+    path = options.out / f"kinds-{trunk_sha256(model)[:12]}-{options.side}-{digest[:12]}.npz"
+    seen = cached(path, KindRows, partial(kind_rows, FeatureExtractor(model, options.side), files, options.seed))
+    for line in teach(model, seen, options):
+        print(line, flush=True)
+    state = {"average": model.state_dict(), "backbone": options.backbone, "side": options.side}
+    torch.save(state, options.out / "kinds.pt")
