@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from calibration.profile import Profile, Thresholds
 from calibration.rules import RULES, Adjustment, Rule
 from calibration.signals import Signals
 
-__all__ = ["Assessment", "Category", "assess", "categorise", "keywords_can_matter", "text_can_matter"]
+__all__ = ["Assessment", "Category", "assess", "categorise", "keywords_can_matter", "on_bands", "text_can_matter"]
 
 Category = Literal["low", "medium", "high"]
 
@@ -23,7 +25,8 @@ class Assessment:
         category: of the calibrated score.
         score: calibrated, 0-100.
         raw_score: before the rules, 0-100.
-        adjustments: what each rule that fired did, in order; the first starts at ``raw_score``, the last ends at ``score``.
+        adjustments: the mapping onto the profile's bands, if it has one, and what each rule that fired did, in order; the first
+            starts at ``raw_score``, the last ends at ``score``.
 
     """
 
@@ -40,8 +43,18 @@ def categorise(score: float, thresholds: Thresholds) -> Category:
     return "medium" if score >= thresholds.medium else "low"
 
 
+def on_bands(raw_score: float, profile: Profile) -> float:
+    """An engine's score where ``profile.thresholds`` divide the categories, 0-100; see ``OutputMapping``."""
+    ends = profile.thresholds
+    if profile.cuts == (ends.medium, ends.high):
+        return raw_score
+    return round(float(np.interp(raw_score, (0, *profile.cuts, 100), (0, ends.medium, ends.high, 100))), 4)
+
+
 def assess(raw_score: float, signals: Signals, profile: Profile, rules: Sequence[Rule] = RULES) -> Assessment:
-    """Apply every rule of ``profile`` once, in order. The same arguments always give the same assessment.
+    """Bring the score onto the profile's bands, then apply every rule once, in order.
+
+    The same arguments always give the same assessment.
 
     Evaluations leave ``rules`` out, or try one alone; a worker never does.
 
@@ -51,8 +64,11 @@ def assess(raw_score: float, signals: Signals, profile: Profile, rules: Sequence
     """
     if not 0.0 <= raw_score <= 100.0:
         raise ValueError(f"raw_score must be within 0-100, not {raw_score}")
-    score = raw_score
+    score = on_bands(raw_score, profile)
     adjustments: list[Adjustment] = []
+    if score != raw_score:
+        medium, high = profile.cuts
+        adjustments.append(Adjustment("output_mapping", raw_score, score, {"medium": medium, "high": high}))
     for rule in rules:
         adjustment = rule(score, signals, profile)
         if adjustment is not None:

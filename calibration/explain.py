@@ -7,6 +7,19 @@ from calibration.rules import Adjustment
 
 __all__ = ["explain"]
 
+REASONS = {
+    "output_mapping": "the engine's {medium:g} and {high:g} open medium and high",
+    "resolution_reward": "shorter side of {shorter_side} px (reward above {limit})",
+    "kind": "{kind}, {probability:.0%} sure (a photo: {photo:.0%}, ruined: {ruined:.0%})",
+    "background plain": "one plain colour on {share:.0%} of the picture, {border_share:.0%} of its frame",
+    "background few_colours": "five colours on {palette:.0%} of the picture, {flat:.0%} of it flat",
+    "drawn": "drawn, no photo: {flat:.0%} of it flat (limit {limit:.0%})",
+    "text_area": "text on {text_area:.0%} of the picture (limit {limit:.0%})",
+    "aspect_ratio": "aspect ratio {aspect_ratio:.2f} (limit {limit})",
+    "resolution": "shorter side of {shorter_side} px (at least {limit})",
+}
+"""Why a rule acted, in its evidence's numbers."""
+
 
 def explain(assessment: Assessment) -> list[str]:
     """Sentences in the order in which the rules fired; the last one gives the category."""
@@ -16,26 +29,8 @@ def explain(assessment: Assessment) -> list[str]:
 
 def _reason(step: Adjustment) -> str:
     seen = step.evidence
-    match step.rule:
-        case "resolution_reward":
-            return f"shorter side of {seen['shorter_side']} px (reward above {seen['limit']})"
-        case "kind":
-            sure = f"{seen['kind']}, {seen['probability']:.0%} sure (a photo: {seen['photo']:.0%}"
-            return f"{sure}, ruined: {seen['ruined']:.0%})"
-        case "background":
-            if seen["sign"] == "plain":
-                return f"one plain colour on {seen['share']:.0%} of the picture, {seen['border_share']:.0%} of its frame"
-            return f"five colours on {seen['palette']:.0%} of the picture, {seen['flat']:.0%} of it flat"
-        case "drawn":
-            return f"drawn, no photo: {seen['flat']:.0%} of it flat (limit {seen['limit']:.0%})"
-        case "text_area":
-            return f"text on {seen['text_area']:.0%} of the picture (limit {seen['limit']:.0%})"
-        case "keywords":
-            words = seen["keywords"]
-            return "keywords " + (", ".join(words) if isinstance(words, list) else str(words))
-        case "aspect_ratio":
-            return f"aspect ratio {seen['aspect_ratio']:.2f} (limit {seen['limit']})"
-        case "resolution":
-            return f"shorter side of {seen['shorter_side']} px (at least {seen['limit']})"
-        case other:
-            return other
+    if step.rule == "keywords":
+        words = seen["keywords"]
+        return "keywords " + (", ".join(words) if isinstance(words, list) else str(words))
+    rule = f"background {seen['sign']}" if step.rule == "background" else step.rule
+    return REASONS.get(rule, rule).format_map(seen)

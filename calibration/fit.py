@@ -1,4 +1,7 @@
-"""Fits a profile's numbers to labelled pictures: thresholds from k-means, then every number by accuracy.
+"""Fits a profile's numbers to labelled pictures: cuts between scores from k-means, then every number by accuracy.
+
+The bands that consumers read (``thresholds``) stay where a profile has an ``output_mapping``: what moves is where they begin
+among the engine's scores.
 
 Only the validation split is looked at; the test split is touched once, at the end, to say what was gained.
 """
@@ -27,14 +30,17 @@ SURE = 1.645
 Field = tuple[str, str]
 # What may be tuned, and the values tried. Limits that are definitions (256 px, 2.5, 30 % of text) are not: no data moves them.
 GRID: dict[Field, Sequence[float]] = {
-    ("thresholds", "medium"): range(25, 51),
-    ("thresholds", "high"): range(44, 67),
+    ("cuts", "medium"): range(25, 51),
+    ("cuts", "high"): range(44, 67),
     ("background", "min_share"): [round(0.2 + 0.025 * n, 3) for n in range(13)],
     ("background", "min_border_share"): [round(0.6 + 0.025 * n, 3) for n in range(16)],
     ("background", "max_roughness"): [round(0.2 + 0.05 * n, 2) for n in range(17)],
     ("background", "min_edge"): range(4, 31),
     ("background", "min_palette"): [round(0.6 + 0.025 * n, 3) for n in range(14)],
     ("background", "min_flat"): [round(0.3 + 0.025 * n, 3) for n in range(17)],
+    ("kind", "probability"): [round(0.1 + 0.05 * n, 2) for n in range(17)],
+    ("kind", "ruined"): [round(0.3 + 0.05 * n, 2) for n in range(14)],
+    ("kind", "photo"): [round(0.5 + 0.05 * n, 2) for n in range(11)],
     ("drawn", "min_flat"): [round(0.2 + 0.025 * n, 3) for n in range(17)],
     ("drawn", "min_edge"): range(4, 41, 2),
     ("keywords", "alone_height"): [round(0.005 * n, 3) for n in range(4, 17)],
@@ -89,7 +95,7 @@ def fit_profile(
         raise CalibrationError(f"thresholds cannot be fitted: {error}") from error
     fitted = _search(seen, profile, cuts, progress)
     changes = tuple(
-        Change(field, _value(profile, field), _value(fitted, field))
+        Change(_field(profile, field), _value(profile, field), _value(fitted, field))
         for field in GRID
         if _value(profile, field) != _value(fitted, field)
     )
@@ -147,7 +153,7 @@ class _Search:
 
 def _search(cases: Sequence[Case], profile: Profile, cuts: Cuts, progress: Callable[[int, int], None] | None) -> Profile:
     search = _Search(cases, profile)
-    by_kmeans = _with(_with(profile, ("thresholds", "medium"), cuts.medium), ("thresholds", "high"), cuts.high)
+    by_kmeans = _with(_with(profile, ("cuts", "medium"), cuts.medium), ("cuts", "high"), cuts.high)
     search.offer([by_kmeans] if by_kmeans is not None else [])
     total = ROUNDS * len(GRID)
     for turn in range(ROUNDS):
@@ -169,8 +175,15 @@ def _under(cases: Sequence[Case], profile: Profile) -> list[Case]:
     return [replace(case, signals=signals_of(case.reading, profile)) for case in cases]
 
 
+def _field(profile: Profile, field: Field) -> Field:
+    """Where a number stands in ``profile``: cuts are its thresholds, unless it maps outputs onto these."""
+    section, name = field
+    return ("output_mapping" if profile.output_mapping else "thresholds", name) if section == "cuts" else field
+
+
 def _value(profile: Profile, field: Field) -> float:
-    return float(getattr(getattr(profile, field[0]), field[1]))
+    section, name = _field(profile, field)
+    return float(getattr(getattr(profile, section), name))
 
 
 def _with(profile: Profile | None, field: Field, value: float) -> Profile | None:
@@ -178,7 +191,8 @@ def _with(profile: Profile | None, field: Field, value: float) -> Profile | None
     if profile is None:
         return None
     fields = profile.model_dump()
-    fields[field[0]][field[1]] = round(float(value), 4)
+    section, name = _field(profile, field)
+    fields[section][name] = round(float(value), 4)
     try:
         return Profile.model_validate(fields)
     except ValueError:

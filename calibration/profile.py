@@ -14,6 +14,7 @@ __all__ = [
     "DrawnLimits",
     "KeywordList",
     "KindLimits",
+    "OutputMapping",
     "Profile",
     "ResolutionLimits",
     "TextAreaLimits",
@@ -29,6 +30,23 @@ class _Strict(BaseModel):
 
 class Thresholds(_Strict):
     """Where medium and high begin, in points of the score."""
+
+    medium: float = Field(gt=1, lt=100)
+    high: float = Field(gt=1, lt=100)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.high < self.medium + 1:
+            raise ValueError("high must be at least one point above medium")
+        return self
+
+
+class OutputMapping(_Strict):
+    """The quality engine's scores that mean medium and high on this service; ``Thresholds`` are what they become.
+
+    Engines score as people rate photos; whether 50 is good enough is the service's to say. In between, and to 0 and 100 at the
+    ends, lines are straight, so the order of pictures stays.
+    """
 
     medium: float = Field(gt=1, lt=100)
     high: float = Field(gt=1, lt=100)
@@ -146,6 +164,7 @@ class Profile(_Strict):
         default=(), description="Services, beside the one of the profile's own name, whose events it judges."
     )
     thresholds: Thresholds
+    output_mapping: OutputMapping | None = Field(default=None, description="Left out, the engine's scores count as they are.")
     background: BackgroundLimits
     kind: KindLimits = KindLimits()
     drawn: DrawnLimits = DrawnLimits()
@@ -158,6 +177,12 @@ class Profile(_Strict):
     def label(self) -> str:
         """Name and version, as verdicts carry it: ``recruitment@1``."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def cuts(self) -> tuple[float, float]:
+        """Where medium and high begin among the engine's own scores."""
+        found = self.output_mapping or self.thresholds
+        return found.medium, found.high
 
     @property
     def digest(self) -> str:

@@ -85,7 +85,7 @@ def make_assessors(settings: Settings, on_shadow: ShadowSeen | None = None, deco
     def make(profile: Profile, shadow: Profile | None) -> Assessor:
         # Profiles are read first: a mistake in one is told before engines are loaded.
         nonlocal engines
-        engines = engines or _verified_engines(settings, (profile.thresholds.medium, profile.thresholds.high))
+        engines = engines or _verified_engines(settings, profile.cuts)
         return Assessor(engines, profile, settings, slots, shadow, on_shadow, decode)
 
     return Assessors.build(make, settings)

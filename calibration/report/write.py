@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from calibration.chain import assess, categorise
+from calibration.chain import assess, categorise, on_bands
 from calibration.errors import CalibrationError
 from calibration.evaluate import Case, Evaluation
 from calibration.explain import explain
@@ -72,9 +72,9 @@ def _row(case: Case, profile: Profile) -> list[float]:
     Every rule clamps categories: none at all, at most medium, at most low, or medium whatever it was. So where thresholds move,
     the category is that of the score, kept within these two.
     """
-    reward = resolution_reward(max(case.reading.raw_score, profile.thresholds.medium), case.signals, profile)
+    raw = on_bands(case.reading.raw_score, profile)
+    reward = resolution_reward(max(raw, profile.thresholds.medium), case.signals, profile)
     gain = (reward.after - reward.before) / (100.0 - reward.before) if reward and reward.before < 100 else 0.0
-    raw = case.reading.raw_score
     label = case.label.category
     return [
         CATEGORIES.index(label) if label else -1,
@@ -122,8 +122,8 @@ def _card(case: Case, profile: Profile) -> dict[str, Any]:
         "name": case.label.name,
         "kind": " ".join(filter(None, (case.label.kind, case.label.detail))),
         "label": case.label.category,
-        "raw": case.reading.raw_score,
-        "raw_category": categorise(case.reading.raw_score, profile.thresholds),
+        "raw": on_bands(case.reading.raw_score, profile),
+        "raw_category": categorise(on_bands(case.reading.raw_score, profile), profile.thresholds),
         "category": done.category if done else None,
         "why": explain(done) if done else [],
         "picture": _thumbnail(case.label.file),
