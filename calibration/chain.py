@@ -24,15 +24,16 @@ class Assessment:
     Attributes:
         category: of the calibrated score.
         score: calibrated, 0-100.
-        raw_score: before the rules, 0-100.
-        adjustments: the mapping onto the profile's bands, if it has one, and what each rule that fired did, in order; the first
-            starts at ``raw_score``, the last ends at ``score``.
+        raw_score: before the rules, on the profile's bands, 0-100.
+        engine_score: what the quality engine said, 0-100; ``raw_score`` is where that lies on the profile's bands.
+        adjustments: what each rule that fired did, in order; the first starts at ``raw_score``, the last ends at ``score``.
 
     """
 
     category: Category
     score: float
     raw_score: float
+    engine_score: float
     adjustments: tuple[Adjustment, ...]
 
 
@@ -43,15 +44,15 @@ def categorise(score: float, thresholds: Thresholds) -> Category:
     return "medium" if score >= thresholds.medium else "low"
 
 
-def on_bands(raw_score: float, profile: Profile) -> float:
+def on_bands(engine_score: float, profile: Profile) -> float:
     """An engine's score where ``profile.thresholds`` divide the categories, 0-100; see ``OutputMapping``."""
     ends = profile.thresholds
     if profile.cuts == (ends.medium, ends.high):
-        return raw_score
-    return round(float(np.interp(raw_score, (0, *profile.cuts, 100), (0, ends.medium, ends.high, 100))), 4)
+        return engine_score
+    return round(float(np.interp(engine_score, (0, *profile.cuts, 100), (0, ends.medium, ends.high, 100))), 4)
 
 
-def assess(raw_score: float, signals: Signals, profile: Profile, rules: Sequence[Rule] = RULES) -> Assessment:
+def assess(engine_score: float, signals: Signals, profile: Profile, rules: Sequence[Rule] = RULES) -> Assessment:
     """Bring the score onto the profile's bands, then apply every rule once, in order.
 
     The same arguments always give the same assessment.
@@ -59,43 +60,42 @@ def assess(raw_score: float, signals: Signals, profile: Profile, rules: Sequence
     Evaluations leave ``rules`` out, or try one alone; a worker never does.
 
     Raises:
-        ValueError: ``raw_score`` is not within 0-100.
+        ValueError: ``engine_score`` is not within 0-100.
 
     """
-    if not 0.0 <= raw_score <= 100.0:
-        raise ValueError(f"raw_score must be within 0-100, not {raw_score}")
-    score = on_bands(raw_score, profile)
+    if not 0.0 <= engine_score <= 100.0:
+        raise ValueError(f"engine_score must be within 0-100, not {engine_score}")
+    score = raw_score = on_bands(engine_score, profile)
     adjustments: list[Adjustment] = []
-    if score != raw_score:
-        medium, high = profile.cuts
-        adjustments.append(Adjustment("output_mapping", raw_score, score, {"medium": medium, "high": high}))
     for rule in rules:
         adjustment = rule(score, signals, profile)
         if adjustment is not None:
             adjustments.append(adjustment)
             score = adjustment.after
-    return Assessment(categorise(score, profile.thresholds), score, raw_score, tuple(adjustments))
+    return Assessment(categorise(score, profile.thresholds), score, raw_score, engine_score, tuple(adjustments))
 
 
-def text_can_matter(raw_score: float, signals: Signals, profile: Profile) -> bool:
+def text_can_matter(engine_score: float, signals: Signals, profile: Profile) -> bool:
     """Whether any text at all could change the category of a picture whose text was not measured yet.
 
     Asks the rules themselves, with all that text there could be: no knowledge about them is repeated here. What rules make of
     text areas changes at one limit, and what they make of keywords depends on whether there are any, so four cases cover all.
     """
     outcomes = {
-        _category(raw_score, signals, profile, area, words) for area in (None, 1.0) for words in (None, profile.keywords.words)
+        _category(engine_score, signals, profile, area, words)
+        for area in (None, 1.0)
+        for words in (None, profile.keywords.words)
     }
     return len(outcomes) > 1
 
 
-def keywords_can_matter(raw_score: float, signals: Signals, profile: Profile) -> bool:
+def keywords_can_matter(engine_score: float, signals: Signals, profile: Profile) -> bool:
     """Whether keywords could change the category, given the text area already in ``signals``."""
-    outcomes = {_category(raw_score, signals, profile, signals.text_area, words) for words in (None, profile.keywords.words)}
+    outcomes = {_category(engine_score, signals, profile, signals.text_area, words) for words in (None, profile.keywords.words)}
     return len(outcomes) > 1
 
 
 def _category(
-    raw_score: float, signals: Signals, profile: Profile, area: float | None, words: tuple[str, ...] | None
+    engine_score: float, signals: Signals, profile: Profile, area: float | None, words: tuple[str, ...] | None
 ) -> Category:
-    return assess(raw_score, replace(signals, text_area=area, keywords=words), profile).category
+    return assess(engine_score, replace(signals, text_area=area, keywords=words), profile).category

@@ -8,7 +8,6 @@ from calibration.rules import Adjustment
 __all__ = ["explain"]
 
 REASONS = {
-    "output_mapping": "the engine's {medium:g} and {high:g} open medium and high",
     "resolution_reward": "shorter side of {shorter_side} px (reward above {limit})",
     "kind": "{kind}, {probability:.0%} sure (a photo: {photo:.0%}, ruined: {ruined:.0%})",
     "background plain": "one plain colour on {share:.0%} of the picture, {border_share:.0%} of its frame",

@@ -156,6 +156,7 @@ def _record(assessment: Assessment, signals: Signals, skipped: str | None) -> As
         category=assessment.category,
         score=assessment.score,
         raw_score=assessment.raw_score,
+        engine_score=assessment.engine_score,
         adjustments=[AdjustmentRecord.model_validate(asdict(step)) for step in assessment.adjustments],
         explanation=explain(assessment),
         signals=SignalsRecord(

@@ -53,7 +53,8 @@ def page_data(found: Evaluation, cases: Sequence[Case], profile: Profile) -> dic
     rated = [case for case in judged if case.label.category is not None]
     return {
         "evaluation": found.model_dump(mode="json"),
-        "thresholds": profile.thresholds.model_dump(),
+        "cuts": profile.cuts,
+        "bands": profile.thresholds.model_dump() if profile.output_mapping else None,
         "pictures": [_row(case, profile) for case in rated],
         "unjudged": [CATEGORIES.index(case.label.category) for case in cases if not case.assessment and case.label.category],
         "mistakes": [_card(case, profile) for case in _mistakes(rated, profile)[:MISTAKES]],
@@ -67,10 +68,10 @@ def page_data(found: Evaluation, cases: Sequence[Case], profile: Profile) -> dic
 
 
 def _row(case: Case, profile: Profile) -> list[float]:
-    """Label, raw score, score with its reward, and the lowest and highest category that the rules leave to any score.
+    """Label, engine's score, the reward's share of what is missing to 100, and the lowest and highest category left.
 
-    Every rule clamps categories: none at all, at most medium, at most low, or medium whatever it was. So where thresholds move,
-    the category is that of the score, kept within these two.
+    Every rule clamps categories: none at all, at most medium, at most low, or medium whatever it was. So where cuts move, the
+    category is that of the score, kept within these two; where a rule acts by halves (``KindLimits.soft``), nearly so.
     """
     raw = on_bands(case.reading.raw_score, profile)
     reward = resolution_reward(max(raw, profile.thresholds.medium), case.signals, profile)
@@ -78,8 +79,8 @@ def _row(case: Case, profile: Profile) -> list[float]:
     label = case.label.category
     return [
         CATEGORIES.index(label) if label else -1,
-        raw,
-        round(raw + gain * (100.0 - raw), 4),
+        case.reading.raw_score,
+        gain,
         CATEGORIES.index(assess(0.0, case.signals, profile).category),
         CATEGORIES.index(assess(100.0, case.signals, profile).category),
     ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.chain import assess, categorise, keywords_can_matter, text_can_matter
+from calibration.chain import assess, categorise, keywords_can_matter, on_bands, text_can_matter
 from calibration.profile import Profile, Thresholds
 from calibration.rules import RULES
 from calibration.signals import Background, Kind, Signals
@@ -34,10 +34,26 @@ def test_steps_are_a_chain(raw: float, signals: Signals, profile: Profile) -> No
     names = [step.rule for step in assessment.adjustments]
     known = [rule.__name__ for rule in RULES]
     assert names == [name for name in known if name in names]
-    ends = [raw, *(step.after for step in assessment.adjustments)]
+    ends = [on_bands(raw, profile), *(step.after for step in assessment.adjustments)]
     assert [step.before for step in assessment.adjustments] == ends[:-1]
     assert ends[-1] == assessment.score
     assert all(step.before != step.after and step.evidence for step in assessment.adjustments)
+
+
+@given(s.scores, s.profiles)
+def test_engines_cuts_open_the_bands(raw: float, profile: Profile) -> None:
+    """By the mapping alone a score is medium or high from the engine's own cuts on, and its neighbours keep their order."""
+    medium, high = profile.cuts
+    expected = "high" if raw >= high else "medium" if raw >= medium else "low"
+    assert assess(raw, GOOD, profile, ()).category == expected
+    assert on_bands(raw, profile) < on_bands(raw + 0.01, profile) or raw >= 100
+
+
+def test_without_a_mapping_scores_stay() -> None:
+    """A profile that names no mapping takes the engine's scores as they are."""
+    profile = s.PROFILE.model_copy(update={"output_mapping": None})
+    assert [on_bands(raw, profile) for raw in (0.0, 44.4, 100.0)] == [0.0, 44.4, 100.0]
+    assert assess(55.0, GOOD, profile).adjustments == ()
 
 
 @given(s.scores, s.signals, s.profiles)
@@ -172,10 +188,10 @@ def test_sharp_logo_is_lifted_into_medium_and_faded_picture_is_not() -> None:
 def test_reward_is_smooth_and_spares_the_low() -> None:
     """It begins at nothing above the limit, grows to its full size, and never turns low into medium."""
     at = [assess(70.0, replace(GOOD, width=side, height=side), s.PROFILE).score for side in (1000, 1001, 1500, 2000, 9000)]
-    assert at[0] == 70.0
+    assert at[0] == on_bands(70.0, s.PROFILE)
     assert at == sorted(at)
     assert at[1] - at[0] < 0.01
-    assert at[3] == at[4] > 70.0
+    assert at[3] == at[4] > at[0]
     assert assess(39.99, replace(GOOD, width=3000, height=3000), s.PROFILE).adjustments == ()
 
 
@@ -189,7 +205,7 @@ def test_thresholds_belong_to_the_category_they_open(score: float) -> None:
 @pytest.mark.parametrize("raw", [-0.1, 100.1, float("nan")])
 def test_scores_out_of_range_are_refused(raw: float) -> None:
     """An engine that answers nonsense is not calibrated away."""
-    with pytest.raises(ValueError, match="raw_score"):
+    with pytest.raises(ValueError, match="engine_score"):
         assess(raw, GOOD, s.PROFILE)
 
 

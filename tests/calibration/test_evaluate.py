@@ -14,13 +14,13 @@ PROFILE = load_profile("recruitment").model_copy(
 
 
 def test_accuracy_before_and_after() -> None:
-    """Raw: only a good photo and a ruined one are right; the rules add the logo, poster, certificate, banner and tiny one."""
+    """Raw: two good photos and a ruined one are right; the rules add the logo, poster, certificate, banner and tiny one."""
     found = evaluate(cases(PROFILE), PROFILE)
     assert (found.pictures, found.labelled, found.unscorable) == (12, 9, 0)
-    assert found.raw.accuracy.value == pytest.approx(2 / 9)
-    assert found.calibrated.accuracy.value == pytest.approx(7 / 9)
+    assert found.raw.accuracy.value == pytest.approx(3 / 9)
+    assert found.calibrated.accuracy.value == pytest.approx(8 / 9)
     assert found.gain.value == pytest.approx(5 / 9)
-    assert found.calibrated.confusion == [[2, 1, 0, 0], [0, 4, 0, 0], [0, 1, 1, 0]]
+    assert found.calibrated.confusion == [[2, 1, 0, 0], [0, 4, 0, 0], [0, 0, 2, 0]]
     assert found.kinds["logo"].raw == 0
     assert found.kinds["logo"].calibrated == 1
 
@@ -31,8 +31,8 @@ def test_every_rules_part() -> None:
     for rule in ("background", "text_area", "keywords", "aspect_ratio", "resolution"):
         effect = found.rules[rule]
         assert (effect.fired, effect.corrected, effect.spoilt) == (1, 1, 0)
-        assert effect.alone == pytest.approx(3 / 9)
-        assert effect.left_out == pytest.approx(6 / 9)
+        assert effect.alone == pytest.approx(4 / 9)
+        assert effect.left_out == pytest.approx(7 / 9)
     assert found.rules["resolution_reward"].fired == 0
     assert found.rules["text_area"].cost_ms == 50.0
     assert 0 < found.rules["text_area"].mean_cost_ms < 50.0

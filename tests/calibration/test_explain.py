@@ -14,9 +14,9 @@ def test_certificate_with_much_text() -> None:
     """Rules in order, with their evidence; then the category."""
     signals = Signals(800, 600, Background(0.1, 0.1, 1, 20), text_area=0.41, keywords=("合同",))
     assert explain(assess(80.0, signals, s.PROFILE)) == [
-        "text on 41% of the picture (limit 30%): 80.0 -> 46.3",
-        "keywords 合同: 46.3 -> 41.0",
-        "medium at 41.0",
+        "text on 41% of the picture (limit 30%): 84.0 -> 54.3",
+        "keywords 合同: 54.3 -> 44.6",
+        "medium at 44.6",
     ]
 
 

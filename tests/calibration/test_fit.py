@@ -9,12 +9,13 @@ from calibration.chain import Category
 from calibration.errors import CalibrationError
 from calibration.fit import fit_profile
 from calibration.labels import Label
+from calibration.profile import OutputMapping, Thresholds
 from calibration.profile_file import load_profile
 from calibration.readings import Reading
 from tests.calibration.cases import LOGO, cases, picture
 
 PROFILE = load_profile("recruitment")
-WRONG = PROFILE.model_copy(update={"thresholds": PROFILE.thresholds.model_copy(update={"medium": 30.0, "high": 65.0})})
+WRONG = PROFILE.model_copy(update={"output_mapping": None, "thresholds": Thresholds(medium=30.0, high=65.0)})
 
 
 def made(split: str, seed: int, flip: bool = False) -> list[tuple[Label, Reading]]:
@@ -38,6 +39,18 @@ def test_thresholds_are_found_and_the_gain_is_measured_elsewhere() -> None:
     assert found.gain.low > 0
     assert {change.field[0] for change in found.changes} == {"thresholds"}
     assert found.spread.medium.low <= found.cuts.medium <= found.spread.medium.high
+
+
+def test_bands_stay_where_outputs_are_mapped_onto_them() -> None:
+    """The engine's cuts move; what consumers read as medium and high does not."""
+    mapped = PROFILE.model_copy(update={"output_mapping": OutputMapping(medium=30.0, high=65.0)})
+    found = fit_profile(cases(mapped, [*made("validation", 1), *made("test", 2)]), mapped)
+    assert found.profile.thresholds == PROFILE.thresholds
+    assert found.profile.output_mapping
+    assert 36 <= found.profile.output_mapping.medium <= 52
+    assert 44 <= found.profile.output_mapping.high <= 53
+    assert {change.field[0] for change in found.changes} == {"output_mapping"}
+    assert found.after > 0.97 > found.before
 
 
 def test_the_test_split_is_never_fitted_to() -> None:

@@ -29,7 +29,7 @@ def test_shipped_profiles_are_fine(name: str) -> None:
 def test_every_mistake_has_its_line() -> None:
     """All of them, in the order of the lines, not only the first."""
     broken = (
-        TEXT.replace("  medium: 40", "  medium: fourty")
+        TEXT.replace("  medium: 40", "  medium: fourty", 1)
         .replace("  limit: 2.5", "  limit: 0.5")
         .replace("soft: 24", "soffft: 24")
     )
@@ -55,11 +55,11 @@ def test_words_are_counted_by_their_own_lines() -> None:
 
 def test_fields_that_stand_twice_are_a_mistake() -> None:
     """YAML readers would silently take the last."""
-    (problem,) = check_text(TEXT.replace("  high: 50", "  medium: 45\n  high: 50"))
+    (problem,) = check_text(TEXT.replace("  high: 60", "  medium: 45\n  high: 60"))
     assert "twice" in problem.message
     assert problem.where == "thresholds.medium"
     with pytest.raises(ProfileError, match="twice"):
-        parse_profile(TEXT.replace("  high: 50", "  medium: 45\n  high: 50"))
+        parse_profile(TEXT.replace("  high: 60", "  medium: 45\n  high: 60"))
 
 
 def test_words_that_can_never_count_are_told() -> None:

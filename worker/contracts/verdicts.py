@@ -101,7 +101,8 @@ class AssessmentRecord(_Record):
     status: Literal["scored", "unscorable"]
     category: Literal["low", "medium", "high"] | None = None
     score: float | None = Field(default=None, ge=0, le=100, description="Calibrated.")
-    raw_score: float | None = Field(default=None, ge=0, le=100, description="Before the rules.")
+    raw_score: float | None = Field(default=None, ge=0, le=100, description="Before the rules, on the profile's bands.")
+    engine_score: float | None = Field(default=None, ge=0, le=100, description="As the quality engine gave it.")
     adjustments: list[AdjustmentRecord] = []
     explanation: list[str] = Field(default=[], description="One sentence for every step, for people.")
     signals: SignalsRecord | None = None

@@ -13,7 +13,7 @@ import pytest
 
 from calibration.errors import CalibrationError
 from calibration.evaluate import Case, evaluate, make_cases
-from calibration.profile import Profile
+from calibration.profile import OutputMapping, Profile
 from calibration.profile_file import load_profile
 from calibration.report.write import page_data, write_report
 from tests.calibration.cases import LOGO, MIXED, picture
@@ -26,7 +26,7 @@ PROFILE = load_profile("recruitment")
 MADE = [
     *MIXED,
     picture(44, "medium", "large", width=3000, height=2600),
-    picture(59, "high", "large", width=3000, height=2600),
+    picture(49.6, "high", "large", width=3000, height=2600),
     picture(0, "high", "broken", unscorable="truncated"),
     picture(33, "medium", "</script><b>odd", background=LOGO, text_area=0.5),
 ]
@@ -42,8 +42,10 @@ def cases(tmp_path: Path) -> list[Case]:
     return found
 
 
-def with_thresholds(medium: float, high: float) -> Profile:
-    return PROFILE.model_copy(update={"thresholds": PROFILE.thresholds.model_copy(update={"medium": medium, "high": high})})
+def with_cuts(profile: Profile, medium: float, high: float) -> Profile:
+    """``profile`` whose medium and high begin elsewhere among the engine's scores."""
+    field = "output_mapping" if profile.output_mapping else "thresholds"
+    return Profile.model_validate(profile.model_dump() | {field: {"medium": medium, "high": high}})
 
 
 def opened(page: Path, script: str = "") -> str:
@@ -83,20 +85,22 @@ def test_page_in_a_browser(cases: list[Case], tmp_path: Path) -> None:
     assert not re.search(r'(src|href)="(?!data:)', dom)
 
 
+@pytest.mark.parametrize("mapping", [PROFILE.output_mapping, None])
 @pytest.mark.parametrize(("medium", "high"), [(20, 50), (30, 76.5), (46, 58), (75, 80)])
 def test_sliders_recompute_what_another_profile_would_give(
-    cases: list[Case], tmp_path: Path, medium: float, high: float
+    cases: list[Case], tmp_path: Path, medium: float, high: float, mapping: OutputMapping | None
 ) -> None:
-    """Moved as a person moves them, by an input event; the matrix is that of a profile with those thresholds."""
+    """Moved as a person moves them, by an input event; the matrix is that of a profile with those cuts."""
     page = tmp_path / "report.html"
-    write_report(page, evaluate(cases, PROFILE), cases, PROFILE)
+    profile = PROFILE.model_copy(update={"output_mapping": mapping})
+    write_report(page, evaluate(cases, profile), cases, profile)
     script = "".join(
         f'{{ const slider = document.getElementById("{name}"); slider.value = {value};'
         ' slider.dispatchEvent(new Event("input")); }'
         for name, value in (("high", high), ("medium", medium), ("high", high))
     )
     dom = opened(page, script)
-    changed = with_thresholds(medium, high)
+    changed = with_cuts(profile, medium, high)
     labels, readings = [case.label for case in cases], [case.reading for case in cases]
     assert confusion(dom) == evaluate(make_cases(labels, readings, changed), changed).calibrated.confusion
 
