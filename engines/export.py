@@ -104,6 +104,12 @@ def halve_weights(model: onnx.ModelProto, least: int = 256) -> onnx.ModelProto:
     return model
 
 
+def answer(engine: QualityEngine, picture: str) -> Golden:
+    """What ``engine`` answers here and now to a golden picture."""
+    said = engine.judge(golden_picture(picture))
+    return Golden(picture=picture, score=said.score, photo=said.kinds.get("photo"), ruined=said.ruined, tolerance=TOLERANCE)
+
+
 def export_engine(export: Export, directory: Path) -> Manifest:
     """Write an engine (``NAME.onnx``) and its manifest (``NAME.yaml``) into ``directory``, where workers find it.
 
@@ -140,7 +146,7 @@ def export_engine(export: Export, directory: Path) -> Manifest:
     }
     draft = Manifest(**fields, golden=(Golden(picture=GOLDEN[0]),))
     engine = QualityEngine(draft, network)
-    golden = tuple(Golden(picture=p, score=engine.score(golden_picture(p)), tolerance=TOLERANCE) for p in GOLDEN)
+    golden = tuple(answer(engine, name) for name in GOLDEN)
     manifest = draft.model_copy(update={"golden": golden})
     write_manifest(manifest, directory)
     return manifest

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from engines.engine_set import EngineSet
 from engines.errors import ParityError
 from engines.pictures import read_picture
+from engines.quality import Judgement
 from engines.text_detection import text_area
 from engines.verify import golden_picture
 
@@ -26,6 +27,7 @@ __all__ = ["Difference", "compare_engines", "folder_pictures", "gate_pictures", 
 Pixels = NDArray[np.uint8]
 SCORE_MARGIN = 1.0
 AREA_MARGIN = 0.02
+PROBABILITY_MARGIN = 0.05
 THRESHOLDS = (40.0, 60.0)
 
 
@@ -36,6 +38,7 @@ class Difference:
     picture: str
     scores: tuple[float, float]
     areas: tuple[float, float]
+    photo: tuple[float, float]
     passed: bool
 
 
@@ -65,19 +68,21 @@ def compare_engines(
     pictures: Iterable[tuple[str, Pixels]],
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> list[Difference]:
-    """Both sets' scores (0-100) and text areas (0-1) of every picture.
+    """Both sets' scores (0-100), text areas and probabilities of a photo (0-1; 1 from engines that tell no kinds).
 
-    A picture passes if scores differ by at most 1 and areas by at most 0.02, and the category, which ``thresholds`` make of the
-    score, is the same unless the score lies within 1 of a threshold.
+    A picture passes if scores differ by at most 1, areas by at most 0.02 and probabilities by at most 0.05, and the category,
+    which ``thresholds`` make of the score, is the same unless the score lies within 1 of a threshold.
     """
     results = []
     for name, pixels in pictures:
-        scores = (reference.quality.score(pixels), candidate.quality.score(pixels))
+        said = (reference.quality.judge(pixels), candidate.quality.judge(pixels))
+        scores, photo = (said[0].score, said[1].score), (_photo(said[0]), _photo(said[1]))
         areas = (_area(reference, pixels), _area(candidate, pixels))
         near = any(abs(scores[0] - threshold) <= SCORE_MARGIN for threshold in thresholds)
         same = near or bisect_right(list(thresholds), scores[0]) == bisect_right(list(thresholds), scores[1])
         close = abs(scores[0] - scores[1]) <= SCORE_MARGIN and abs(areas[0] - areas[1]) <= AREA_MARGIN
-        results.append(Difference(name, scores, areas, same and close))
+        close = close and all(abs(a - b) <= PROBABILITY_MARGIN for a, b in (photo, (said[0].ruined or 0, said[1].ruined or 0)))
+        results.append(Difference(name, scores, areas, photo, same and close))
     return results
 
 
@@ -93,8 +98,13 @@ def require_parity(reference: EngineSet, candidate: EngineSet, thresholds: Seque
         worst = max(failed, key=lambda result: abs(result.scores[0] - result.scores[1]))
         raise ParityError(
             f"{candidate.runtime_label} and {reference.runtime_label} disagree on {len(failed)} pictures; on {worst.picture}: "
-            f"scores {worst.scores[1]} and {worst.scores[0]}, text areas {worst.areas[1]} and {worst.areas[0]}"
+            f"scores {worst.scores[1]} and {worst.scores[0]}, text areas {worst.areas[1]} and {worst.areas[0]}, "
+            f"a photo with {worst.photo[1]} and {worst.photo[0]}"
         )
+
+
+def _photo(said: Judgement) -> float:
+    return said.kinds.get("photo", 1.0)
 
 
 def _area(engines: EngineSet, pixels: Pixels) -> float:

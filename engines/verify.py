@@ -21,6 +21,9 @@ from engines.text_detection import text_area
 __all__ = ["GoldenResult", "golden_picture", "require_golden", "verify_engines"]
 
 
+PROBABILITY_MARGIN = 0.05
+
+
 @dataclass(frozen=True)
 class GoldenResult:
     """One golden picture's outcome: what was recorded, what was answered now, and whether that is close enough."""
@@ -77,9 +80,19 @@ def _result(manifest: Manifest, golden: Golden, recorded: object, answered: obje
 
 
 def _quality(engine: QualityEngine, golden: Golden) -> GoldenResult:
-    score = engine.score(golden_picture(golden.picture))
-    passed = _close(score, golden.score, golden.tolerance)
-    return _result(engine.manifest, golden, golden.score, score, passed=passed)
+    said = engine.judge(golden_picture(golden.picture))
+    if golden.photo is None:
+        passed = _close(said.score, golden.score, golden.tolerance)
+        return _result(engine.manifest, golden, golden.score, said.score, passed=passed)
+    answered = (said.score, said.kinds.get("photo", 0.0), said.ruined or 0.0)
+    recorded = (golden.score, golden.photo, golden.ruined)
+    margins = (golden.tolerance, PROBABILITY_MARGIN, PROBABILITY_MARGIN)
+    passed = all(_close(*each) for each in zip(answered, recorded, margins, strict=True))
+    return _result(engine.manifest, golden, _told(*recorded), _told(*answered), passed=passed)
+
+
+def _told(score: float | None, photo: float, ruined: float | None) -> str:
+    return f"{score}, photo {photo}, ruined {ruined}"
 
 
 def _detection(engines: EngineSet, golden: Golden) -> GoldenResult:

@@ -146,8 +146,8 @@ class GeneratedLinear(nn.Module):
 class HyperIQA(nn.Module):
     """Normalised RGB, N x 3 x H x W (both sides at least 32), to opinion scores, N, 0-100, higher is better.
 
-    With ``kinds`` a second output says what kind of picture it is, and whether it is ruined: it reads the same numbers, so it
-    costs nothing beside the trunk. Outputs are then N x (kinds + 2): score, probabilities of kinds, probability of ruin.
+    With ``kinds`` a second output says what kind of picture it is, and whether it is ruined: it reads what the head hears of the
+    last stage, so it costs nothing beside the trunk. Outputs are then N x (kinds + 2): score, probabilities of kinds, probability of ruin.
 
     ``feature_dropout`` is the share of the trunk's numbers that the head is not shown in a step of training, ``dropout`` that
     of its own.
@@ -172,7 +172,7 @@ class HyperIQA(nn.Module):
         pairs = pairwise(TARGET_WIDTHS)
         self.target = nn.ModuleList(GeneratedLinear(inputs, outputs, content) for inputs, outputs in pairs)
 
-        self.kinds = nn.Linear(sum(self.backbone.widths), kinds + 1) if kinds else None
+        self.kinds = nn.Linear(self.backbone.widths[-1], kinds + 1) if kinds else None
         self.feature_dropout = nn.Dropout(feature_dropout)
         if self.kinds is not None:
             nn.init.zeros_(self.kinds.weight)
@@ -214,8 +214,8 @@ class HyperIQA(nn.Module):
         """Logits of the kinds, N x kinds, and of ruin, N, of what ``pool`` saw; for networks that have ``kinds``."""
         if self.kinds is None:
             raise ValueError("this network tells no kinds")
-        seen = [module.standardised(stage) for module, stage in zip(self.local, pooled[:-1], strict=True)]
-        said = self.kinds(self.feature_dropout(torch.cat(seen, dim=1)))
+        # What is in a picture is known last; with the stages below, drawings of a few designs are learnt by heart.
+        said = self.kinds(self.feature_dropout(self.local[-1].standardised(pooled[-2])))
         return said[:, :-1], said[:, -1]
 
     def forward(self, x: Tensor) -> Tensor:

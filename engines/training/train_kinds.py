@@ -2,8 +2,8 @@
 
 The engine's second output reads the same numbers as its head (``HyperIQA.tell``), so the trunk and the score stay as they
 are: what the trunk makes of every picture is computed once and kept in ``out``, and a linear layer is fitted to it. Every
-picture is seen whole and ruined, at several upload sizes; every eighth is put aside, to report on. ``out`` gets
-``kinds.pt``, a checkpoint for ``iqa engines export``.
+picture is seen whole and ruined, of some upload size, some with an agency's marks; every eighth is put aside, to report on.
+``out`` gets ``kinds.pt``, a checkpoint for ``iqa engines export``.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ from engines.training.data import HOLD_OUT
 from engines.training.datasets import DataSetError, read_rgb
 from engines.training.features import FeatureExtractor, KindRows, Pixels, Pooled, cached, mapped
 from engines.training.initial_weights import load_initial_weights, trunk_sha256
+from engines.training.marks import marked
 from engines.training.tasks import as_uploaded, picture_files
 
 __all__ = ["KindOptions", "kind_rows", "run", "teach"]
 
-VIEWS = 2
-"""Times that every picture is seen whole, and as often ruined."""
+MARKED = 0.25
+"""Share of uploads that carry an agency's marks."""
+LEADING = {"photo": 3.0}
+"""How often kinds are drawn against the others: most of what is uploaded."""
 SMALLEST = 0.4
 """The smallest upload, as a share of the serving size."""
 SMOOTHING = 0.02
@@ -51,12 +54,12 @@ class KindOptions:
     steps: int = 600
     batch: int = 256
     rate: float = 1e-3
-    weight_decay: float = 0.3
+    weight_decay: float = 3.0
     seed: int = 1
 
 
 def kind_rows(extractor: FeatureExtractor, files: Mapping[Kind, Sequence[Path]], seed: int) -> KindRows:
-    """Every picture ``VIEWS`` times whole and as often ruined, as served.
+    """Every picture whole and ruined, as served.
 
     Raises:
         DataSetError: a file is no picture.
@@ -68,22 +71,23 @@ def kind_rows(extractor: FeatureExtractor, files: Mapping[Kind, Sequence[Path]],
         name, number, path = entry
         rng = np.random.default_rng([seed, KINDS.index(name), number])
         pixels = read_rgb(path)
-        return [extractor.row(upload(pixels, name, ruin, rng, extractor.side)) for _ in range(VIEWS) for ruin in (False, True)]
+        return [extractor.row(upload(pixels, name, ruin, rng, extractor.side)) for ruin in (False, True)]
 
     rows = np.concatenate([np.array(made) for made in mapped(one, plan, "pictures by kind")])
-    kinds = np.repeat([KINDS.index(name) for name, _, _ in plan], 2 * VIEWS)
-    numbers = np.repeat([number for _, number, _ in plan], 2 * VIEWS)
-    return KindRows(rows, kinds, np.tile([False, True], VIEWS * len(plan)), numbers % HOLD_OUT == 0)
+    kinds = np.repeat([KINDS.index(name) for name, _, _ in plan], 2)
+    numbers = np.repeat([number for _, number, _ in plan], 2)
+    return KindRows(rows, kinds, np.tile([False, True], len(plan)), numbers % HOLD_OUT == 0)
 
 
 def upload(pixels: Pixels, name: Kind, ruin: bool, rng: np.random.Generator, side: int) -> Pixels:
     """A picture as it may be uploaded: of some size, whole or ruined."""
+    pixels = marked(pixels, rng) if rng.random() < MARKED else pixels
     longest = side if rng.random() < 0.5 else int(side * np.exp(rng.uniform(np.log(SMALLEST), 0)))
     return as_uploaded(np.ascontiguousarray(fit_longest(pixels, longest)), name, ruin, rng)
 
 
 def teach(model: HyperIQA, seen: KindRows, options: KindOptions) -> Iterator[str]:
-    """Fit ``model.kinds``, all kinds weighing the same; yields lines about pictures that were put aside.
+    """Fit ``model.kinds``, kinds weighing the same but for ``LEADING``; yields lines about pictures that were put aside.
 
     Raises:
         CheckpointError: ``model`` tells no kinds.
@@ -95,7 +99,8 @@ def teach(model: HyperIQA, seen: KindRows, options: KindOptions) -> Iterator[str
     torch.manual_seed(options.seed)
     learn, rest = np.flatnonzero(~seen.held), np.flatnonzero(seen.held)
     counts = np.bincount(seen.kinds[learn], minlength=len(KINDS))
-    shares = 1.0 / counts[seen.kinds[learn]]
+    weights = np.array([LEADING.get(kind, 1.0) for kind in KINDS])
+    shares = (weights / np.maximum(counts, 1))[seen.kinds[learn]]
     parameters = list(model.kinds.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=options.rate, weight_decay=options.weight_decay)
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
@@ -158,7 +163,7 @@ def run(options: KindOptions) -> None:
     if few := [kind for kind, of in files.items() if len(of) <= HOLD_OUT]:
         raise DataSetError(f"more than {HOLD_OUT} pictures are needed of every kind, not of {', '.join(few)}")
     digest = hashlib.sha256("\n".join(f"{kind} {path}" for kind, of in files.items() for path in of).encode()).hexdigest()
-    path = options.out / f"kinds-{trunk_sha256(model)[:12]}-{options.side}-{digest[:12]}.npz"
+    path = options.out / f"kinds-{trunk_sha256(model)[:12]}-{options.side}-{digest[:12]}-{options.seed}.npz"
     seen = cached(path, KindRows, partial(kind_rows, FeatureExtractor(model, options.side), files, options.seed))
     for line in teach(model, seen, options):
         print(line, flush=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.catalog import Manifest, QualityInput, load_manifest
+from engines.kinds import Kind
 
 Array = NDArray[np.float32]
 
@@ -33,10 +34,13 @@ DETECTION: Manifest = load_manifest("ppocrv6-small-det")
 RECOGNITION: Manifest = load_manifest("ppocrv6-small-rec")
 
 
-def _without_scale(manifest: Manifest) -> Manifest:
-    """What the network answers is the score: doubles answer with scores."""
-    assert isinstance(manifest.input, QualityInput)
-    return manifest.model_copy(update={"input": manifest.input.model_copy(update={"scale": ()})})
+def quality_manifest(*kinds: Kind) -> Manifest:
+    """The shipped engine's, without a scale: what the network answers is the score, and after it ``kinds`` and ruin."""
+    shipped = load_manifest("hyperiqa-lite0")
+    assert isinstance(shipped.input, QualityInput)
+    golden = tuple(each.model_copy(update={"photo": None, "ruined": None}) for each in shipped.golden)
+    limits = shipped.input.model_copy(update={"scale": (), "kinds": kinds})
+    return shipped.model_copy(update={"input": limits, "golden": golden})
 
 
-QUALITY: Manifest = _without_scale(load_manifest("hyperiqa-lite0"))
+QUALITY: Manifest = quality_manifest()

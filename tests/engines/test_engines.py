@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engines.catalog import Manifest, load_manifest, shipped_weights
+from engines.catalog import Golden, Manifest, load_manifest, shipped_weights
 from engines.engine_set import EngineNames, load_engines
 from engines.errors import EngineError, GoldenError, ManifestError
 from engines.preprocess import quality_input
 from engines.quality import QualityEngine, QualityPanel
 from engines.runtime.onnx import OnnxRuntime
 from engines.verify import golden_picture, require_golden, verify_engines
-from tests.engines.fakes import QUALITY, FakeNetwork
+from tests.engines.fakes import QUALITY, FakeNetwork, quality_manifest
 from tests.pictures import page, photo, pixels
 from worker.assessor import Assessor
 
@@ -32,11 +32,21 @@ def test_golden_check_passes(assessor: Assessor) -> None:
 
 def test_golden_check_finds_a_wrong_network(assessor: Assessor) -> None:
     """A network that answers 50 to everything does not get past the start."""
-    from dataclasses import replace
-
     wrong = QualityEngine(QUALITY, FakeNetwork(lambda _: np.array([50.0], np.float32)))
     with pytest.raises(GoldenError, match=r"hyperiqa-lite0@\d+ answers 50.0"):
         require_golden(replace(assessor.engines, quality=QualityPanel([wrong])))
+
+
+@pytest.mark.parametrize(("photo", "ruined", "passed"), [(0.9, 0.2, True), (0.8, 0.2, False), (0.9, 0.3, False)])
+def test_golden_check_holds_kinds_and_ruin(assessor: Assessor, photo: float, ruined: float, passed: bool) -> None:
+    """Within five points of a hundred of what was recorded."""
+    manifest = quality_manifest("photo", "drawing")
+    golden = Golden(picture="quality_sharp.png", score=50.0, photo=0.92, ruined=0.18, tolerance=0.5)
+    network = FakeNetwork(lambda _: np.array([[50.0, photo, 1 - photo, ruined]], np.float32))
+    engine = QualityEngine(manifest.model_copy(update={"golden": (golden,)}), network)
+    result, *_ = verify_engines(replace(assessor.engines, quality=QualityPanel([engine])))
+    assert result.passed is passed
+    assert result.answered == f"50.0, photo {photo}, ruined {ruined}"
 
 
 def test_scores_fall_with_blur(assessor: Assessor) -> None:

@@ -15,7 +15,7 @@ from engines.parity import compare_engines, folder_pictures, gate_pictures, requ
 from engines.quality import QualityEngine, QualityPanel
 from engines.runtime.onnx import OnnxRuntime
 from engines.text_detection import TextDetector
-from tests.engines.fakes import DETECTION, QUALITY, FakeNetwork
+from tests.engines.fakes import DETECTION, QUALITY, FakeNetwork, quality_manifest
 from tests.pictures import photo
 
 GREY = np.full((64, 64, 3), 90, np.uint8)
@@ -67,6 +67,21 @@ def test_text_areas_may_differ_by_two_points(real: EngineSet) -> None:
     assert result.passed
     (result,) = compare_engines(finding(same, 0.5), finding(same, 0.7), [("grey", GREY)])
     assert not result.passed
+
+
+@pytest.mark.parametrize(("photo", "ruined", "passed"), [(0.54, 0.14, True), (0.57, 0.1, False), (0.5, 0.17, False)])
+def test_kinds_and_ruin_may_differ_by_five_points(real: EngineSet, photo: float, ruined: float, passed: bool) -> None:
+    """Of a hundred: rules act on them as they do on scores."""
+
+    def telling(*answers: float) -> EngineSet:
+        network = FakeNetwork(lambda batch: np.array([answers], np.float32))
+        engine = QualityEngine(quality_manifest("photo", "drawing"), network)
+        return replace(real, quality=QualityPanel([engine]))
+
+    here, there = telling(50, 0.5, 0.5, 0.1), telling(50, photo, 1 - photo, ruined)
+    (result,) = compare_engines(here, there, [("grey", GREY)])
+    assert result.passed is passed
+    assert result.photo == (0.5, photo)
 
 
 def test_a_backend_equals_itself(real: EngineSet) -> None:

@@ -50,14 +50,16 @@ def test_evaluate_fit_and_report(iqa: Run, benchmark: Path, tmp_path: Path) -> N
     assert "low ones shown / shown" in told
     assert kept.read_bytes() == before
     start = tmp_path / "start.yaml"
-    start.write_text(read_profile("recruitment")[1].replace("  high: ", "  high: 95 # ", 1), encoding="utf-8")
+    start.write_text(read_profile("recruitment")[1].replace("  high: 50", "  high: 95"), encoding="utf-8")
     made = tmp_path / "next.yaml"
     code, told, _ = iqa("calibrate", "fit", str(benchmark), "--profile", str(start), "--out", str(made))
     assert code == 0
-    assert "thresholds.high" in told
+    assert "output_mapping.high" in told
     fitted = load_profile(str(made))
     assert fitted.version == load_profile(str(start)).version + 1
-    assert fitted.thresholds.high < 95
+    assert fitted.output_mapping
+    assert fitted.output_mapping.high < 95
+    assert fitted.thresholds == load_profile("recruitment").thresholds
     assert made.read_text(encoding="utf-8").count("#") == start.read_text(encoding="utf-8").count("#")
 
 

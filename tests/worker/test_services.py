@@ -83,7 +83,7 @@ def test_profiles_from_the_environment(monkeypatch: pytest.MonkeyPatch, value: s
 def test_two_profiles_for_one_service_are_refused(tmp_path: Path) -> None:
     """Which one would it be?"""
     profile_file(tmp_path, "pets", keywords="services: [used_cars]\nkeywords:")
-    with pytest.raises(ProfileError, match="used_cars@1 is for service 'used_cars' already"):
+    with pytest.raises(ProfileError, match="used_cars@2 is for service 'used_cars' already"):
         load_profiles(["used_cars", str(tmp_path)])
 
 

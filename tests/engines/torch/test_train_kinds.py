@@ -57,7 +57,7 @@ def test_flat_shapes_are_told_from_photos_and_scores_stay(data: Path, tmp_path: 
     result = runner.invoke(app, words(data, tmp_path, "--steps 60"))
     assert result.exit_code == 0, result.output
     held = -(-PICTURES // HOLD_OUT)
-    assert f"{8 * held} views of pictures that were put aside" in result.output
+    assert f"{4 * held} views of pictures that were put aside" in result.output
     before, after = HyperIQA("efficientnet-lite0"), HyperIQA("efficientnet-lite0", kinds=len(KINDS))
     load_initial_weights(before, data / "start.pt")
     load_initial_weights(after, tmp_path / "kinds.pt")
