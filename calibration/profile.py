@@ -76,7 +76,7 @@ class BackgroundLimits(_Strict):
 
 
 class KindLimits(_Strict):
-    """What becomes of pictures that are no photos: medium if they are whole, low if they are ruined, whatever their raw score.
+    """What becomes of pictures that are no photos: medium if they are whole, low if they are ruined and not scored high.
 
     From ``probability`` that it is no photo on; ``soft`` is the width of the zone on either side in which the score moves
     gradually. It is ruined from ``ruined`` on. A photo, at ``photo`` or more, is no logo, whatever its colours look like.

@@ -108,7 +108,10 @@ def resolution_reward(score: float, signals: Signals, profile: Profile) -> Adjus
 
 
 def kind(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
-    """No photo: into the medium range if it is whole, else low. What photo engines make of drawings says nothing about them."""
+    """No photo: into the medium range if it is whole, else low. What photo engines make of drawings says nothing about them.
+
+    A score that is high in spite of ruin says that one of the two is wrong: that is medium at best, not low.
+    """
     limits, seen = profile.kind, signals.kind
     if not limits.enabled or seen is None:
         return None
@@ -118,7 +121,8 @@ def kind(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
     if share <= 0:
         return None
     ruined = seen.ruined >= limits.ruined
-    goal = _low(score, profile.thresholds) if ruined else _into_medium(score, profile.thresholds)
+    spoil = _medium_at_best if score >= profile.thresholds.high else _low
+    goal = (spoil if ruined else _into_medium)(score, profile.thresholds)
     after = round(score + share * (goal - score), 4)
     evidence: Evidence = {"kind": seen.name, "probability": seen.probability, "photo": seen.photo, "ruined": seen.ruined}
     return _adjusted("kind", score, after, evidence)

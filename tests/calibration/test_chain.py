@@ -216,10 +216,10 @@ def kind(photo: float, ruined: float, name: str = "drawing") -> Kind:
 
 @pytest.mark.parametrize("raw", [3.0, 35.0, 55.0, 97.0])
 def test_what_is_no_photo_is_medium_or_ruined(raw: float) -> None:
-    """However a photo engine scores it; its own order stays."""
+    """However a photo engine scores it; but where it scores ruins high, one of the two is wrong, and low would be too much."""
     whole = assess(raw, replace(GOOD, kind=kind(0.02, 0.1)), s.TOLD)
     ruined = assess(raw, replace(GOOD, kind=kind(0.02, 0.9)), s.TOLD)
-    assert (whole.category, ruined.category) == ("medium", "low")
+    assert (whole.category, ruined.category) == ("medium", "medium" if raw >= s.TOLD.cuts[1] else "low")
     assert [step.rule for step in whole.adjustments] == ["kind"]
 
 
