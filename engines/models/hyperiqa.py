@@ -146,8 +146,9 @@ class GeneratedLinear(nn.Module):
 class HyperIQA(nn.Module):
     """Normalised RGB, N x 3 x H x W (both sides at least 32), to opinion scores, N, 0-100, higher is better.
 
-    With ``kinds`` a second output says what kind of picture it is, and whether it is ruined: it reads what the head hears of the
-    last stage, so it costs nothing beside the trunk. Outputs are then N x (kinds + 2): score, probabilities of kinds, probability of ruin.
+    With ``kinds`` a second output says what kind of picture it is, and whether it is ruined: it reads what the head hears of
+    the last stage, so it costs nothing beside the trunk. Outputs are then N x (kinds + 2): score, probabilities of kinds,
+    probability of ruin.
 
     ``feature_dropout`` is the share of the trunk's numbers that the head is not shown in a step of training, ``dropout`` that
     of its own.

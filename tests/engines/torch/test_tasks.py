@@ -67,7 +67,12 @@ def test_a_trunk_runs_once_for_all_of_its_heads(folders: Path, teachers: list[Pa
         means = torch.stack([each(drawn.inputs) for each in loaded]).mean(dim=0)
     passes = []
     pool = HyperIQA.pool
-    monkeypatch.setattr(HyperIQA, "pool", lambda model, x: passes.append(model) or pool(model, x))
+
+    def counted(model: HyperIQA, x: torch.Tensor) -> list[torch.Tensor]:
+        passes.append(model)
+        return pool(model, x)
+
+    monkeypatch.setattr(HyperIQA, "pool", counted)
     model = HyperIQA("resnet18").eval()
     pooled = pool(model, drawn.inputs)
     wrong = float(task.loss(model, pooled, drawn))
