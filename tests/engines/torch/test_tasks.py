@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_a_trunk_runs_once_for_all_of_its_heads(folders: Path, teachers: list[Pa
     passes = []
     pool = HyperIQA.pool
 
-    def counted(model: HyperIQA, x: torch.Tensor) -> list[torch.Tensor]:
+    def counted(model: HyperIQA, x: Any) -> Any:
         passes.append(model)
         return pool(model, x)
 
