@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from engines.cli import app
 from engines.errors import EngineMissingError, ManifestError
+from engines.quality import Judgement
 
 runner = CliRunner(env={"COLUMNS": "200"})
 
@@ -40,7 +41,7 @@ def test_verify_takes_panels() -> None:
 
 def test_verify_fails_when_an_answer_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 1, with both answers."""
-    monkeypatch.setattr("engines.quality.QualityEngine.score", lambda *_: 12.34)
+    monkeypatch.setattr("engines.quality.QualityEngine.judge", lambda *_: Judgement(12.34))
     result = runner.invoke(app, ["verify"])
     assert result.exit_code == 1
     assert "12.34" in result.output

@@ -59,7 +59,8 @@ def test_a_backend_that_judges_differently_is_caught(directory: Path, monkeypatc
 
     def wrong(context: Any, x: Any) -> Any:
         answer = run(context, x)
-        return answer + np.float32(2) if answer.ndim == 1 else answer
+        # Rows of score, kinds and ruin; maps and sequences have more axes.
+        return answer + np.float32(2) * (np.arange(answer.shape[1]) == 0) if answer.ndim == 2 else answer
 
     monkeypatch.setattr(trt_double.IExecutionContext, "_run", wrong)
     words = ["verify", "--runtime", "tensorrt", "--against", "onnx", "--directory", str(directory)]
