@@ -19,13 +19,15 @@ from calibration.evaluate import Case, Evaluation
 from calibration.explain import explain
 from calibration.metrics import CATEGORIES
 from calibration.profile import Profile
-from calibration.rules import RULES, resolution_reward
+from calibration.rules import RULES
 
 __all__ = ["page_data", "write_report"]
 
 MISTAKES = 48
 PER_RULE = 12
 THUMBNAIL = 220
+PARTS = 10_000
+"""Of a point: as finely as scores are rounded."""
 """Longest side of the pictures in the page, in pixels."""
 
 
@@ -54,7 +56,7 @@ def page_data(found: Evaluation, cases: Sequence[Case], profile: Profile) -> dic
     return {
         "evaluation": found.model_dump(mode="json"),
         "cuts": profile.cuts,
-        "bands": profile.thresholds.model_dump() if profile.output_mapping else None,
+        "bands": profile.thresholds.model_dump(),
         "pictures": [_row(case, profile) for case in rated],
         "unjudged": [CATEGORIES.index(case.label.category) for case in cases if not case.assessment and case.label.category],
         "mistakes": [_card(case, profile) for case in _mistakes(rated, profile)[:MISTAKES]],
@@ -68,22 +70,27 @@ def page_data(found: Evaluation, cases: Sequence[Case], profile: Profile) -> dic
 
 
 def _row(case: Case, profile: Profile) -> list[float]:
-    """Label, engine's score, the reward's share of what is missing to 100, and the lowest and highest category left.
+    """Label, engine's score, and the scores on the bands from which on the picture is at least medium, and high.
 
-    Every rule clamps categories: none at all, at most medium, at most low, or medium whatever it was. So where cuts move, the
-    category is that of the score, kept within these two; where a rule acts by halves (``KindLimits.soft``), nearly so.
+    Rules keep the order of scores, so where cuts move, these two say the category.
     """
-    raw = on_bands(case.reading.raw_score, profile)
-    reward = resolution_reward(max(raw, profile.thresholds.medium), case.signals, profile)
-    gain = (reward.after - reward.before) / (100.0 - reward.before) if reward and reward.before < 100 else 0.0
     label = case.label.category
-    return [
-        CATEGORIES.index(label) if label else -1,
-        case.reading.raw_score,
-        gain,
-        CATEGORIES.index(assess(0.0, case.signals, profile).category),
-        CATEGORIES.index(assess(100.0, case.signals, profile).category),
-    ]
+    medium, high = (_opens(at_least, case, profile) for at_least in (1, 2))
+    return [CATEGORIES.index(label) if label else -1, case.reading.raw_score, medium, high]
+
+
+def _opens(at_least: int, case: Case, profile: Profile) -> float:
+    """The lowest score on the bands that ends in a category, or a better one; above 100 if none does."""
+    bare = profile.model_copy(update={"output_mapping": None})
+    low, high = 0, 100 * PARTS + 1
+    while low < high:
+        middle = (low + high) // 2
+        found = assess(min(100.0, middle / PARTS), case.signals, bare).category
+        if middle > 100 * PARTS or CATEGORIES.index(found) >= at_least:
+            high = middle
+        else:
+            low = middle + 1
+    return low / PARTS
 
 
 def _mistakes(cases: Sequence[Case], profile: Profile) -> list[Case]:

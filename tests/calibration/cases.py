@@ -17,8 +17,9 @@ LOGO = Background(0.8, 1.0, 0.02, 40, palette=0.95, flat=0.8)
 
 
 def picture(raw: float, category: Category | None, kind: str = "photo", split: str = "", **more: Any) -> tuple[Label, Reading]:
+    told = more.pop("told", None)
     known = {name: more.pop(name) for name in ("text_area_true", "opinion") if name in more}
-    fields: dict[str, Any] = {"raw_score": raw, "width": 800, "height": 600, "background": PHOTO, **more}
+    fields: dict[str, Any] = {"raw_score": raw, "width": 800, "height": 600, "background": PHOTO, "kind": told, **more}
     name = f"{kind}-{raw}.jpg"
     label = Label(Path(name), name, category, kind, split, known.get("text_area_true"), known.get("opinion"))
     return label, Reading(sha256=name, costs={"decode": 4.0, "background": 2.0, "text_detection": 50.0}, **fields)

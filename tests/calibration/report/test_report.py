@@ -16,6 +16,7 @@ from calibration.evaluate import Case, evaluate, make_cases
 from calibration.profile import OutputMapping, Profile
 from calibration.profile_file import load_profile
 from calibration.report.write import page_data, write_report
+from calibration.signals import Kind
 from tests.calibration.cases import LOGO, MIXED, picture
 from tests.calibration.cases import cases as made
 from tests.needs import chromium
@@ -28,6 +29,10 @@ MADE = [
     picture(44, "medium", "large", width=3000, height=2600),
     picture(49.6, "high", "large", width=3000, height=2600),
     picture(0, "high", "broken", unscorable="truncated"),
+    picture(72, "high", "in no doubt", told=Kind("photo", 0.99, 0.99, 0.0)),
+    picture(55, "high", "in doubt", told=Kind("poster", 0.6, 0.25, 0.1)),
+    picture(70, "medium", "in doubt", told=Kind("poster", 0.6, 0.15, 0.1)),
+    picture(30, "low", "in doubt", told=Kind("drawing", 0.6, 0.18, 0.9)),
     picture(33, "medium", "</script><b>odd", background=LOGO, text_area=0.5),
 ]
 
@@ -44,8 +49,7 @@ def cases(tmp_path: Path) -> list[Case]:
 
 def with_cuts(profile: Profile, medium: float, high: float) -> Profile:
     """``profile`` whose medium and high begin elsewhere among the engine's scores."""
-    field = "output_mapping" if profile.output_mapping else "thresholds"
-    return Profile.model_validate(profile.model_dump() | {field: {"medium": medium, "high": high}})
+    return Profile.model_validate(profile.model_dump() | {"output_mapping": {"medium": medium, "high": high}})
 
 
 def opened(page: Path, script: str = "") -> str:
