@@ -1,8 +1,7 @@
 """What designs of pages are made of.
 
-Every design is a function of a ``Page``: what is random (colours, fonts, words, pictures) comes from it, what is the
-design's own
-(where things stand) is written here.
+Every design is a function of a ``Page``: what is random (colours, fonts, words, pictures) comes from it, what is the design's
+own (where things stand) is written there.
 """
 
 from __future__ import annotations
