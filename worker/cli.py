@@ -106,7 +106,7 @@ def score(
     service: Annotated[str | None, typer.Option(help="Which service uploaded them; chooses the profile.")] = None,
 ) -> None:
     """Judge files, without Kafka, as a worker would; pictures are decoded in this process. Every file gets an answer."""
-    from worker.score import find_files, score_files
+    from worker.score import common_folder, find_files, score_files
 
     _refuse_empty("--service", service)
     settings = load_settings()
@@ -127,7 +127,7 @@ def score(
         for verdict in judged:
             verdicts.append(verdict)
             progress.advance(task)
-    Console().print(verdict_table(verdicts))
+    Console().print(verdict_table(verdicts, common_folder(chosen)))
 
 
 @app.command()

@@ -19,7 +19,7 @@ from worker.intake.sources import read_file
 from worker.pipeline import Pipeline
 from worker.settings import Settings
 
-__all__ = ["find_files", "score_files"]
+__all__ = ["common_folder", "find_files", "score_files"]
 
 
 def find_files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -36,6 +36,15 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
                 raise FileNotFoundError(f"{path} is a URL: files alone are judged here; `iqa send` takes URLs")
             raise FileNotFoundError(f"{path} does not exist")
     return (file for path in chosen for file in (_below(path) if path.is_dir() else [path]))
+
+
+def common_folder(files: Iterable[Path]) -> str:
+    """The folder that all files lie in or below; empty if there is none, as of absolute paths beside relative ones."""
+    try:
+        found = os.path.commonpath([file.parent for file in files])
+    except ValueError:
+        return ""
+    return "" if found in {".", os.sep} else found
 
 
 def score_files(files: Iterable[Path], settings: Settings, service: str | None = None) -> Iterator[QualityVerdict]:

@@ -22,15 +22,16 @@ def why(verdict: QualityVerdict) -> list[str]:
     return verdict.explanation[:-1]
 
 
-def verdict_table(verdicts: Iterable[QualityVerdict]) -> Table:
-    """Image, category, raw and calibrated score, reasons."""
-    table = Table("image", "category", "raw", "score", "reasons")
+def verdict_table(verdicts: Iterable[QualityVerdict], folder: str = "") -> Table:
+    """Image, category, raw and calibrated score, reasons; ``folder`` stands above the table instead of before every image."""
+    table = Table("image", "category", "raw", "score", "reasons", title=escape(folder) or None)
+    table.columns[0].overflow = "fold"
     for name in ("raw", "score"):
         next(column for column in table.columns if column.header == name).justify = "right"
     for verdict in verdicts:
         colour = COLOURS[verdict.category]
         table.add_row(
-            escape(verdict.image_id),
+            escape(verdict.image_id.removeprefix(f"{folder}/") if folder else verdict.image_id),
             f"[{colour}]{verdict.category or verdict.status}",
             "" if verdict.raw_score is None else f"{verdict.raw_score:.1f}",
             "" if verdict.score is None else f"{verdict.score:.1f}",

@@ -22,6 +22,7 @@ from tests.worker.intake.servers import raw_server
 from tests.worker.stack import embedded_stack, read
 from worker.app import EXIT_LEFT
 from worker.embedded.redis_server import LocalRedis
+from worker.score import common_folder
 from worker.send import make_event, send_events
 from worker.settings import RedisSettings
 from worker.store import VerdictWriter, connect
@@ -92,6 +93,27 @@ def test_score_as_a_table(iqa: Run, tmp_path: Path) -> None:
     assert "tiny.jpg" in out
     assert "low" in out
     assert "shorter side of 80 px" in out
+
+
+def test_tables_name_files_by_what_differs(iqa: Run, tmp_path: Path) -> None:
+    """However long the way to them: the folder stands above the table, once."""
+    deep = tmp_path / "/".join(["a-folder-of-pictures"] * 6)
+    (deep / "more").mkdir(parents=True)
+    for name in ("one.jpg", "more/two.jpg"):
+        (deep / name).write_bytes(encode(photo(100, 80)))
+    _, out, _ = iqa("score", str(deep))
+    assert "│ one.jpg " in out
+    assert "│ more/two.jpg " in out
+    assert out.replace("\n", "").count("a-folder-of-pictures") == 6
+
+
+def test_paths_without_a_common_folder() -> None:
+    """Absolute beside relative ones, files here, and none at all."""
+    assert common_folder([Path("/a/b.jpg"), Path("c/d.jpg")]) == ""
+    assert common_folder([Path("b.jpg"), Path("c/d.jpg")]) == ""
+    assert common_folder([Path("/b.jpg")]) == ""
+    assert common_folder([]) == ""
+    assert common_folder([Path("c/e/b.jpg"), Path("c/d.jpg")]) == "c"
 
 
 def test_an_empty_folder_is_no_error(iqa: Run, tmp_path: Path) -> None:
