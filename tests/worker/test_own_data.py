@@ -85,7 +85,7 @@ def test_from_opinions_to_verdicts(
         csv.writer(file).writerows(rows)
     assert '"mine@3"' in done("score", "--json", str(koniq / "1024x768" / "00003.jpg"))
     start_profile, fitted = tmp_path / "start.yaml", tmp_path / "fitted.yaml"
-    start_profile.write_text(read_profile("recruitment")[1].replace("  high: ", "  high: 95 # ", 1), encoding="utf-8")
+    start_profile.write_text(read_profile("recruitment")[1].replace("  high: 50", "  high: 95"), encoding="utf-8")
     told = done("calibrate", "fit", str(koniq / "judged.csv"), "--profile", str(start_profile), "--out", str(fitted))
     assert fitted.exists(), told
     assert "28" in done("calibrate", "evaluate", str(koniq / "judged.csv"), "--profile", str(fitted))

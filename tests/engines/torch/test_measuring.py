@@ -10,7 +10,7 @@ import yaml
 
 pytest.importorskip("torch")
 
-from engines.catalog import QualityInput
+from engines.catalog import QualityInput, load_manifest
 from engines.errors import ManifestError
 from engines.quality import opinion_score
 from engines.training.cost_curve import Point, at_size, measure, plot, table
@@ -25,7 +25,7 @@ from engines.training.measure import (
     severe,
 )
 from engines.training.output_mapping import POINTS
-from tests.engines.fakes import DETECTION, QUALITY
+from tests.engines.fakes import DETECTION
 from tests.pictures import photo, pixels
 
 pytestmark = pytest.mark.torch
@@ -43,7 +43,7 @@ def test_intervals_hold_the_value() -> None:
 def test_the_cost_curve_is_told_and_drawn(tmp_path: Path) -> None:
     """Cheapest first, costs relative to the default; other engines are refused."""
     pictures = [pixels(photo(90, 80, seed=n)) for n in range(3)]
-    figures = measure([at_size(QUALITY, 64), at_size(QUALITY, 80)], pictures, [10, 50, 90])
+    figures = measure([at_size(load_manifest("hyperiqa-lite0"), side) for side in (64, 80)], pictures, [10, 50, 90])
     assert len(figures) == 2
     assert all(-1 <= srcc <= 1 and cost > 0 for srcc, _, cost in figures)
     points = [
