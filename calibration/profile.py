@@ -41,21 +41,12 @@ class Thresholds(_Strict):
         return self
 
 
-class OutputMapping(_Strict):
+class OutputMapping(Thresholds):
     """The quality engine's scores that mean medium and high on this service; ``Thresholds`` are what they become.
 
     Engines score as people rate photos; whether 50 is good enough is the service's to say. In between, and to 0 and 100 at the
     ends, lines are straight, so the order of pictures stays.
     """
-
-    medium: float = Field(gt=1, lt=100)
-    high: float = Field(gt=1, lt=100)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.high < self.medium + 1:
-            raise ValueError("high must be at least one point above medium")
-        return self
 
 
 class BackgroundLimits(_Strict):

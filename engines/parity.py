@@ -20,14 +20,13 @@ from engines.errors import ParityError
 from engines.pictures import read_picture
 from engines.quality import Judgement
 from engines.text_detection import text_area
-from engines.verify import golden_picture
+from engines.verify import PROBABILITY_MARGIN, golden_picture
 
 __all__ = ["Difference", "compare_engines", "folder_pictures", "gate_pictures", "require_parity"]
 
 Pixels = NDArray[np.uint8]
 SCORE_MARGIN = 1.0
 AREA_MARGIN = 0.02
-PROBABILITY_MARGIN = 0.05
 THRESHOLDS = (40.0, 60.0)
 
 

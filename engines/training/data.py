@@ -17,7 +17,7 @@ from engines.preprocess import LONGEST_SIDE, fit_longest, normalise
 from engines.training.datasets import DataSetError, read_rgb
 from engines.training.distortions import DISTORTIONS, coded
 
-__all__ = ["SUFFIXES", "Ladder", "ahead", "held_out", "ladder", "load_folder", "random_crop", "uploads"]
+__all__ = ["SUFFIXES", "Ladder", "ahead", "held_out", "ladder", "load_folder", "picture_files", "random_crop", "uploads"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -63,6 +63,19 @@ def load_folder(root: Path, longest: int = 900) -> list[Pixels]:
     if not paths:
         raise DataSetError(f"{root} holds no pictures")
     return [fit_longest(read_rgb(path), longest) for path in paths]
+
+
+def picture_files(folders: Sequence[Path]) -> list[Path]:
+    """Every picture below ``folders``, in name order.
+
+    Raises:
+        DataSetError: there is none.
+
+    """
+    found = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise DataSetError(f"no pictures in {', '.join(map(str, folders))}")
+    return found
 
 
 def held_out(photos: Sequence[Pixels]) -> list[Pixels]:

@@ -32,7 +32,7 @@ from engines.errors import CheckpointError
 from engines.models.efficientnet import EfficientNetClassifier
 from engines.models.resnet import ResNetTrunk
 from engines.models.stage import Stage
-from engines.training.data import SUFFIXES
+from engines.training.data import picture_files
 from engines.training.datasets import DataSetError
 from engines.training.distil_cache import DistilCache, Places, Said, autocast, drawn_views, said_by
 from engines.training.initial_weights import initialise_trunk
@@ -263,7 +263,7 @@ def run(
     torch.manual_seed(recipe.seed)
     trunk, fc = _classifier(initial_weights)
     known = [_teacher(path) for path in teachers]
-    paths = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = picture_files(folders)
     if len(paths) < recipe.batch:
         raise DataSetError(f"{len(paths)} photos are fewer than a batch of {recipe.batch}: --photos")
     paths = [paths[index] for index in np.random.default_rng(recipe.seed).permutation(len(paths))]

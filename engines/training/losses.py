@@ -1,4 +1,4 @@
-"""What training minimises: distance to opinions, order of opinions, order of severities."""
+"""What training minimises: distance to opinions, order of opinions, order of severities, wrong kinds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["ladder_loss", "ladders_loss", "opinion_loss", "order_loss"]
+__all__ = ["kinds_loss", "ladder_loss", "ladders_loss", "opinion_loss", "order_loss"]
+
+SMOOTHING = 0.02
+"""Of labels of kinds: what is told one from another by a few designs should not be told for sure."""
 
 
 def order_loss(scores: Tensor, opinions: Tensor) -> Tensor:
@@ -20,6 +23,12 @@ def order_loss(scores: Tensor, opinions: Tensor) -> Tensor:
 def opinion_loss(scores: Tensor, opinions: Tensor) -> Tensor:
     """Smooth L1 (beta 5 points) plus 0.1 (1 - PLCC) for N scores and N opinions, 0-100."""
     return F.smooth_l1_loss(scores / 100, opinions / 100, beta=0.05) + 0.1 * order_loss(scores, opinions)
+
+
+def kinds_loss(kinds: Tensor, ruin: Tensor, truth: Tensor, ruined: Tensor) -> Tensor:
+    """Cross entropies of both answers: logits of kinds (N x kinds) and ruin (N), the right kinds (N) and ruins (N, 0 or 1)."""
+    entropy = F.cross_entropy(kinds, truth.to(kinds.device), label_smoothing=SMOOTHING)
+    return entropy + F.binary_cross_entropy_with_logits(ruin, ruined.float().to(ruin.device))
 
 
 def ladder_loss(scores: Tensor, severities: Sequence[float]) -> Tensor:

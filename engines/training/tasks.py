@@ -15,19 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from engines.errors import CheckpointError
 from engines.kinds import KINDS, Kind
 from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.preprocess import fit_longest
-from engines.training.data import SUFFIXES, random_crop
-from engines.training.datasets import DataSetError, read_rgb
+from engines.training.data import random_crop
+from engines.training.datasets import read_rgb
 from engines.training.distortions import DISTORTIONS, coded
 from engines.training.initial_weights import load_initial_weights, trunk_sha256
-from engines.training.losses import order_loss
+from engines.training.losses import kinds_loss, opinion_loss
 
-__all__ = ["Agreement", "Drawn", "KindPictures", "Task", "as_uploaded", "load_teachers", "picture_files"]
+__all__ = ["Agreement", "Drawn", "KindPictures", "Task", "as_uploaded", "load_teachers"]
 
 Pixels = NDArray[np.uint8]
 DEFECT_SHARE = 0.5
@@ -59,19 +58,6 @@ class Task(Protocol):
 
     def loss(self, model: HyperIQA, pooled: Sequence[Tensor], drawn: Drawn) -> Tensor:
         """What is to be minimised, given what ``model`` pools of ``drawn.inputs``."""
-
-
-def picture_files(folders: Sequence[Path]) -> list[Path]:
-    """Every picture below ``folders``, in name order.
-
-    Raises:
-        DataSetError: there is none.
-
-    """
-    found = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise DataSetError(f"no pictures in {', '.join(map(str, folders))}")
-    return found
 
 
 def load_teachers(paths: Sequence[Path], device: torch.device) -> list[HyperIQA]:
@@ -144,8 +130,7 @@ class Agreement:
         """Distance to the teachers' mean, and order."""
         with torch.no_grad():
             told = torch.stack([scores for trunk in self.trunks for scores in self._told(trunk, drawn.inputs)]).mean(dim=0)
-        scores = model.judge(pooled)
-        return F.smooth_l1_loss(scores / 100, told / 100, beta=0.05) + 0.1 * order_loss(scores, told)
+        return opinion_loss(model.judge(pooled), told)
 
 
 class KindPictures:
@@ -172,6 +157,4 @@ class KindPictures:
 
     def loss(self, model: HyperIQA, pooled: Sequence[Tensor], drawn: Drawn) -> Tensor:
         """Cross entropies of both answers."""
-        kinds, ruin = model.tell(pooled)
-        entropy = F.cross_entropy(kinds, drawn.targets["kinds"].to(kinds.device), label_smoothing=0.02)
-        return entropy + F.binary_cross_entropy_with_logits(ruin, drawn.targets["ruined"].to(ruin.device))
+        return kinds_loss(*model.tell(pooled), drawn.targets["kinds"], drawn.targets["ruined"])

@@ -18,18 +18,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from engines.errors import CheckpointError
 from engines.kinds import KINDS, Kind
 from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.preprocess import LONGEST_SIDE, fit_longest
-from engines.training.data import HOLD_OUT
+from engines.training.data import HOLD_OUT, picture_files
 from engines.training.datasets import DataSetError, read_rgb
 from engines.training.features import FeatureExtractor, KindRows, Pixels, Pooled, cached, mapped
 from engines.training.initial_weights import load_initial_weights, trunk_sha256
+from engines.training.losses import kinds_loss
 from engines.training.marks import marked
-from engines.training.tasks import as_uploaded, picture_files
+from engines.training.tasks import as_uploaded
 
 __all__ = ["KindOptions", "kind_rows", "run", "teach"]
 
@@ -39,7 +39,6 @@ LEADING = {"photo": 3.0}
 """How often kinds are drawn against the others: most of what is uploaded."""
 SMALLEST = 0.4
 """The smallest upload, as a share of the serving size."""
-SMOOTHING = 0.02
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,9 @@ def teach(model: HyperIQA, seen: KindRows, options: KindOptions) -> Iterator[str
     for _ in range(options.steps):
         picks = rng.choice(learn, min(options.batch, len(learn)), p=shares / shares.sum())
         optimiser.zero_grad(set_to_none=True)
-        loss = kinds_loss(*told(model, seen.rows[picks]), seen.kinds[picks], seen.ruined[picks])
+        loss = kinds_loss(
+            *told(model, seen.rows[picks]), torch.from_numpy(seen.kinds[picks]), torch.from_numpy(seen.ruined[picks])
+        )
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
@@ -120,12 +121,6 @@ def teach(model: HyperIQA, seen: KindRows, options: KindOptions) -> Iterator[str
 def told(model: HyperIQA, rows: Pooled) -> tuple[Tensor, Tensor]:
     """Logits of kinds (N x kinds) and of ruin (N) for rows (N x width)."""
     return model.tell(torch.from_numpy(rows.astype(np.float32)).split(model.widths, dim=1))
-
-
-def kinds_loss(kinds: Tensor, ruin: Tensor, truth: NDArray[np.int64], ruined: NDArray[np.bool_]) -> Tensor:
-    """Cross entropies of both answers."""
-    entropy = F.cross_entropy(kinds, torch.from_numpy(truth), label_smoothing=SMOOTHING)
-    return entropy + F.binary_cross_entropy_with_logits(ruin, torch.from_numpy(ruined).float())
 
 
 @torch.no_grad()

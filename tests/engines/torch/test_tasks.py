@@ -19,8 +19,9 @@ from engines.kinds import KINDS  # noqa: E402
 from engines.models.hyperiqa import HyperIQA  # noqa: E402
 from engines.quality import QualityEngine  # noqa: E402
 from engines.runtime.onnx import OnnxRuntime  # noqa: E402
+from engines.training.data import picture_files  # noqa: E402
 from engines.training.initial_weights import load_initial_weights  # noqa: E402
-from engines.training.tasks import Agreement, KindPictures, load_teachers, picture_files  # noqa: E402
+from engines.training.tasks import Agreement, KindPictures, load_teachers  # noqa: E402
 from tests.engines.torch.test_train import data as clive  # noqa: E402
 from tests.pictures import page, photo, pixels  # noqa: E402
 
