@@ -12,6 +12,7 @@ __all__ = [
     "AspectRatioLimits",
     "BackgroundLimits",
     "DrawnLimits",
+    "FlatLimits",
     "KeywordList",
     "KindLimits",
     "OutputMapping",
@@ -66,16 +67,37 @@ class BackgroundLimits(_Strict):
     min_flat: Share = 1.0
 
 
+class FlatLimits(_Strict):
+    """Flat areas as evidence that a picture is drawn; the number is ``calibration.signals.Background.flat``.
+
+    Up to ``begin`` they say nothing. From there to ``full`` the probability that is asked for falls evenly to ``probability``.
+    With an ``edge`` below ``min_edge`` nothing is sharp, and flat areas may be blur or darkness.
+    """
+
+    begin: Share
+    full: Share
+    probability: Share
+    min_edge: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.begin >= self.full:
+            raise ValueError("begin must be below full")
+        return self
+
+
 class KindLimits(_Strict):
     """What becomes of pictures that are no photos: medium if they are whole, low if they are ruined and not scored high.
 
-    From ``probability`` that it is no photo on; ``soft`` is the width of the zone on either side in which the score moves
-    gradually. It is ruined from ``ruined`` on. A photo, at ``photo`` or more, is no logo, whatever its colours look like.
+    From ``probability`` that it is no photo on, or from less where flat areas say the same; ``soft`` is the width of the zone
+    on either side in which the score moves gradually. It is ruined from ``ruined`` on. A photo, at ``photo`` or more, is no
+    logo, whatever its colours look like.
     """
 
     enabled: bool = False
     probability: Share = 0.5
     soft: Share = 0.0
+    flat: FlatLimits | None = Field(default=None, description="Left out, flat areas say nothing.")
     ruined: Share = 0.5
     photo: Share = 1.0
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.profile import Profile, Thresholds
-from calibration.signals import Signals
+from calibration.profile import KindLimits, Profile, Thresholds
+from calibration.signals import Background, Signals
 
 __all__ = ["RULES", "Adjustment", "Evidence", "Rule", "squash"]
 
@@ -115,7 +115,8 @@ def kind(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
     limits, seen = profile.kind, signals.kind
     if not limits.enabled or seen is None:
         return None
-    over = _over(1.0 - seen.photo, limits.probability, limits.soft)
+    limit = _asked(limits, signals.background)
+    over = _over(1.0 - seen.photo, limit, limits.soft)
     # At the limit half of the way to what is no photo; a photo that is hardly in doubt stays where it is.
     share = 0.5 * (1.0 + over)
     if share <= 0:
@@ -124,8 +125,23 @@ def kind(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
     spoil = _medium_at_best if score >= profile.thresholds.high else _low
     goal = (spoil if ruined else _into_medium)(score, profile.thresholds)
     after = round(score + share * (goal - score), 4)
-    evidence: Evidence = {"kind": seen.name, "probability": seen.probability, "photo": seen.photo, "ruined": seen.ruined}
+    evidence: Evidence = {
+        "kind": seen.name,
+        "probability": seen.probability,
+        "photo": seen.photo,
+        "ruined": seen.ruined,
+        "flat": signals.background.flat,
+        "limit": round(1.0 - limit, 4),
+    }
     return _adjusted("kind", score, after, evidence)
+
+
+def _asked(limits: KindLimits, seen: Background) -> float:
+    """The probability of being no photo that is asked for, given how flat the picture is."""
+    flat = limits.flat
+    if flat is None or seen.edge < flat.min_edge:
+        return limits.probability
+    return float(np.interp(seen.flat, (flat.begin, flat.full), (limits.probability, flat.probability)))
 
 
 def background(score: float, signals: Signals, profile: Profile) -> Adjustment | None:

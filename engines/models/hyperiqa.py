@@ -196,12 +196,20 @@ class HyperIQA(nn.Module):
             module.centre.copy_(stage.mean(dim=0).half())
             module.spread.copy_(stage.std(dim=0).clamp(min=LEAST_SPREAD).half())
 
-    def judge(self, pooled: Sequence[Tensor]) -> Tensor:
-        """Opinion scores, N, of what ``pool`` saw; pictures of any sizes may stand side by side here."""
+    def describe(self, pooled: Sequence[Tensor]) -> Tensor:
+        """What is in N pictures, N x content, by what ``pool`` saw of the last map."""
+        # Its mean and deviation come first there.
+        seen = self.local[-1].standardised(pooled[-2])[:, : 2 * self.backbone.channels[-1]]
+        return torch.as_tensor(self.content(seen))
+
+    def judge(self, pooled: Sequence[Tensor], content: Tensor | None = None) -> Tensor:
+        """Opinion scores, N, of what ``pool`` saw; pictures of any sizes may stand side by side here.
+
+        ``content`` takes the place of what ``describe`` says, to measure what that is worth.
+        """
         *stages, tones = pooled
         seen = [module.standardised(stage) for module, stage in zip(self.local, stages, strict=True)]
-        # The last map's mean and deviation, which come first, say what is in the picture.
-        content = self.content(seen[-1][:, : 2 * self.backbone.channels[-1]])
+        content = self.describe(pooled) if content is None else content
         features = [module(stage) for module, stage in zip(self.local, seen, strict=True)]
         y = self.dropout(torch.cat([*features, self.tones(tones)], dim=1))[:, :, None]
         for index, layer in enumerate(self.target):

@@ -39,7 +39,8 @@ class Camera:
     """One camera in one light.
 
     ``matrix``: linear sRGB to the sensor's colours (3 x 3, rows sum to 1). ``gains``: red, green, blue. ``read``: deviation of
-    the logarithm of read noise from the line on which cameras lie. ``denoise``: 0 to 1. ``sharpen``: share of detail added.
+    the logarithm of read noise from the line on which cameras lie. ``denoise``: 0 (three in ten cameras) to 1. ``sharpen``:
+    share of detail added. ``expected``: the severity for which it denoises where there is no noise at all.
     """
 
     matrix: NDArray[np.float32]
@@ -47,6 +48,7 @@ class Camera:
     read: float
     denoise: float
     sharpen: float
+    expected: float
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Camera:
@@ -60,8 +62,9 @@ class Camera:
             matrix.astype(np.float32),
             gains.astype(np.float32),
             float(rng.normal(0.0, 0.26)),
-            float(rng.uniform(0.0, 1.0)),
+            max(0.0, float(rng.uniform(-0.4, 1.0))),
             float(rng.uniform(0.0, 0.8)),
+            float(rng.uniform(0.1, 0.7)),
         )
 
     def sensed(self, pixels: Pixels) -> Planes:
@@ -102,14 +105,23 @@ class Camera:
         return np.asarray(cv2.cvtColor(cv2.merge([light, *colour]), cv2.COLOR_YCrCb2RGB), dtype=np.uint8)
 
 
+def variances(camera: Camera, severity: float) -> tuple[float, float]:
+    """Of shot noise, per unit of light, and of read noise."""
+    shot = SHOT[0] * (SHOT[1] / SHOT[0]) ** severity
+    return shot, float(np.exp(2.18 * np.log(shot) + 1.2 + camera.read))
+
+
 def camera_noise(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
-    """A sensor that sees little, and a phone's attempt to hide it; shot noise grows from 0.0001 to 0.04 (geometric)."""
+    """A sensor that sees little, and a phone's attempt to hide it; shot noise grows from 0.0001 to 0.04 (geometric).
+
+    At 0 it is what many exposures average to: no noise, but the same camera and software.
+    """
     camera = Camera.drawn(rng)
     mosaic = camera.mosaic(pixels)
-    shot = SHOT[0] * (SHOT[1] / SHOT[0]) ** severity
-    read = np.exp(2.18 * np.log(shot) + 1.2 + camera.read)
-    noisy = mosaic + np.sqrt(shot * mosaic + read) * rng.standard_normal(mosaic.shape, dtype=np.float32)
-    made = camera.developed(np.asarray(noisy, dtype=np.float32))
+    shot, read = variances(camera, severity or camera.expected)
+    if severity:
+        noise = rng.standard_normal(mosaic.shape, dtype=np.float32)
+        mosaic = np.asarray(mosaic + np.sqrt(shot * mosaic + read) * noise, dtype=np.float32)
     # Its strength in mid grey, brought through the curve: what denoisers estimate from a picture.
     level = 255.0 * float(np.sqrt(0.1 * shot + read)) * 2.0
-    return camera.hidden(made, level)
+    return camera.hidden(camera.developed(mosaic), level)

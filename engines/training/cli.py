@@ -43,6 +43,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(train)
     app.command("train-head")(train_head)
     app.command("train-kinds")(train_kinds)
+    app.command("draw")(draw)
     app.command("distil")(distil)
     app.command("probe")(probe)
     app.command()(measure)
@@ -155,6 +156,10 @@ def train_head(
     teacher: Annotated[
         Path | None, typer.Option(help="A finished engine (.onnx) to agree with on small uploads, strips and crops.")
     ] = None,
+    camera_photos: Annotated[
+        list[Path] | None, typer.Option(help="Folder of photos as cameras stored them, for faint noise. May be repeated.")
+    ] = None,
+    ladder_photos: Annotated[int | None, typer.Option(min=1, help="At most so many photos make ladders.")] = None,
     backbone: Annotated[Backbone, typer.Option()] = "resnet18",
     side: Side = 500,
     fold: Fold = None,
@@ -163,6 +168,7 @@ def train_head(
     ladders: Annotated[int, typer.Option(min=1, help="Distortion ladders per step.")] = 96,
     ladder_weight: Annotated[float, typer.Option(min=0)] = 0.15,
     odd_upload_weight: Annotated[float, typer.Option(min=0, help="What --teacher counts.")] = 1.0,
+    camera_weight: Annotated[float, typer.Option(min=0, help="What --camera-photos count.")] = 0.3,
     mixing: Annotated[float, typer.Option(min=0.01, help="At 1 any mixture of two pictures, below mostly one.")] = 1.0,
     rate: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 3e-4,
     seed: Seed = 1,
@@ -178,11 +184,24 @@ def train_head(
             ladders=ladders,
             ladder_weight=ladder_weight,
             odd_upload_weight=odd_upload_weight,
+            camera_weight=camera_weight,
             mixing=mixing,
             seed=seed,
         )
-        named = tuple(_named(pair) for pair in data)
-        run(HeadOptions(initial_weights, named, tuple(photos), out, teacher, backbone, side, _fold(fold), recipe))
+        options = HeadOptions(
+            initial_weights=initial_weights,
+            data=tuple(_named(pair) for pair in data),
+            photos=tuple(photos),
+            out=out,
+            teacher=teacher,
+            camera_photos=tuple(camera_photos or ()),
+            ladder_photos=ladder_photos,
+            backbone=backbone,
+            side=side,
+            fold=_fold(fold),
+            recipe=recipe,
+        )
+        run(options)
 
 
 def train_kinds(
@@ -199,6 +218,23 @@ def train_kinds(
         from engines.training.train_kinds import KindOptions, run
 
         run(KindOptions(initial_weights, tuple(_kind(pair) for pair in kinds), out, backbone, side, steps, seed=seed))
+
+
+def draw(
+    photos: Annotated[Path, typer.Option(help="Photos for posters and pages, searched through.")],
+    things: Annotated[Path, typer.Option(help="Things on white, searched through.")],
+    drawings: Annotated[Path, typer.Option(help="Logos, icons, illustrations (SVG, too), searched through.")],
+    out: Annotated[Path, typer.Option(help="Gets a folder per kind; what is there is kept.")],
+    count: Annotated[int, typer.Option(min=1, help="Pages of each kind.")] = 300,
+    seed: Seed = 1,
+    browser: Annotated[str, typer.Option(help="Command of Chromium or Chrome.")] = "chromium",
+) -> None:
+    """Draw pages of every kind but photos by a browser, to train kinds on. Needs the train extra."""
+    with _extra():
+        from engines.training.material.render import DrawOptions
+        from engines.training.material.render import draw as run
+
+        run(DrawOptions(photos=photos, things=things, drawings=drawings, out=out, count=count, seed=seed, browser=browser))
 
 
 def distil(

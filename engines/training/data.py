@@ -30,6 +30,8 @@ SEVERITIES = ((0.0, 0.0), (0.12, 0.45), (0.45, 0.8), (0.8, 1.0))
 # What a network learns last from these ladders is drawn that many times as often.
 WEIGHTS = {"darken": 3, "overexpose": 3, "colour_cast": 3, "impulse_noise": 2, "grain": 2, "pixelate": 3}
 HOLD_OUT = 8
+DEVELOPED = frozenset({"camera_noise"})
+"""Kinds whose severity 0 is no photo as it is, but one that was developed anew without a defect."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,15 @@ def load_folder(root: Path, longest: int = 900) -> list[Pixels]:
     return [fit_longest(read_rgb(path), longest) for path in paths]
 
 
-def picture_files(folders: Sequence[Path]) -> list[Path]:
-    """Every picture below ``folders``, in name order.
+def picture_files(folders: Sequence[Path], *, svg: bool = False) -> list[Path]:
+    """Every picture below ``folders``, in name order; with ``svg`` those that only a browser can draw, too.
 
     Raises:
         DataSetError: there is none.
 
     """
-    found = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    suffixes = SUFFIXES | {".svg"} if svg else SUFFIXES
+    found = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in suffixes)
     if not found:
         raise DataSetError(f"no pictures in {', '.join(map(str, folders))}")
     return found
@@ -103,11 +106,13 @@ def uploads(photo: Pixels, kind: str, severities: Sequence[float], rng: np.rando
 
     It is distorted at some upload size, coded as a JPEG, and only then shrunk: noise that is averaged by shrinking looks
     different from noise that is not, and both must score low. Every severity makes the same random choices (the angle of a
-    blur, the hue of a cast).
+    blur, the hue of a cast). In half of the ladders of ``DEVELOPED`` kinds the photo, too, has been through the camera: else
+    what its software does would be learnt in place of noise.
     """
     upload = fit_longest(photo, int(rng.integers(min(longest, max(photo.shape[:2])), max(photo.shape[:2]) + 1)))
     quality, choices = int(rng.integers(80, 97)), int(rng.integers(2**32))
-    made = (DISTORTIONS[kind](upload, s, np.random.default_rng(choices)) if s else upload for s in severities)
+    developed = kind in DEVELOPED and rng.random() < 0.5
+    made = (DISTORTIONS[kind](upload, s, np.random.default_rng(choices)) if s or developed else upload for s in severities)
     return [fit_longest(coded(pixels, quality), longest) for pixels in made]
 
 

@@ -28,9 +28,10 @@ from engines.models.hyperiqa import HyperIQA
 from engines.models.tracing import trace
 from engines.preprocess import fit_longest, quality_input
 from engines.runtime.onnx import OnnxNetwork, OnnxRuntime
+from engines.training.camera import camera_noise
 from engines.training.data import uploads
-from engines.training.datasets import Rated
-from engines.training.distortions import DISTORTIONS
+from engines.training.datasets import Rated, read_rgb
+from engines.training.distortions import DISTORTIONS, coded
 from engines.training.measure import SEVERITIES as EVEN_SEVERITIES
 from engines.training.measure import even_steps
 
@@ -43,6 +44,7 @@ __all__ = [
     "Pooled",
     "Views",
     "cached",
+    "camera_ladders",
     "even_ladders",
     "ladders",
     "mapped",
@@ -56,6 +58,8 @@ SEVERITIES = ((0.12, 0.45), (0.45, 0.8), (0.8, 1.0))
 CLOSE_SEVERITIES = ((0.1, 0.35), (0.35, 0.6), (0.6, 0.85), (0.85, 1.0))
 CLOSE = {"colour_cast": 3, "overexpose": 3, "flatten_contrast": 2, "banding": 2, "pixelate": 1}
 """Kinds with close ladders, and how many of them every photo gets; of the others it gets one."""
+CAMERA_SEVERITIES = ((0.02, 0.12), (0.12, 0.3), (0.3, 0.5), (0.5, 0.75), (0.75, 1.0))
+PER_CAMERA_PHOTO = 3
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
@@ -210,6 +214,35 @@ def ladders(extractor: FeatureExtractor, photos: Sequence[Pixels], seed: int) ->
         return index, kind, severities, [extractor.row(pixels) for pixels in made]
 
     return _gathered(mapped(one, plan, "ladders"))
+
+
+def camera_ladders(extractor: FeatureExtractor, files: Sequence[Path], seed: int) -> Ladders:
+    """Ladders of ``camera_noise`` alone, of photos as cameras stored them; step 0 is the same camera without noise.
+
+    Half of them are windows at full resolution, where detail is soft and faint noise may pass for sharpness; the others are
+    whole, and shrinking takes most of their noise away.
+    """
+    plan = [(index, path, n) for index, path in enumerate(files) for n in range(PER_CAMERA_PHOTO)]
+
+    def one(entry: tuple[int, Path, int]) -> tuple[int, str, Sequence[float], list[Pooled]]:
+        index, path, number = entry
+        rng = np.random.default_rng([seed, index, number])
+        pixels = camera_window(read_rgb(path), rng, extractor.side)
+        severities = (0.0, *(float(rng.uniform(*pair)) for pair in CAMERA_SEVERITIES))
+        quality, choices = int(rng.integers(85, 98)), int(rng.integers(2**32))
+        made = (camera_noise(pixels, severity, np.random.default_rng(choices)) for severity in severities)
+        return index, "camera_noise", severities, [extractor.row(coded(step, quality)) for step in made]
+
+    return _gathered(mapped(one, plan, "camera ladders"))
+
+
+def camera_window(pixels: Pixels, rng: np.random.Generator, side: int) -> Pixels:
+    """A square of about ``side`` pixels of a photo, or (every other time) all of it, of at most four times ``side``."""
+    if rng.random() < 0.5:
+        return fit_longest(pixels, int(side * rng.uniform(1.5, 4.0)))
+    size = int(side * rng.uniform(0.8, 1.3))
+    top, left = (int(rng.integers(0, max(1, length - size + 1))) for length in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + size, left : left + size])
 
 
 def even_ladders(extractor: FeatureExtractor, photos: Sequence[Pixels]) -> Ladders:

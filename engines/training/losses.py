@@ -36,8 +36,8 @@ def ladder_loss(scores: Tensor, severities: Sequence[float]) -> Tensor:
     return ladders_loss(scores[None], torch.tensor([severities], device=scores.device), apart=1.0, bounds=0.5)
 
 
-def ladders_loss(scores: Tensor, severities: Tensor, apart: float, bounds: float) -> Tensor:
-    """Hinge over all pairs of steps with a margin of 0.2 x gap in severity + 0.02 (of 1), and loose bounds; N x S both.
+def ladders_loss(scores: Tensor, severities: Tensor, apart: float, bounds: float, margin: float = 0.02) -> Tensor:
+    """Hinge over all pairs of steps with a margin of 0.2 x gap in severity + ``margin`` (of 1), and loose bounds; N x S both.
 
     After RankIQA (Liu, van de Weijer, Bagdanov, ICCV 2017). Clean photos are pulled into 60-90, every other step under
     ``90 - 65 x severity``, whatever the clean photo scores: a ruined photo of a beautiful flower is as useless as any other.
@@ -46,6 +46,6 @@ def ladders_loss(scores: Tensor, severities: Tensor, apart: float, bounds: float
     s = scores / 100
     i, j = torch.triu_indices(s.shape[1], s.shape[1], 1, device=s.device)
     weights = torch.where(j - i == 1, 1.0, apart)
-    pairs = weights * F.relu(s[:, j] - s[:, i] + 0.2 * (severities[:, j] - severities[:, i]) + 0.02)
+    pairs = weights * F.relu(s[:, j] - s[:, i] + 0.2 * (severities[:, j] - severities[:, i]) + margin)
     ceilings = F.relu(s - (0.9 - 0.65 * severities)).sum(dim=1)
     return (pairs.sum(dim=1) / weights.sum() + bounds * (F.relu(0.6 - s[:, 0]) + ceilings)).mean()

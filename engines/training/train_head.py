@@ -30,10 +30,20 @@ from torch.nn import functional as F
 from engines.catalog import file_sha256
 from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.runtime.onnx import OnnxRuntime
-from engines.training.data import HOLD_OUT, held_out, load_folder
+from engines.training.data import HOLD_OUT, held_out, load_folder, picture_files
 from engines.training.datasets import DataSetError, Rated, Split, folds, load_rated
 from engines.training.distortions import DISTORTIONS
-from engines.training.features import FeatureExtractor, Ladders, OddUploads, Views, cached, even_ladders, ladders, views
+from engines.training.features import (
+    FeatureExtractor,
+    Ladders,
+    OddUploads,
+    Views,
+    cached,
+    camera_ladders,
+    even_ladders,
+    ladders,
+    views,
+)
 from engines.training.initial_weights import load_initial_weights, trunk_sha256
 from engines.training.losses import ladders_loss, opinion_loss, order_loss
 from engines.training.measure import clean_line, ladder_row, opinions_line
@@ -49,6 +59,10 @@ APART = 0.2
 """What a pair of steps counts that are further apart than one: those are in order long before the close ones."""
 BOUNDS = 0.15
 """Order is what ladders are for: bounds on scores cost more agreement with people than order does."""
+FAINT = 0.005
+"""What the faintest noise costs at least, of 1: beyond that its severity counts."""
+CAMERA_SHARE = 2
+"""Of ladders a step: one ladder of camera noise to so many of all kinds."""
 KINDS = {
     "overexpose": 80,
     "colour_cast": 40,
@@ -77,6 +91,7 @@ class HeadRecipe:
     odd_uploads: int = 128
     ladder_weight: float = 0.15
     odd_upload_weight: float = 1.0
+    camera_weight: float = 0.3
     mixing: float = 1.0
     average: float = 0.99
     seed: int = 1
@@ -84,13 +99,18 @@ class HeadRecipe:
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """A run. ``data`` are (name, folder) pairs; the first gives the scale and the validation split, further ones only order."""
+    """A run. ``data`` are (name, folder) pairs; the first gives the scale and the validation split, further ones only order.
+
+    ``camera_photos`` are folders of photos as cameras stored them. At most ``ladder_photos`` of ``photos`` make ladders.
+    """
 
     initial_weights: Path
     data: tuple[tuple[str, Path], ...]
     photos: tuple[Path, ...]
     out: Path
     teacher: Path | None = None
+    camera_photos: tuple[Path, ...] = ()
+    ladder_photos: int | None = None
     backbone: Backbone = "resnet18"
     side: int = 500
     fold: tuple[int, int] | None = None
@@ -127,9 +147,15 @@ class HeadTrainer:
     """The head, its moving average, and what both see."""
 
     def __init__(
-        self, model: HyperIQA, rated: Sequence[Views], made: Ladders, odd: OddUploads | None, recipe: HeadRecipe
+        self,
+        model: HyperIQA,
+        rated: Sequence[Views],
+        made: Ladders,
+        odd: OddUploads | None,
+        recipe: HeadRecipe,
+        camera: Ladders | None = None,
     ) -> None:
-        self.model, self.recipe, self.odd = model.eval(), recipe, odd
+        self.model, self.recipe, self.odd, self.camera = model.eval(), recipe, odd, camera
         torch.manual_seed(recipe.seed)
         self.rated, self.made = rated, made
         # One ladder after the other: where each ends, and how many steps it has.
@@ -151,7 +177,18 @@ class HeadTrainer:
         total = (order_loss if index else opinion_loss)(*self.mixed(self.rated[index], rng))
         for size in np.unique(self.sizes) if recipe.ladder_weight else ():
             total = total + recipe.ladder_weight * self.ladder_share(int(size), rng)
+        if self.camera is not None:
+            total = total + recipe.camera_weight * self.camera_share(self.camera, rng)
         return total if self.odd is None else total + recipe.odd_upload_weight * self.astray(self.odd, rng)
+
+    def camera_share(self, camera: Ladders, rng: np.random.Generator) -> Tensor:
+        """The loss of ladders that have only an order: a soft crop without noise may deserve any score."""
+        size = int((camera.ladder == 0).sum())
+        picks = rng.choice(len(camera.ladder) // size, self.recipe.ladders // CAMERA_SHARE, replace=False)
+        index = picks[:, None] * size + np.arange(size)
+        steps = judged(self.model, camera.rows[index.ravel()]).reshape(index.shape)
+        severities = torch.from_numpy(camera.severities[index]).float()
+        return ladders_loss(steps, severities, APART, bounds=0.0, margin=FAINT)
 
     def astray(self, odd: OddUploads, rng: np.random.Generator) -> Tensor:
         """How far the changes from photos to odd uploads are from those that the teacher sees."""
@@ -199,9 +236,19 @@ class HeadTrainer:
             yield step + 1, float(loss.detach())
 
 
+@torch.no_grad()
+def blind_scores(model: HyperIQA, rows: NDArray[np.float16]) -> NDArray[np.float64]:
+    """Scores of rows (N x width), all judged as if they showed the same: the mean of their contents. One batch."""
+    pooled = torch.from_numpy(rows.astype(np.float32)).split(model.eval().widths, dim=1)
+    content = model.describe(pooled).mean(dim=0, keepdim=True).expand(len(rows), -1)
+    return np.asarray(model.judge(pooled, content).numpy(), dtype=np.float64)
+
+
 def report(model: HyperIQA, rated: Views, even: Ladders) -> Iterator[str]:
-    """Opinions, clean photos and ladders, in lines."""
-    yield opinions_line(list(scores(model, rated.rows[:, 0])), list(rated.opinions))
+    """Opinions, with and without what pictures show, clean photos and ladders, in lines."""
+    served = rated.rows[:, 0]
+    yield opinions_line(list(scores(model, served)), list(rated.opinions))
+    yield f"whatever they show: {opinions_line(list(blind_scores(model, served)), list(rated.opinions))}"
     made = scores(model, even.rows)
     clean = made[(even.kinds == 0) & (even.severities == 0)]
     yield f"{len(clean)} photos to choose by: {clean_line(clean)}"
@@ -238,7 +285,12 @@ def run(options: HeadOptions) -> None:
         for (name, _), rated in zip(options.data, sets, strict=True)
     ]
     even = cached(kept / "chosen_by.npz", Ladders, lambda: even_ladders(extractor, choose))
-    made = cached(kept / "ladders.npz", Ladders, lambda: ladders(extractor, learn, seed=1))
+    most = options.ladder_photos or len(learn)
+    made = cached(kept / f"ladders{len(learn[:most])}.npz", Ladders, lambda: ladders(extractor, learn[:most], seed=1))
+    camera = None
+    if options.camera_photos:
+        files = picture_files(options.camera_photos)
+        camera = cached(kept / f"camera{len(files)}.npz", Ladders, lambda: camera_ladders(extractor, files, seed=1))
     odd = None
     if teacher and options.teacher:
         path = kept / f"odd-uploads-{file_sha256(options.teacher)[:12]}.npz"
@@ -252,7 +304,7 @@ def run(options: HeadOptions) -> None:
     held = part(seen[0], sets[0], "val")
     if not start.head:
         standardise(model, train[0])
-    trainer = HeadTrainer(model, train, made, odd, recipe)
+    trainer = HeadTrainer(model, train, made, odd, recipe, camera)
     for step, loss in trainer.run():
         if step % REPORT_EVERY == 0 or step == recipe.steps:
             print(f"step {step}  loss {loss:.4f}", flush=True)

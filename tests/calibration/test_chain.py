@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.chain import assess, categorise, keywords_can_matter, on_bands, text_can_matter
-from calibration.profile import Profile, Thresholds
+from calibration.profile import FlatLimits, Profile, Thresholds
 from calibration.rules import RULES
 from calibration.signals import Background, Kind, Signals
 from tests.calibration import strategies as s
@@ -229,6 +229,36 @@ def test_a_photo_stays_one() -> None:
     assert assess(20.0, replace(blown_out, kind=kind(0.97, 0.8)), s.TOLD).adjustments == ()
     assert assess(20.0, blown_out, s.TOLD).category == "medium"
     assert assess(20.0, replace(blown_out, kind=kind(0.8, 0.2)), s.TOLD).category == "medium"
+
+
+FLAT = FlatLimits(begin=0.2, full=0.4, probability=0.1, min_edge=10)
+
+
+def drawn(flat: float, edge: float) -> Signals:
+    """What is a photo for seven in ten, with flat areas."""
+    return replace(GOOD, background=Background(0.2, 0.2, 1.0, edge, flat=flat), kind=kind(0.7, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("flat", "edge", "category"),
+    [(0.05, 40, "high"), (0.2, 40, "high"), (0.4, 40, "medium"), (0.9, 40, "medium"), (0.9, 5, "high")],
+)
+def test_flat_areas_speak_for_a_drawing(flat: float, edge: float, category: str) -> None:
+    """With them less doubt is enough; without anything sharp they may be blur."""
+    profile = s.TOLD.model_copy(update={"kind": s.TOLD.kind.model_copy(update={"flat": FLAT})})
+    assert assess(75.0, drawn(flat, edge), profile).category == category
+    assert assess(75.0, drawn(flat, edge), s.TOLD).category == "high"
+
+
+@given(s.scores, s.shares, s.shares)
+def test_flat_areas_move_a_score_gradually(raw: float, photo: float, flat: float) -> None:
+    """A hundredth more or less of them, as with doubt itself."""
+    limits = s.TOLD.kind.model_copy(update={"flat": FLAT})
+    profile = s.TOLD.model_copy(update={"kind": limits})
+    one, other = (
+        assess(raw, replace(drawn(share, 40), kind=kind(photo, 0.1)), profile).score for share in (flat, min(1.0, flat + 0.01))
+    )
+    assert abs(one - other) <= 0.01 * 0.4 / 0.2 * 0.5 / limits.soft * 60 + 0.1
 
 
 @given(s.scores, s.shares)

@@ -1,10 +1,10 @@
-"""Logos, icons and illustrations; and things in a studio."""
+"""Logos and icons; and things in a studio. Illustrations are in ``scenes``."""
 
 from __future__ import annotations
 
 from engines.training.material.page import Page, box, shown
 
-__all__ = ["on_ground", "scene", "sheet", "studio", "word_mark"]
+__all__ = ["on_ground", "sheet", "studio", "word_mark"]
 
 
 def on_ground(page: Page) -> str:
@@ -56,35 +56,6 @@ def sheet(page: Page) -> str:
     )
 
 
-def scene(page: Page) -> str:
-    """An illustration: sky, hills, a house or two, drawn things."""
-    sky, hill, near = page.colour((0.6, 0.9)), page.colour((0.35, 0.7)), page.colour((0.25, 0.6))
-    houses = ""
-    for _ in range(int(page.between(1, 5))):
-        left, tall, wide = page.between(0, 80), page.between(18, 50), page.between(10, 26)
-        panes = "".join(
-            box(f"width:22%;height:22%;margin:6%;background:{page.colour((0.7, 0.95))};display:inline-block")
-            for _ in range(int(page.between(2, 7)))
-        )
-        roof = "clip-path:polygon(0 18%,50% 0,100% 18%,100% 100%,0 100%);" if page.chance(0.5) else ""
-        houses += box(
-            f"position:absolute;left:{left:.0f}%;bottom:18%;width:{wide:.0f}%;"
-            f"height:{tall:.0f}%;background:{page.colour()};{roof}padding-top:8%;overflow:hidden",
-            panes,
-        )
-    things = "".join(
-        shown(
-            page.one(page.drawings),
-            f"position:absolute;left:{page.between(0, 85):.0f}%;bottom:{page.between(4, 60):.0f}%;"
-            f"width:{page.between(8, 24):.0f}%;object-fit:contain",
-        )
-        for _ in range(int(page.between(2, 8)))
-    )
-    hills = box(f"position:absolute;left:-10%;bottom:-20%;width:75%;height:60%;border-radius:50%;background:{hill}")
-    ground = box(f"position:absolute;left:0;right:0;bottom:0;height:20%;background:{near}")
-    return box(f"position:absolute;inset:0;background:linear-gradient({sky},#fff)") + hills + ground + houses + things
-
-
 def word_mark(page: Page) -> str:
     """A name as a logo: letters, a line or a frame, glowing or engraved."""
     ink = page.colour((0.15, 0.9), (0.5, 1.0))
@@ -118,7 +89,7 @@ def word_mark(page: Page) -> str:
 
 
 def studio(page: Page) -> str:
-    """A thing alone on a studio's ground; sometimes with a mark in the corner or a size beside it."""
+    """A thing alone on a studio's ground; sometimes between bars, with a mark in the corner or a size beside it."""
     ground = page.one(("#fff", "#fff", "#f2f2f2", page.colour((0.85, 0.97), (0.0, 0.4)), "radial-gradient(#fff,#d8d8d8)"))
     size = page.between(0.5, 0.9)
     place = (
@@ -130,5 +101,9 @@ def studio(page: Page) -> str:
         page.letters(page.width * 0.035, "#555", f"position:absolute;{page.one(('left', 'right'))}:5%;bottom:4%"),
         page.write.phrase(),
     )
-    extra = (mark if page.chance(0.3) else "") + (label if page.chance(0.3) else "")
+    bar = page.colour((0.2, 0.9), (0.0, 0.5))
+    wide, side = page.between(2, 14), page.one(("left:0;right:0;height", "top:0;bottom:0;width"))
+    ends = ("top", "bottom") if "height" in side else ("left", "right")
+    bars = "".join(box(f"position:absolute;{end}:0;{side}:{wide:.0f}%;background:{bar}") for end in ends)
+    extra = "".join(part for part, share in ((mark, 0.3), (label, 0.3), (bars, 0.2)) if page.chance(share))
     return box(f"position:absolute;inset:0;background:{ground}") + shown(page.one(page.things), place) + extra

@@ -7,7 +7,7 @@ own (where things stand) is written there.
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,10 @@ class Page:
     def one(self, of: Sequence[str]) -> str:
         """One of several."""
         return of[int(self.rng.integers(len(of)))]
+
+    def draw(self, designs: Sequence[Callable[[Page], str]]) -> str:
+        """What one of several designs makes of this page."""
+        return designs[int(self.rng.integers(len(designs)))](self)
 
     def colour(self, light: tuple[float, float] = (0.2, 0.8), strength: tuple[float, float] = (0.3, 1.0)) -> str:
         """Any hue."""

@@ -12,16 +12,19 @@ import numpy as np
 
 from engines.kinds import Kind
 from engines.training.material.documents import certificate, form, receipt, running_text
-from engines.training.material.drawings import on_ground, scene, sheet, studio, word_mark
+from engines.training.material.drawings import on_ground, sheet, studio, word_mark
 from engines.training.material.page import Page
 from engines.training.material.posters import (
     collage,
+    glowing,
     letters_on_photo,
     only_letters,
     photo_and_band,
+    thing_on_rays,
     thing_with_price,
     vacancies,
 )
+from engines.training.material.scenes import board, panels, scene, shop
 from engines.training.material.screens import chat, web_page, window
 from engines.training.material.words import Writer
 
@@ -37,10 +40,10 @@ SIZES: dict[Kind, tuple[tuple[int, int], ...]] = {
 
 
 DESIGNS: dict[Kind, tuple[Callable[[Page], str], ...]] = {
-    "poster": (letters_on_photo, photo_and_band, thing_with_price, only_letters, vacancies, collage),
+    "poster": (letters_on_photo, photo_and_band, thing_with_price, only_letters, vacancies, collage, thing_on_rays, glowing),
     "document": (certificate, running_text, form, receipt),
     "screenshot": (web_page, chat, window),
-    "drawing": (on_ground, on_ground, sheet, scene, word_mark),
+    "drawing": (on_ground, on_ground, on_ground, sheet, scene, word_mark, shop, board, panels),
     "product": (studio,),
 }
 

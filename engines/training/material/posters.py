@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from engines.training.material.page import Page, box, lines, shown
 
-__all__ = ["collage", "letters_on_photo", "only_letters", "photo_and_band", "thing_with_price", "vacancies"]
+__all__ = [
+    "collage",
+    "glowing",
+    "letters_on_photo",
+    "only_letters",
+    "photo_and_band",
+    "thing_on_rays",
+    "thing_with_price",
+    "vacancies",
+]
 
 
 def letters_on_photo(page: Page) -> str:
@@ -105,6 +114,67 @@ def vacancies(page: Page) -> str:
         + shown(page.one(page.drawings), "position:absolute;right:4%;top:10%;height:80%;width:25%;object-fit:contain"),
     )
     return box(f"position:absolute;inset:0;background:{page.one(('#fff', tint, '#fafafa'))}", head + rows)
+
+
+def thing_on_rays(page: Page) -> str:
+    """A thing, turned, before rays or stripes of light, its name across a corner."""
+    first, second = page.colour((0.2, 0.6), (0.6, 1.0)), page.colour((0.4, 0.95), (0.4, 1.0))
+    step = page.between(2, 12)
+    rays = page.one(
+        (
+            f"repeating-conic-gradient({first} 0 {step:.0f}deg,{second} {step:.0f}deg {2 * step:.0f}deg)",
+            f"radial-gradient(circle,{second},{first})",
+            f"repeating-radial-gradient({first} 0 {4 * step:.0f}px,{second} {8 * step:.0f}px)",
+        )
+    )
+    turned = (
+        f"transform:rotate({page.between(-35, 35):.0f}deg);{page.one(('mix-blend-mode:multiply', '', 'border-radius:8px'))}"
+    )
+    place = "position:absolute;left:10%;top:14%;width:80%;height:70%;object-fit:contain"
+    thing = shown(page.one(page.things), f"{place};{turned}")
+    told = "".join(
+        box(
+            page.letters(
+                page.width * page.between(0.05, 0.1),
+                page.one(("#fff", "#ff0", "#e60012", "#111")),
+                f"position:absolute;{page.one(('left', 'right'))}:4%;{page.one(('top', 'bottom'))}:{page.between(2, 8):.0f}%;"
+                f"transform:rotate({page.between(-30, 30):.0f}deg)",
+            ),
+            page.write.phrase(),
+        )
+        for _ in range(int(page.between(1, 3)))
+    )
+    return box(f"position:absolute;inset:-50%;background:{rays}") + thing + told
+
+
+def glowing(page: Page) -> str:
+    """Lines of letters that shine, as adverts for illuminated signs show them, with words and a price laid over."""
+    ink = page.colour((0.5, 0.7), (0.9, 1.0))
+    ground = page.one(
+        ("#000", "#180404", f"radial-gradient({page.colour((0.2, 0.4))},#000)", page.colour((0.05, 0.3), (0.6, 1.0)))
+    )
+    signs = "".join(
+        box(
+            page.letters(
+                page.width * page.between(0.1, 0.17),
+                page.one((ink, "#fff", "#fee")),
+                f"margin:{page.between(1, 5):.0f}% auto;text-align:center;white-space:nowrap;overflow:hidden;"
+                f"text-shadow:0 0 6px {ink},0 0 22px {ink};{page.one(('', f'border:4px solid {ink};border-radius:14px;'))}",
+            ),
+            page.write.title(),
+        )
+        for _ in range(int(page.between(1, 5)))
+    )
+    over = "".join(_laid_over(page) for _ in range(int(page.between(0, 3))))
+    return box(f"position:absolute;inset:0;background:{ground};padding:5%", signs) + over
+
+
+def _laid_over(page: Page) -> str:
+    """A word or a price, slanted."""
+    place = f"position:absolute;left:{page.between(2, 50):.0f}%;top:{page.between(2, 80):.0f}%"
+    style = f"{place};font-style:italic;-webkit-text-stroke:1px #fff"
+    letters = page.letters(page.width * page.between(0.06, 0.13), page.colour((0.5, 0.8), (0.9, 1.0)), style)
+    return box(letters, page.one((page.write.price(), page.write.phrase())))
 
 
 def collage(page: Page) -> str:
