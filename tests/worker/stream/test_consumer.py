@@ -67,6 +67,9 @@ class Loop:
         self.lost: list[TopicPartition] = []
         self.lose = self.loop._on_lost
         self.loop._on_lost = self.on_lost  # type: ignore[method-assign]
+        self.refused: list[tuple[KafkaError | None, list[TopicPartition]]] = []
+        self.committed = self.loop._offsets.on_commit
+        self.loop._offsets.on_commit = self.on_commit  # type: ignore[method-assign]
         self.thread = threading.Thread(target=self.loop.run)
         self.thread.start()
 
@@ -80,6 +83,11 @@ class Loop:
     def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.lost += partitions
         self.lose(consumer, partitions)
+
+    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        if error is not None or any(partition.error for partition in partitions):
+            self.refused.append((error, partitions))
+        self.committed(error, partitions)
 
     def stop(self) -> None:
         self.loop.stop()
@@ -169,10 +177,12 @@ def test_a_second_worker_takes_over_what_the_first_has_not_finished(settings: Se
     finally:
         first.stop()
         second.stop()
-    # Nothing twice either: what the first one had in flight it finished and committed before it let go. A machine that is too
-    # slow for its heartbeats loses partitions, and others handle their events once more.
+    # Nothing twice either: what the first one had in flight it finished and committed before it let go. On a machine that is too
+    # slow for its heartbeats partitions are lost, or the group changes again and refuses the last commit: then others handle
+    # these events once more.
     handled = len(first.handled) + len(second.handled)
-    assert handled == 15 or (handled > 15 and [*first.lost, *second.lost])
+    excuses = [*first.lost, *second.lost, *first.refused, *second.refused]
+    assert handled == 15 or (handled > 15 and excuses), (first.handled, second.handled)
     assert committed(settings) == 15
 
 
