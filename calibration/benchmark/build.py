@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.benchmark.defects import TEST_DEFECTS
 from calibration.benchmark.drawing import Fonts, Pixels, pick
-from calibration.benchmark.kinds import CATEGORY_WEIGHTS, KINDS, Defect, Kind, Made, Materials
+from calibration.benchmark.kinds import CATEGORY_WEIGHTS, DESIGNS, KINDS, Defect, Kind, Made, Materials
 from calibration.benchmark.sources import Role, Source, Split, load_rgba
 from calibration.benchmark.studio import stands_on_white
 from calibration.chain import Category
@@ -32,7 +33,7 @@ SPLITS: tuple[Split, ...] = ("validation", "test")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides every pixel of a benchmark."""
+    """What decides every pixel of a benchmark. ``defects`` are those of the validation split; the test split has its own."""
 
     sources: Sequence[Source]
     fonts: Fonts
@@ -124,11 +125,11 @@ def _jobs(recipe: Recipe, studio: set[Path]) -> Iterator[_Job]:
         number = 0
         for kind, count in counts(size):
             for _ in range(count):
-                yield _Job(kind, split, number, _materials(photos, mine, recipe, used.setdefault(number, [])), used)
+                yield _Job(kind, split, number, _materials(split, photos, mine, recipe, used.setdefault(number, [])), used)
                 number += 1
 
 
-def _materials(photos: Sequence[Source], mine: Sequence[Source], recipe: Recipe, used: list[str]) -> Materials:
+def _materials(split: Split, photos: Sequence[Source], mine: Sequence[Source], recipe: Recipe, used: list[str]) -> Materials:
     def photo(rng: np.random.Generator) -> Pixels:
         source = pick(rng, photos)
         used.append(source.name)
@@ -144,7 +145,8 @@ def _materials(photos: Sequence[Source], mine: Sequence[Source], recipe: Recipe,
 
         return take if given else None
 
-    return Materials(photo, cut_out("logos"), cut_out("products"), recipe.fonts, recipe.defects)
+    defects = recipe.defects if split == "validation" else TEST_DEFECTS
+    return Materials(photo, cut_out("logos"), cut_out("products"), recipe.fonts.of(split), defects, DESIGNS[split])
 
 
 @lru_cache(maxsize=256)
@@ -204,7 +206,7 @@ def _record(recipe: Recipe, studio: int) -> dict[str, object]:
         "seed": recipe.seed,
         "sources": {role: sum(source.role == role for source in recipe.sources) for role in roles},
         "left_out_on_white": studio,
-        "fonts": sorted({Path(face[0]).name for face in (*recipe.fonts.latin, *recipe.fonts.chinese)}),
-        "defects": sorted(recipe.defects),
+        "fonts": {split: recipe.fonts.of(split).names for split in SPLITS},
+        "defects": {"validation": sorted(recipe.defects), "test": sorted(TEST_DEFECTS)},
         "opencv": cv2.__version__,
     }

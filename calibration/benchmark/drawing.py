@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from calibration.benchmark.sources import Split
 from calibration.errors import BenchmarkError
 
 __all__ = ["Colour", "Fonts", "Pixels", "find_fonts", "glare", "paste_warped", "pick", "text_box", "to_pixels", "write"]
@@ -40,6 +41,30 @@ class Fonts:
         """Any of the kind."""
         faces = self.chinese if chinese else self.latin
         return faces[int(rng.integers(len(faces)))]
+
+    @property
+    def names(self) -> list[str]:
+        """Of their files."""
+        return sorted({Path(face[0]).name for face in (*self.latin, *self.chinese)})
+
+    def of(self, split: Split) -> Fonts:
+        """Those of one split: whole families, so that none is in both, but for a language with a single family."""
+        chinese = _half(self.chinese, split)
+        latin = _half(tuple(face for face in self.latin if face not in self.chinese), split)
+        return Fonts((*latin, *(face for face in chinese if face in self.latin)), chinese)
+
+
+def _half(faces: tuple[tuple[str, int], ...], split: Split) -> tuple[tuple[str, int], ...]:
+    families = sorted({_family(face) for face in faces})
+    if len(families) < 2:
+        return faces
+    mine = families[("validation", "test").index(split) :: 2]
+    return tuple(face for face in faces if _family(face) in mine)
+
+
+def _family(face: tuple[str, int]) -> str:
+    """As files are named: ``DejaVuSans-Bold.ttf``, ``LiberationSansNarrow-Italic.ttf``."""
+    return Path(face[0]).stem.partition("-")[0]
 
 
 @lru_cache(maxsize=512)

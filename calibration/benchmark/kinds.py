@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.benchmark.documents import document, far_away, photographed
+from calibration.benchmark import documents, graphics, negatives, other_designs
+from calibration.benchmark.documents import far_away, photographed
 from calibration.benchmark.drawing import Colour, Fonts, Pixels, pick
-from calibration.benchmark.graphics import banner, drawn_logo, drawn_product, filled, on_plain, plain_colour, poster
-from calibration.benchmark.negatives import plain_wall, sign, strong_colour
-from calibration.benchmark.texts import TEXTS
+from calibration.benchmark.graphics import filled, on_plain, plain_colour
+from calibration.benchmark.sources import Split
+from calibration.benchmark.texts import TEXTS, Lines
 from calibration.chain import Category
 from calibration.errors import BenchmarkError
 
-__all__ = ["CATEGORY_WEIGHTS", "KINDS", "Defect", "Kind", "Made", "Materials"]
+__all__ = ["CATEGORY_WEIGHTS", "DESIGNS", "KINDS", "Defect", "Kind", "Made", "Materials"]
 
 Defect = Callable[[Pixels, float, np.random.Generator], Pixels]
 """Ruins a picture: severity 0-1."""
@@ -26,15 +27,55 @@ CATEGORY_WEIGHTS: dict[Category, int] = {"low": 814, "medium": 1605, "high": 257
 """Those of the article's test set, 58zhaopin-5k."""
 
 
+CutOut = tuple[Pixels, NDArray[np.float32]]
+"""Pixels and their opacity."""
+
+
+@dataclass(frozen=True)
+class Designs:
+    """How pictures are laid out; each split has its own."""
+
+    banner: Callable[[list[Pixels], Fonts, np.random.Generator], Pixels]
+    logo: Callable[[Fonts, np.random.Generator], CutOut]
+    product: Callable[[np.random.Generator], CutOut]
+    poster: Callable[[Pixels, Fonts, np.random.Generator, float], tuple[Pixels, float]]
+    document: Callable[[str, Fonts, np.random.Generator], Pixels]
+    sign: Callable[[Pixels, Lines, Fonts, np.random.Generator], Pixels]
+    wall: Callable[[Pixels, Colour, np.random.Generator], Pixels]
+
+
+DESIGNS: Mapping[Split, Designs] = {
+    "validation": Designs(
+        graphics.banner,
+        graphics.drawn_logo,
+        graphics.drawn_product,
+        graphics.poster,
+        documents.document,
+        negatives.sign,
+        negatives.wall,
+    ),
+    "test": Designs(
+        other_designs.banner,
+        other_designs.drawn_logo,
+        other_designs.drawn_product,
+        other_designs.poster,
+        other_designs.document,
+        other_designs.sign,
+        other_designs.wall,
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Materials:
     """What one split's pictures are made of. Each call draws anew from ``rng``."""
 
     photo: Callable[[np.random.Generator], Pixels]
-    logo: Callable[[np.random.Generator], tuple[Pixels, NDArray[np.float32]]] | None
-    product: Callable[[np.random.Generator], tuple[Pixels, NDArray[np.float32]]] | None
+    logo: Callable[[np.random.Generator], CutOut] | None
+    product: Callable[[np.random.Generator], CutOut] | None
     fonts: Fonts
     defects: Mapping[str, Defect]
+    designs: Designs
 
 
 @dataclass(frozen=True)
@@ -72,12 +113,12 @@ def _tiny(materials: Materials, rng: np.random.Generator) -> Made:
 
 
 def _banner(materials: Materials, rng: np.random.Generator) -> Made:
-    return Made(banner([materials.photo(rng) for _ in range(3)], materials.fonts, rng))
+    return Made(materials.designs.banner([materials.photo(rng) for _ in range(3)], materials.fonts, rng))
 
 
 def _logo(materials: Materials, rng: np.random.Generator) -> Made:
     given = materials.logo is not None and rng.random() < 0.8
-    pixels, alpha = materials.logo(rng) if given and materials.logo else drawn_logo(materials.fonts, rng)
+    pixels, alpha = materials.logo(rng) if given and materials.logo else materials.designs.logo(materials.fonts, rng)
     # A white mark on white is no picture: take the colour that the mark stands out from.
     mean = pixels[alpha > 0.5].mean(axis=0) if (alpha > 0.5).any() else np.zeros(3)
     colour = plain_colour(rng)
@@ -90,7 +131,7 @@ def _logo(materials: Materials, rng: np.random.Generator) -> Made:
 
 def _product(materials: Materials, rng: np.random.Generator) -> Made:
     given = materials.product is not None and rng.random() < 0.8
-    pixels, alpha = materials.product(rng) if given and materials.product else drawn_product(rng)
+    pixels, alpha = materials.product(rng) if given and materials.product else materials.designs.product(rng)
     colour = _edge_colour(pixels) if alpha.min() > 0.5 else (255, 255, 255)
     return Made(on_plain(pixels, alpha, rng, colour))
 
@@ -105,7 +146,8 @@ def _edge_colour(pixels: Pixels) -> Colour:
 def _poster(low: float, high: float) -> Callable[[Materials, np.random.Generator], Made]:
     def make(materials: Materials, rng: np.random.Generator) -> Made:
         for _ in range(20):
-            pixels, share = poster(materials.photo(rng), materials.fonts, rng, float(rng.uniform(low, high)))
+            share = float(rng.uniform(low, high))
+            pixels, share = materials.designs.poster(materials.photo(rng), materials.fonts, rng, share)
             if low <= share <= high:
                 return Made(pixels, text_area=share)
         raise BenchmarkError(f"no poster with text on {low:.0%} to {high:.0%} came about in twenty tries")
@@ -115,7 +157,7 @@ def _poster(low: float, high: float) -> Callable[[Materials, np.random.Generator
 
 def _document(kind: str) -> Callable[[Materials, np.random.Generator], Made]:
     def make(materials: Materials, rng: np.random.Generator) -> Made:
-        page = document(kind, materials.fonts, rng)
+        page = materials.designs.document(kind, materials.fonts, rng)
         if rng.random() < 0.35:
             return Made(page, detail="rendered")
         scene = materials.photo(rng)
@@ -127,7 +169,16 @@ def _document(kind: str) -> Callable[[Materials, np.random.Generator], Made]:
 
 def _far_document(materials: Materials, rng: np.random.Generator) -> Made:
     photo = _varied(materials, rng)
-    return Made(far_away(document(pick(rng, sorted(TEXTS.titles)), materials.fonts, rng), photo, rng))
+    page = materials.designs.document(pick(rng, sorted(TEXTS.titles)), materials.fonts, rng)
+    return Made(far_away(page, photo, rng))
+
+
+def _sign(lines: Lines) -> Callable[[Materials, np.random.Generator], Made]:
+    return lambda materials, rng: Made(materials.designs.sign(materials.photo(rng), lines, materials.fonts, rng))
+
+
+def _wall(shades: Sequence[Colour]) -> Callable[[Materials, np.random.Generator], Made]:
+    return lambda materials, rng: Made(materials.designs.wall(materials.photo(rng), pick(rng, shades), rng))
 
 
 def _photo(materials: Materials, rng: np.random.Generator) -> Made:
@@ -159,10 +210,10 @@ KINDS: tuple[Kind, ...] = (
     Kind("contract", "medium", 0.1, _document("contract")),
     Kind("photo", "high", 0.58, _photo),
     Kind("light_poster", "high", 0.06, _poster(0.04, 0.25)),
-    Kind("small_sign", "high", 0.07, lambda m, rng: Made(sign(m.photo(rng), TEXTS.signs, m.fonts, rng))),
-    Kind("request", "high", 0.05, lambda m, rng: Made(sign(m.photo(rng), TEXTS.requests, m.fonts, rng))),
-    Kind("product_name", "high", 0.05, lambda m, rng: Made(sign(m.photo(rng), TEXTS.names, m.fonts, rng))),
-    Kind("plain_wall", "high", 0.07, lambda m, rng: Made(plain_wall(m.photo(rng), rng))),
-    Kind("strong_colour", "high", 0.07, lambda m, rng: Made(strong_colour(m.photo(rng), rng))),
+    Kind("small_sign", "high", 0.07, _sign(TEXTS.signs)),
+    Kind("request", "high", 0.05, _sign(TEXTS.requests)),
+    Kind("product_name", "high", 0.05, _sign(TEXTS.names)),
+    Kind("plain_wall", "high", 0.07, _wall(negatives.PLAIN)),
+    Kind("strong_colour", "high", 0.07, _wall(negatives.STRONG)),
     Kind("far_document", "high", 0.05, _far_document),
 )

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from calibration.benchmark.drawing import Colour, Fonts, Pixels, pick, text_box, to_pixels, write
 from calibration.benchmark.texts import Lines
 
-__all__ = ["plain_wall", "sign", "strong_colour"]
+__all__ = ["PLAIN", "STRONG", "sign", "wall"]
 
 _BOARDS: tuple[tuple[Colour, Colour], ...] = (
     ((20, 90, 60), (255, 255, 255)),
@@ -38,26 +38,21 @@ def sign(photo: Pixels, lines: Lines, fonts: Fonts, rng: np.random.Generator) ->
     return np.asarray(image, dtype=np.uint8)
 
 
-def plain_wall(photo: Pixels, rng: np.random.Generator) -> Pixels:
-    """A wall or sky in even light over 45-62 % of the picture, above what the photo shows."""
-    shades: tuple[Colour, ...] = (
-        (226, 222, 214),
-        (240, 240, 238),
-        (206, 216, 224),
-        (150, 190, 230),
-        (120, 170, 220),
-        (232, 222, 200),
-    )
-    return _wall(photo, pick(rng, shades), rng)
+PLAIN: tuple[Colour, ...] = (
+    (226, 222, 214),
+    (240, 240, 238),
+    (206, 216, 224),
+    (150, 190, 230),
+    (120, 170, 220),
+    (232, 222, 200),
+)
+"""Walls and skies."""
+STRONG: tuple[Colour, ...] = ((196, 30, 40), (20, 96, 170), (12, 130, 90), (238, 160, 30), (110, 40, 130), (220, 90, 30))
+"""A painted wall, a curtain, a counter's front."""
 
 
-def strong_colour(photo: Pixels, rng: np.random.Generator) -> Pixels:
-    """The same with one strong colour: a painted wall, a curtain, a counter's front."""
-    shades: tuple[Colour, ...] = ((196, 30, 40), (20, 96, 170), (12, 130, 90), (238, 160, 30), (110, 40, 130), (220, 90, 30))
-    return _wall(photo, pick(rng, shades), rng)
-
-
-def _wall(photo: Pixels, colour: Colour, rng: np.random.Generator) -> Pixels:
+def wall(photo: Pixels, colour: Colour, rng: np.random.Generator) -> Pixels:
+    """A wall or sky of ``colour`` in even light over 45-62 % of the picture, above what the photo shows."""
     height, width = photo.shape[:2]
     scene = photo.astype(np.float32)
     edge = round(rng.uniform(0.45, 0.62) * height)

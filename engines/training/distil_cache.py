@@ -23,7 +23,6 @@ from engines.errors import CheckpointError
 from engines.models.efficientnet import EfficientNetClassifier
 from engines.models.resnet import ResNetTrunk
 from engines.preprocess import normalise
-from engines.training.camera import camera_noise
 from engines.training.data import ahead
 from engines.training.datasets import read_rgb
 from engines.training.distortions import DISTORTIONS, coded
@@ -38,7 +37,6 @@ SMALLEST_AREA = 0.2
 """Of a photo, that a view shows."""
 DEFECTS = 0.4
 """Share of views with a defect."""
-KINDS = DISTORTIONS | {"camera_noise": camera_noise}
 CODED = 0.5
 """Share of views that have been a JPEG once more."""
 CHUNK = 32
@@ -64,8 +62,8 @@ def random_view(photo: Pixels, side: int, rng: np.random.Generator) -> Pixels:
     how = cv2.INTER_AREA if min(rows, columns) > side else cv2.INTER_LINEAR
     view = np.asarray(cv2.resize(part, (side, side), interpolation=how), dtype=np.uint8)
     if rng.random() < DEFECTS:
-        kind = list(KINDS)[int(rng.integers(len(KINDS)))]
-        view = KINDS[kind](view, float(rng.uniform(0.1, 1)), rng)
+        kind = list(DISTORTIONS)[int(rng.integers(len(DISTORTIONS)))]
+        view = DISTORTIONS[kind](view, float(rng.uniform(0.1, 1)), rng)
     if rng.random() < CODED:
         view = coded(view, int(rng.integers(60, 97)))
     return np.ascontiguousarray(view[:, ::-1]) if rng.random() < 0.5 else view

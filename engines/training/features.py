@@ -29,11 +29,9 @@ from engines.models.tracing import trace
 from engines.preprocess import fit_longest, quality_input
 from engines.runtime.onnx import OnnxNetwork, OnnxRuntime
 from engines.training.camera import camera_noise
-from engines.training.data import uploads
 from engines.training.datasets import Rated, read_rgb
 from engines.training.distortions import DISTORTIONS, coded
-from engines.training.measure import SEVERITIES as EVEN_SEVERITIES
-from engines.training.measure import even_steps
+from engines.training.ladders import EVEN, FAINT, OFTEN, drawn, even_steps, uploads
 
 __all__ = [
     "FeatureExtractor",
@@ -53,12 +51,6 @@ __all__ = [
 
 Pixels = NDArray[np.uint8]
 Pooled = NDArray[np.float16]
-# Bounds of the severities of a ladder's steps, and of those of what a head learns last; the clean photo stands before them.
-SEVERITIES = ((0.12, 0.45), (0.45, 0.8), (0.8, 1.0))
-CLOSE_SEVERITIES = ((0.1, 0.35), (0.35, 0.6), (0.6, 0.85), (0.85, 1.0))
-CLOSE = {"colour_cast": 3, "overexpose": 3, "flatten_contrast": 2, "banding": 2, "pixelate": 1}
-"""Kinds with close ladders, and how many of them every photo gets; of the others it gets one."""
-CAMERA_SEVERITIES = ((0.02, 0.12), (0.12, 0.3), (0.3, 0.5), (0.5, 0.75), (0.75, 1.0))
 PER_CAMERA_PHOTO = 3
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
@@ -202,14 +194,13 @@ def _gathered(parts: Iterable[tuple[int, str, Sequence[float], list[Pooled]]]) -
 
 
 def ladders(extractor: FeatureExtractor, photos: Sequence[Pixels], seed: int) -> Ladders:
-    """Ladders of every kind of every photo, made as ``uploads``; kinds of ``CLOSE`` have more, in closer steps."""
-    plan = [(index, kind, n) for index in range(len(photos)) for kind in DISTORTIONS for n in range(CLOSE.get(kind, 1))]
+    """Ladders of every kind of every photo, made as ``uploads``; some kinds have more, in closer steps."""
+    plan = [(i, kind, n) for i in range(len(photos)) for kind, often in OFTEN.items() for n in range(max(1, often.close))]
 
     def one(entry: tuple[int, str, int]) -> tuple[int, str, Sequence[float], list[Pooled]]:
         index, kind, number = entry
         rng = np.random.default_rng([seed, index, list(DISTORTIONS).index(kind), number])
-        bounds = CLOSE_SEVERITIES if kind in CLOSE else SEVERITIES
-        severities = (0.0, *(float(rng.uniform(*pair)) for pair in bounds))
+        severities = drawn(OFTEN[kind].bounds, rng)
         made = uploads(photos[index], kind, severities, rng, extractor.side)
         return index, kind, severities, [extractor.row(pixels) for pixels in made]
 
@@ -228,7 +219,7 @@ def camera_ladders(extractor: FeatureExtractor, files: Sequence[Path], seed: int
         index, path, number = entry
         rng = np.random.default_rng([seed, index, number])
         pixels = camera_window(read_rgb(path), rng, extractor.side)
-        severities = (0.0, *(float(rng.uniform(*pair)) for pair in CAMERA_SEVERITIES))
+        severities = drawn(FAINT, rng)
         quality, choices = int(rng.integers(85, 98)), int(rng.integers(2**32))
         made = (camera_noise(pixels, severity, np.random.default_rng(choices)) for severity in severities)
         return index, "camera_noise", severities, [extractor.row(coded(step, quality)) for step in made]
@@ -246,11 +237,11 @@ def camera_window(pixels: Pixels, rng: np.random.Generator, side: int) -> Pixels
 
 
 def even_ladders(extractor: FeatureExtractor, photos: Sequence[Pixels]) -> Ladders:
-    """The ladders that the model card reports: every kind of every photo, as ``measure.even_steps``."""
+    """The ladders that the model card reports: every kind of every photo, as ``ladders.even_steps``."""
     plan = [(index, kind) for kind in DISTORTIONS for index in range(len(photos))]
 
     def one(entry: tuple[int, str]) -> tuple[int, str, Sequence[float], list[Pooled]]:
         index, kind = entry
-        return index, kind, EVEN_SEVERITIES, [extractor.row(pixels) for pixels in even_steps(photos[index], kind, index)]
+        return index, kind, EVEN, [extractor.row(pixels) for pixels in even_steps(photos[index], kind, index)]
 
     return _gathered(mapped(one, plan, "even ladders"))

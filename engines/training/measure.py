@@ -22,14 +22,13 @@ from engines.quality import QualityEngine, QualityPanel, panel_names
 from engines.runtime.onnx import OnnxRuntime
 from engines.training.data import held_out, load_folder
 from engines.training.datasets import load_rated
-from engines.training.distortions import DISTORTIONS, coded
+from engines.training.distortions import DISTORTIONS
+from engines.training.ladders import even_steps
 from engines.training.output_mapping import fit_output_mapping
 
 __all__ = [
-    "SEVERITIES",
     "bootstrap",
     "clean_line",
-    "even_steps",
     "exported",
     "falls",
     "ladder_lines",
@@ -42,7 +41,6 @@ __all__ = [
     "shipped_panel",
 ]
 
-SEVERITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 RESAMPLES = 2000
 THRESHOLD = 40.0
 SPLITS = {"val": "validation split", "test": "test split"}
@@ -79,15 +77,8 @@ def scores_of(score: Score, pictures: Iterable[Pixels]) -> list[float]:
         return list(pool.map(score, pictures))
 
 
-def even_steps(photo: Pixels, kind: str, seed: int) -> Iterator[Pixels]:
-    """``photo`` under ``kind`` at ``SEVERITIES``, each a JPEG of quality 90; ``seed`` makes the random choices of all."""
-    for severity in SEVERITIES:
-        made = DISTORTIONS[kind](photo, severity, np.random.default_rng(seed)) if severity else photo
-        yield coded(made, 90)
-
-
 def ladder_table(score: Score, photos: Sequence[Pixels], kind: str) -> NDArray[np.float64]:
-    """Scores of photos (rows) under ``kind`` at ``SEVERITIES`` (columns); a photo's random choices stay the same."""
+    """Scores of photos (rows) under ``kind`` at ``EVEN`` severities (columns); a photo's random choices stay the same."""
 
     def row(numbered: tuple[int, Pixels]) -> list[float]:
         index, photo = numbered

@@ -33,9 +33,10 @@ from engines.errors import CheckpointError
 from engines.kinds import KINDS, Kind
 from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.preprocess import LONGEST_SIDE, quality_input
-from engines.training.data import Ladder, ahead, held_out, ladder, load_folder, picture_files, random_crop
+from engines.training.data import ahead, held_out, load_folder, picture_files, random_crop
 from engines.training.datasets import DataSetError, Rated, folds, load_rated
 from engines.training.initial_weights import Loaded, load_initial_weights
+from engines.training.ladders import Ladder, ladder
 from engines.training.losses import ladder_loss, opinion_loss, order_loss
 from engines.training.tasks import Agreement, Drawn, KindPictures, Task, load_teachers
 

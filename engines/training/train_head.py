@@ -45,6 +45,7 @@ from engines.training.features import (
     views,
 )
 from engines.training.initial_weights import load_initial_weights, trunk_sha256
+from engines.training.ladders import OFTEN
 from engines.training.losses import ladders_loss, opinion_loss, order_loss
 from engines.training.measure import clean_line, ladder_row, opinions_line
 from engines.training.odd_uploads import odd_uploads
@@ -59,21 +60,10 @@ APART = 0.2
 """What a pair of steps counts that are further apart than one: those are in order long before the close ones."""
 BOUNDS = 0.15
 """Order is what ladders are for: bounds on scores cost more agreement with people than order does."""
-FAINT = 0.005
+LEAST = 0.005
 """What the faintest noise costs at least, of 1: beyond that its severity counts."""
 CAMERA_SHARE = 2
 """Of ladders a step: one ladder of camera noise to so many of all kinds."""
-KINDS = {
-    "overexpose": 80,
-    "colour_cast": 40,
-    "flatten_contrast": 6,
-    "banding": 2,
-    "webp": 2,
-    "motion_blur": 2,
-    "gaussian_blur": 2,
-    "several": 2,
-}
-"""How often kinds are drawn against the others: what is learnt last."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +151,7 @@ class HeadTrainer:
         # One ladder after the other: where each ends, and how many steps it has.
         self.ends = np.flatnonzero(np.diff(made.ladder, append=made.ladder[-1] + 1)) + 1
         self.sizes = np.diff(self.ends, prepend=0)
-        weights = np.array([KINDS.get(kind, 1.0) for kind in DISTORTIONS])
+        weights = np.array([OFTEN[kind].head for kind in DISTORTIONS])
         counts = np.bincount(made.kinds[self.ends - 1], minlength=len(DISTORTIONS))
         self.shares = weights[made.kinds[self.ends - 1]] / counts[made.kinds[self.ends - 1]]
         self.average = copy.deepcopy(model)
@@ -188,7 +178,7 @@ class HeadTrainer:
         index = picks[:, None] * size + np.arange(size)
         steps = judged(self.model, camera.rows[index.ravel()]).reshape(index.shape)
         severities = torch.from_numpy(camera.severities[index]).float()
-        return ladders_loss(steps, severities, APART, bounds=0.0, margin=FAINT)
+        return ladders_loss(steps, severities, APART, bounds=0.0, margin=LEAST)
 
     def astray(self, odd: OddUploads, rng: np.random.Generator) -> Tensor:
         """How far the changes from photos to odd uploads are from those that the teacher sees."""

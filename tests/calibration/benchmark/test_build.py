@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -13,13 +14,15 @@ import pytest
 
 from calibration.background import measure_background
 from calibration.benchmark.build import Recipe, build_benchmark, counts
+from calibration.benchmark.defects import TEST_DEFECTS
 from calibration.benchmark.drawing import find_fonts
-from calibration.benchmark.kinds import KINDS
+from calibration.benchmark.kinds import DESIGNS, KINDS, Defect, Designs
 from calibration.benchmark.sources import find_sources
 from calibration.errors import BenchmarkError
 from calibration.labels import Label, load_labels
 from engines.training.distortions import DISTORTIONS
 from tests.needs import needs_fonts
+from tests.pictures import photo, pixels
 
 SIZE = 100
 
@@ -74,6 +77,29 @@ def test_kinds_are_what_they_are_called(built: tuple[Path, list[Label]]) -> None
         if label.kind == "light_poster":
             assert label.text_area is not None
             assert label.text_area < 0.26
+
+
+def test_splits_share_no_design_defect_or_font(built: tuple[Path, list[Label]]) -> None:
+    """What limits were chosen by says nothing about how well they were chosen."""
+    for field in fields(Designs):
+        assert getattr(DESIGNS["validation"], field.name) is not getattr(DESIGNS["test"], field.name)
+    record = json.loads((built[0] / "benchmark.json").read_text(encoding="utf-8"))
+    assert not set(record["defects"]["validation"]) & set(record["defects"]["test"])
+    chinese = {Path(face[0]).name for face in find_fonts().chinese}
+    shared = set(record["fonts"]["validation"]) & set(record["fonts"]["test"])
+    assert not shared - chinese
+    assert len(chinese) < 2 or not shared
+
+
+@pytest.mark.parametrize("defect", TEST_DEFECTS.values(), ids=TEST_DEFECTS)
+def test_defects_grow_with_severity(defect: Defect) -> None:
+    """Little at 0.05, much at 1; the same for the same seed, and of the same shape."""
+    picture = pixels(photo(600, 450, 4))
+    mild, again, severe = (defect(picture, severity, np.random.default_rng(1)) for severity in (0.05, 0.05, 1.0))
+    assert (mild == again).all()
+    assert (severe.shape, severe.dtype) == (picture.shape, picture.dtype)
+    away = [float(np.abs(made.astype(int) - picture).mean()) for made in (mild, severe)]
+    assert away[1] > max(3.0, 1.3 * away[0])
 
 
 def test_splits_share_no_source(built: tuple[Path, list[Label]]) -> None:

@@ -14,8 +14,8 @@ from engines.catalog import QualityInput, load_manifest
 from engines.errors import ManifestError
 from engines.quality import opinion_score
 from engines.training.cost_curve import Point, at_size, measure, plot, table
+from engines.training.ladders import EVEN
 from engines.training.measure import (
-    SEVERITIES,
     Pixels,
     bootstrap,
     falls,
@@ -74,7 +74,7 @@ def test_ladders_are_scored_step_by_step() -> None:
         return float(picture.std())
 
     table = ladder_table(spread, photos, "flatten_contrast")
-    assert table.shape == (3, len(SEVERITIES))
+    assert table.shape == (3, len(EVEN))
     assert (np.diff(table, axis=1) < 0).all()
     assert np.array_equal(table, ladder_table(spread, photos, "flatten_contrast"))
 

@@ -19,9 +19,10 @@ from engines.cli import app  # noqa: E402
 from engines.errors import CheckpointError, EngineError  # noqa: E402
 from engines.models.hyperiqa import HyperIQA  # noqa: E402
 from engines.models.resnet import ResNetTrunk  # noqa: E402
-from engines.training.data import held_out, ladder, load_folder, random_crop  # noqa: E402
+from engines.training.data import held_out, load_folder, random_crop  # noqa: E402
 from engines.training.datasets import DataSetError, load_rated  # noqa: E402
 from engines.training.initial_weights import load_initial_weights  # noqa: E402
+from engines.training.ladders import ladder  # noqa: E402
 from engines.training.losses import ladder_loss, opinion_loss, order_loss  # noqa: E402
 from engines.training.train import Options, Trainer, schedule  # noqa: E402
 from tests.pictures import photo, pixels  # noqa: E402

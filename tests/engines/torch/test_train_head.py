@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from engines.errors import CheckpointError, EngineError  # noqa: E402
 from engines.models.hyperiqa import HyperIQA  # noqa: E402
 from engines.preprocess import quality_input  # noqa: E402
 from engines.training import features, train_head  # noqa: E402
-from engines.training.data import held_out, load_folder  # noqa: E402
+from engines.training.data import held_out, load_folder, picture_files  # noqa: E402
 from engines.training.datasets import load_rated  # noqa: E402
 from engines.training.distortions import DISTORTIONS  # noqa: E402
 from engines.training.initial_weights import load_initial_weights  # noqa: E402
+from engines.training.ladders import FAINT, OFTEN  # noqa: E402
 from engines.training.losses import ladder_loss, ladders_loss  # noqa: E402
 from engines.training.odd_uploads import PER_PHOTO, odd_upload, odd_uploads  # noqa: E402
 from tests.pictures import photo, pixels  # noqa: E402
@@ -99,7 +101,44 @@ def test_ladders_are_whole_and_in_order(data: Path, extractor: features.FeatureE
         assert steps[0] == 0
         assert (np.diff(steps) > 0).all()
     casts = made.ladder[made.kinds == list(DISTORTIONS).index("colour_cast")]
-    assert len(set(casts)) == features.CLOSE["colour_cast"]
+    assert len(set(casts)) == OFTEN["colour_cast"].close
+
+
+def test_camera_ladders_begin_with_the_same_camera(extractor: features.FeatureExtractor, tmp_path: Path) -> None:
+    """Windows and whole photos, every step noisier than the last; the first has been developed, and has no noise."""
+    for number in range(3):
+        photo(400, 300, number).save(tmp_path / f"{number}.png")
+    made = features.camera_ladders(extractor, picture_files([tmp_path]), seed=2)
+    assert set(made.kinds) == {list(DISTORTIONS).index("camera_noise")}
+    size = len(FAINT) + 1
+    assert made.severities.reshape(-1, size)[:, 0].tolist() == [0.0] * (3 * features.PER_CAMERA_PHOTO)
+    assert (np.diff(made.severities.reshape(-1, size), axis=1) > 0).all()
+
+
+def test_camera_noise_is_learnt_by_order_alone(data: Path, model: HyperIQA, extractor: features.FeatureExtractor) -> None:
+    """Whatever the first step scores, there is no loss once every step lies far enough below the one before."""
+    made = features.camera_ladders(extractor, picture_files([data / "photos"]), seed=2)
+    rated = features.views(extractor, load_rated("clive", data / "clive"))
+    kinds = features.ladders(extractor, load_folder(data / "photos")[:2], seed=1)
+    recipe = train_head.HeadRecipe(ladders=8)
+    trainer = train_head.HeadTrainer(copy.deepcopy(model), [rated], kinds, None, recipe, made)
+    falling = iter([torch.linspace(99.0, 1.0, len(FAINT) + 1).repeat(recipe.ladders // train_head.CAMERA_SHARE)])
+    loss = trainer.camera_share(made, np.random.default_rng(0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_head, "judged", lambda *_: next(falling))
+        none = trainer.camera_share(made, np.random.default_rng(0))
+    assert float(loss.detach()) > 0
+    assert float(none) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_content_can_be_taken_away(data: Path, model: HyperIQA, extractor: features.FeatureExtractor) -> None:
+    """Pictures that are all described alike are scored otherwise, once the hyper-network says anything."""
+    rated = features.views(extractor, load_rated("clive", data / "clive"))
+    told = copy.deepcopy(model)
+    train_head.standardise(told, rated)
+    assert train_head.blind_scores(told, rated.rows[:, 0]) == pytest.approx(train_head.scores(told, rated.rows[:, 0]), abs=1e-3)
+    torch.nn.init.normal_(told.target[0].weight.weight, std=20.0)
+    assert np.abs(train_head.blind_scores(told, rated.rows[:, 0]) - train_head.scores(told, rated.rows[:, 0])).max() > 0.1
 
 
 def test_a_kept_file_is_read_again_and_a_wrong_one_is_named(
@@ -139,7 +178,7 @@ def test_the_command_teaches_the_head_alone(data: Path, tmp_path: Path) -> None:
     photos = load_folder(data / "photos")
     extractor = features.FeatureExtractor(after, SIDE)
     made = features.even_ladders(extractor, photos[1:5])
-    drawn_most = made.kinds == list(DISTORTIONS).index(max(train_head.KINDS, key=train_head.KINDS.__getitem__))
+    drawn_most = made.kinds == list(DISTORTIONS).index(max(OFTEN, key=lambda kind: OFTEN[kind].head))
     worst, clean = drawn_most & (made.severities == 1.0), drawn_most & (made.severities == 0.0)
 
     def gap(network: HyperIQA) -> float:

@@ -177,9 +177,9 @@ def test_a_second_worker_takes_over_what_the_first_has_not_finished(settings: Se
     finally:
         first.stop()
         second.stop()
-    # Nothing twice either: what the first one had in flight it finished and committed before it let go. On a machine that is too
-    # slow for its heartbeats partitions are lost, or the group changes again and refuses the last commit: then others handle
-    # these events once more.
+    # Nothing twice either: what the first one had in flight it finished and committed before it let go. On a machine that is
+    # too slow for its heartbeats partitions are lost, or the group changes again and refuses the last commit: then others
+    # handle these events once more.
     handled = len(first.handled) + len(second.handled)
     excuses = [*first.lost, *second.lost, *first.refused, *second.refused]
     assert handled == 15 or (handled > 15 and excuses), (first.handled, second.handled)
