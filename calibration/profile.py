@@ -111,11 +111,15 @@ class DrawnLimits(_Strict):
 
 
 class TextAreaLimits(_Strict):
-    """More text than ``limit`` (share of the picture): medium at best; ``soft`` is the width of the zone on either side."""
+    """More text than ``limit`` (share of the picture): medium at best; ``soft`` is the width of the zone on either side.
+
+    Of what is surely a photo (``kind.photo``) ``photo_limit`` is asked for instead: the text is on a sign that it shows.
+    """
 
     enabled: bool = True
     limit: Share
     soft: Share = 0.0
+    photo_limit: Share | None = Field(default=None, description="Left out, photos have no limit of their own.")
 
 
 class KeywordList(_Strict):

@@ -136,6 +136,16 @@ def kind(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
     return _adjusted("kind", score, after, evidence)
 
 
+def _text_limit(signals: Signals, profile: Profile) -> float:
+    limits = profile.text_area
+    own = limits.photo_limit if _surely_photo(signals, profile) else None
+    return limits.limit if own is None else own
+
+
+def _surely_photo(signals: Signals, profile: Profile) -> bool:
+    return profile.kind.enabled and signals.kind is not None and signals.kind.photo >= profile.kind.photo
+
+
 def _asked(limits: KindLimits, seen: Background) -> float:
     """The probability of being no photo that is asked for, given how flat the picture is."""
     flat = limits.flat
@@ -153,8 +163,7 @@ def background(score: float, signals: Signals, profile: Profile) -> Adjustment |
     plain = seen.share >= limits.min_share and seen.border_share >= limits.min_border_share
     smooth = plain and seen.roughness <= limits.max_roughness
     few = seen.palette >= limits.min_palette and seen.flat >= limits.min_flat
-    photo = profile.kind.enabled and signals.kind is not None and signals.kind.photo >= profile.kind.photo
-    if not limits.enabled or photo or not (smooth or few):
+    if not limits.enabled or _surely_photo(signals, profile) or not (smooth or few):
         return None
     evidence: dict[str, float | int | str | list[str]] = {"sign": "plain" if smooth else "few_colours", "edge": seen.edge}
     if smooth:
@@ -173,7 +182,7 @@ def drawn(score: float, signals: Signals, profile: Profile) -> Adjustment | None
     limits, seen = profile.drawn, signals.background
     if not limits.enabled or seen.flat < limits.min_flat or seen.edge < limits.min_edge:
         return None
-    wordy = profile.text_area.enabled and (signals.text_area or 0.0) > profile.text_area.limit
+    wordy = profile.text_area.enabled and (signals.text_area or 0.0) > _text_limit(signals, profile)
     named = profile.keywords.enabled and bool(signals.keywords)
     long = profile.aspect_ratio.enabled and signals.aspect_ratio > profile.aspect_ratio.limit
     if not (wordy or named or long):
@@ -183,12 +192,13 @@ def drawn(score: float, signals: Signals, profile: Profile) -> Adjustment | None
 
 
 def text_area(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
-    """Posters: more text than the limit is medium at best."""
+    """Posters: more text than the limit is medium at best; photos of signs have a limit of their own."""
     limits = profile.text_area
     if not limits.enabled or signals.text_area is None:
         return None
-    after = _medium_at_best(score, profile.thresholds, _over(signals.text_area, limits.limit, limits.soft))
-    return _adjusted("text_area", score, after, {"text_area": signals.text_area, "limit": limits.limit})
+    limit = _text_limit(signals, profile)
+    after = _medium_at_best(score, profile.thresholds, _over(signals.text_area, limit, limits.soft))
+    return _adjusted("text_area", score, after, {"text_area": signals.text_area, "limit": limit})
 
 
 def keywords(score: float, signals: Signals, profile: Profile) -> Adjustment | None:

@@ -69,7 +69,7 @@ def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
         raise CheckpointError("checkpoints of different backbones have no mean")
     states = [file["average"] for file in files]
     mean = {key: sum(state[key].double() for state in states) / len(states) for key in states[0]}
-    told = len(mean["kinds.bias"]) - 1 if "kinds.bias" in mean else 0
+    told = len(mean["kinds.said.bias"]) - 1 if "kinds.said.bias" in mean else 0
     model = HyperIQA(backbone, kinds=told)
     # Rounded to what will be stored, so that scores measured in torch are those of the shipped file.
     model.load_state_dict({key: value.half().float() for key, value in mean.items()})

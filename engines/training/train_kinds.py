@@ -1,7 +1,7 @@
 """Teaches a finished quality engine to tell kinds of pictures, and ruined ones: ``iqa engines train-kinds``.
 
 The engine's second output reads the same numbers as its head (``HyperIQA.tell``), so the trunk and the score stay as they
-are: what the trunk makes of every picture is computed once and kept in ``out``, and a linear layer is fitted to it. Every
+are: what the trunk makes of every picture is computed once and kept in ``out``, and a small network is fitted to it. Every
 picture is seen whole and ruined, of some upload size, some with an agency's marks; every eighth is put aside, to report on.
 ``out`` gets ``kinds.pt``, a checkpoint for ``iqa engines export``.
 """
@@ -43,7 +43,7 @@ SMALLEST = 0.4
 
 @dataclass(frozen=True)
 class KindOptions:
-    """A run: a finished engine or checkpoint, pictures by kind, and how long and how firmly the layer is fitted."""
+    """A run: a finished engine or checkpoint, pictures by kind, and how long and how firmly the layers are fitted."""
 
     initial_weights: Path
     kinds: tuple[tuple[Kind, Path], ...]
@@ -53,7 +53,7 @@ class KindOptions:
     steps: int = 600
     batch: int = 256
     rate: float = 1e-3
-    weight_decay: float = 3.0
+    weight_decay: float = 0.1
     seed: int = 1
 
 
@@ -150,6 +150,7 @@ def run(options: KindOptions) -> None:
         CheckpointError: the initial weights are no finished network.
 
     """
+    torch.manual_seed(options.seed)
     model = HyperIQA(options.backbone, kinds=len(KINDS))
     if not load_initial_weights(model, options.initial_weights).head:
         raise CheckpointError(f"{options.initial_weights} is no finished network: iqa engines train or train-head first")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.chain import assess, categorise, keywords_can_matter, on_bands, text_can_matter
-from calibration.profile import FlatLimits, Profile, Thresholds
+from calibration.profile import FlatLimits, Profile, TextAreaLimits, Thresholds
 from calibration.rules import RULES
 from calibration.signals import Background, Kind, Signals
 from tests.calibration import strategies as s
@@ -248,6 +248,18 @@ def test_flat_areas_speak_for_a_drawing(flat: float, edge: float, category: str)
     profile = s.TOLD.model_copy(update={"kind": s.TOLD.kind.model_copy(update={"flat": FLAT})})
     assert assess(75.0, drawn(flat, edge), profile).category == category
     assert assess(75.0, drawn(flat, edge), s.TOLD).category == "high"
+
+
+@pytest.mark.parametrize(
+    ("photo", "text", "category"),
+    [(0.95, 0.4, "high"), (0.95, 0.7, "medium"), (0.89, 0.4, "medium"), (0.95, 0.1, "high")],
+)
+def test_a_photo_of_a_sign_may_have_more_text(photo: float, text: float, category: str) -> None:
+    """What the engine is sure of is no poster; beyond its own limit it is one all the same."""
+    profile = s.TOLD.model_copy(update={"text_area": TextAreaLimits(limit=0.3, photo_limit=0.6)})
+    seen = replace(GOOD, kind=kind(photo, 0.1), text_area=text)
+    assert assess(75.0, seen, profile).category == category
+    assert assess(75.0, replace(seen, kind=None), profile).category == ("medium" if text > 0.3 else "high")
 
 
 @given(s.scores, s.shares, s.shares)
