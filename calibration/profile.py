@@ -90,14 +90,16 @@ class KindLimits(_Strict):
     """What becomes of pictures that are no photos: medium if they are whole, low if they are ruined and not scored high.
 
     From ``probability`` that it is no photo on, or from less where flat areas say the same; ``soft`` is the width of the zone
-    on either side in which the score moves gradually. It is ruined from ``ruined`` on. A photo, at ``photo`` or more, is no
-    logo, whatever its colours look like.
+    on either side in which the score moves gradually. Of a strip, longer than ``aspect_ratio.limit``, ``strip`` is asked for:
+    it is a banner, and engines know no photos of that shape. It is ruined from ``ruined`` on. A photo, at ``photo`` or more,
+    is no logo, whatever its colours look like.
     """
 
     enabled: bool = False
     probability: Share = 0.5
     soft: Share = 0.0
     flat: FlatLimits | None = Field(default=None, description="Left out, flat areas say nothing.")
+    strip: Share | None = Field(default=None, description="Left out, strips are asked for as much as other pictures.")
     ruined: Share = 0.5
     photo: Share = 1.0
 

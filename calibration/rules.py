@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.profile import KindLimits, Profile, Thresholds
-from calibration.signals import Background, Signals
+from calibration.profile import Profile, Thresholds
+from calibration.signals import Signals
 
 __all__ = ["RULES", "Adjustment", "Evidence", "Rule", "squash"]
 
@@ -115,7 +115,7 @@ def kind(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
     limits, seen = profile.kind, signals.kind
     if not limits.enabled or seen is None:
         return None
-    limit = _asked(limits, signals.background)
+    limit = _asked(signals, profile)
     over = _over(1.0 - seen.photo, limit, limits.soft)
     # At the limit half of the way to what is no photo; a photo that is hardly in doubt stays where it is.
     share = 0.5 * (1.0 + over)
@@ -146,12 +146,16 @@ def _surely_photo(signals: Signals, profile: Profile) -> bool:
     return profile.kind.enabled and signals.kind is not None and signals.kind.photo >= profile.kind.photo
 
 
-def _asked(limits: KindLimits, seen: Background) -> float:
-    """The probability of being no photo that is asked for, given how flat the picture is."""
-    flat = limits.flat
-    if flat is None or seen.edge < flat.min_edge:
-        return limits.probability
-    return float(np.interp(seen.flat, (flat.begin, flat.full), (limits.probability, flat.probability)))
+def _asked(signals: Signals, profile: Profile) -> float:
+    """The probability of being no photo that is asked for, given how flat and how long the picture is."""
+    asked, flat, seen = profile.kind.probability, profile.kind.flat, signals.background
+    if flat is not None and seen.edge >= flat.min_edge:
+        asked = float(np.interp(seen.flat, (flat.begin, flat.full), (asked, flat.probability)))
+    long = profile.aspect_ratio
+    if profile.kind.strip is None or not long.enabled:
+        return asked
+    over = max(0.0, _over(signals.aspect_ratio, long.limit, long.soft))
+    return min(asked, asked + over * (profile.kind.strip - asked))
 
 
 def background(score: float, signals: Signals, profile: Profile) -> Adjustment | None:

@@ -251,6 +251,19 @@ def test_flat_areas_speak_for_a_drawing(flat: float, edge: float, category: str)
 
 
 @pytest.mark.parametrize(
+    ("width", "photo", "ruined", "category"),
+    [(1600, 0.8, 0.1, "medium"), (1600, 0.8, 0.9, "low"), (1200, 0.8, 0.1, "low"), (1600, 0.999, 0.1, "low")],
+)
+def test_a_strip_is_no_bad_photo_because_of_its_shape(width: int, photo: float, ruined: float, category: str) -> None:
+    """Low only where it is ruined, or surely a photo; what is shorter is judged as before."""
+    profile = s.TOLD.model_copy(update={"kind": s.TOLD.kind.model_copy(update={"strip": 0.1})})
+    strip = replace(GOOD, width=width, height=500, kind=kind(photo, ruined))
+    assert assess(35.0, strip, profile).category == category
+    assert assess(35.0, replace(strip, kind=None), profile).category == "low"
+    assert assess(90.0, strip, profile).category == ("medium" if width == 1600 else "high")
+
+
+@pytest.mark.parametrize(
     ("photo", "text", "category"),
     [(0.95, 0.4, "high"), (0.95, 0.7, "medium"), (0.89, 0.4, "medium"), (0.95, 0.1, "high")],
 )
