@@ -148,8 +148,8 @@ class GeneratedLinear(nn.Module):
 class KindTeller(nn.Module):
     """What the last stage's ``LocalDistortion`` standardised, N x width, to logits of kinds and of ruin, N x (kinds + 1).
 
-    A hidden layer, since kinds are no single directions: a drawing is flat or shaded, has letters or none. It is shown two fifths
-    of the numbers in a step, so that it leans on many.
+    A hidden layer, since kinds are no single directions: a drawing is flat or shaded, has letters or none. It is shown two
+    fifths of the numbers in a step, so that it leans on many.
     """
 
     def __init__(self, width: int, kinds: int) -> None:
