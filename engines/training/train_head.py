@@ -174,7 +174,8 @@ class HeadTrainer:
     def camera_share(self, camera: Ladders, rng: np.random.Generator) -> Tensor:
         """The loss of ladders that have only an order: a soft crop without noise may deserve any score."""
         size = int((camera.ladder == 0).sum())
-        picks = rng.choice(len(camera.ladder) // size, self.recipe.ladders // CAMERA_SHARE, replace=False)
+        count = len(camera.ladder) // size
+        picks = rng.choice(count, min(count, max(1, self.recipe.ladders // CAMERA_SHARE)), replace=False)
         index = picks[:, None] * size + np.arange(size)
         steps = judged(self.model, camera.rows[index.ravel()]).reshape(index.shape)
         severities = torch.from_numpy(camera.severities[index]).float()
