@@ -9,7 +9,8 @@ __all__ = ["explain"]
 
 REASONS = {
     "resolution_reward": "shorter side of {shorter_side} px (reward above {limit})",
-    "kind": "{kind}, {probability:.0%} sure (photo {photo:.0%}, {limit:.0%} asked for; flat {flat:.0%}; ruined {ruined:.0%})",
+    "kind": "{kind}, {probability:.0%} sure (photo {photo:.0%}, limit {limit:.0%}, {flat:.0%} flat, {aspect_ratio:.1f} long; "
+    "ruined {ruined:.0%})",
     "background plain": "one plain colour on {share:.0%} of the picture, {border_share:.0%} of its frame",
     "background few_colours": "five colours on {palette:.0%} of the picture, {flat:.0%} of it flat",
     "drawn": "drawn, no photo: {flat:.0%} of it flat (limit {limit:.0%})",

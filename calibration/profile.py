@@ -90,9 +90,9 @@ class KindLimits(_Strict):
     """What becomes of pictures that are no photos: medium if they are whole, low if they are ruined and not scored high.
 
     From ``probability`` that it is no photo on, or from less where flat areas say the same; ``soft`` is the width of the zone
-    on either side in which the score moves gradually. Of a strip, longer than ``aspect_ratio.limit``, ``strip`` is asked for:
-    it is a banner, and engines know no photos of that shape. It is ruined from ``ruined`` on. A photo, at ``photo`` or more,
-    is no logo, whatever its colours look like.
+    on either side in which the score moves gradually. Of a strip, longer than ``aspect_ratio.limit`` (if that rule is enabled),
+    at most ``strip`` is asked for: it is a banner, and engines know no photos of that shape. It is ruined from ``ruined`` on. A
+    photo, at ``photo`` or more, is no logo, whatever its colours look like.
     """
 
     enabled: bool = False
@@ -115,7 +115,8 @@ class DrawnLimits(_Strict):
 class TextAreaLimits(_Strict):
     """More text than ``limit`` (share of the picture): medium at best; ``soft`` is the width of the zone on either side.
 
-    Of what is surely a photo (``kind.photo``) ``photo_limit`` is asked for instead: the text is on a sign that it shows.
+    For what is surely a photo (``kind.photo``, if that rule is enabled) ``photo_limit`` holds instead, if it is higher: the
+    text is on a sign that it shows. Over ``kind.soft`` below that probability one limit becomes the other.
     """
 
     enabled: bool = True

@@ -116,7 +116,8 @@ def kind(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
     if not limits.enabled or seen is None:
         return None
     limit = _asked(signals, profile)
-    over = _over(1.0 - seen.photo, limit, limits.soft)
+    # A zone wider than its limit would reach pictures that are surely photos.
+    over = _over(1.0 - seen.photo, limit, min(limits.soft, limit))
     # At the limit half of the way to what is no photo; a photo that is hardly in doubt stays where it is.
     share = 0.5 * (1.0 + over)
     if share <= 0:
@@ -131,15 +132,19 @@ def kind(score: float, signals: Signals, profile: Profile) -> Adjustment | None:
         "photo": seen.photo,
         "ruined": seen.ruined,
         "flat": signals.background.flat,
+        "aspect_ratio": round(signals.aspect_ratio, 4),
         "limit": round(1.0 - limit, 4),
     }
     return _adjusted("kind", score, after, evidence)
 
 
 def _text_limit(signals: Signals, profile: Profile) -> float:
-    limits = profile.text_area
-    own = limits.photo_limit if _surely_photo(signals, profile) else None
-    return limits.limit if own is None else own
+    """The share of text that is allowed: more, step by step, the surer it is a photo."""
+    limits, doubt = profile.text_area, profile.kind
+    if limits.photo_limit is None or not doubt.enabled or signals.kind is None:
+        return limits.limit
+    sure = 1.0 + min(0.0, _over(signals.kind.photo, doubt.photo, doubt.soft))
+    return limits.limit + sure * max(0.0, limits.photo_limit - limits.limit)
 
 
 def _surely_photo(signals: Signals, profile: Profile) -> bool:
@@ -150,7 +155,7 @@ def _asked(signals: Signals, profile: Profile) -> float:
     """The probability of being no photo that is asked for, given how flat and how long the picture is."""
     asked, flat, seen = profile.kind.probability, profile.kind.flat, signals.background
     if flat is not None and seen.edge >= flat.min_edge:
-        asked = float(np.interp(seen.flat, (flat.begin, flat.full), (asked, flat.probability)))
+        asked = float(np.interp(seen.flat, (flat.begin, flat.full), (asked, min(asked, flat.probability))))
     long = profile.aspect_ratio
     if profile.kind.strip is None or not long.enabled:
         return asked
@@ -202,7 +207,7 @@ def text_area(score: float, signals: Signals, profile: Profile) -> Adjustment | 
         return None
     limit = _text_limit(signals, profile)
     after = _medium_at_best(score, profile.thresholds, _over(signals.text_area, limit, limits.soft))
-    return _adjusted("text_area", score, after, {"text_area": signals.text_area, "limit": limit})
+    return _adjusted("text_area", score, after, {"text_area": signals.text_area, "limit": round(limit, 4)})
 
 
 def keywords(score: float, signals: Signals, profile: Profile) -> Adjustment | None:

@@ -60,7 +60,7 @@ def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
     """The mean of the moving averages in training checkpoints, ready for inference.
 
     Raises:
-        CheckpointError: they are of different backbones.
+        CheckpointError: they are of different backbones, or of other forms of the network.
 
     """
     files = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
@@ -68,11 +68,16 @@ def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
     if any(file.get("backbone", "resnet18") != backbone for file in files):
         raise CheckpointError("checkpoints of different backbones have no mean")
     states = [file["average"] for file in files]
+    if any(state.keys() != states[0].keys() for state in states):
+        raise CheckpointError("checkpoints of different forms have no mean: some tell kinds, others do not")
     mean = {key: sum(state[key].double() for state in states) / len(states) for key in states[0]}
     told = len(mean["kinds.said.bias"]) - 1 if "kinds.said.bias" in mean else 0
     model = HyperIQA(backbone, kinds=told)
     # Rounded to what will be stored, so that scores measured in torch are those of the shipped file.
-    model.load_state_dict({key: value.half().float() for key, value in mean.items()})
+    try:
+        model.load_state_dict({key: value.half().float() for key, value in mean.items()})
+    except RuntimeError as error:
+        raise CheckpointError(f"{paths[0]} is of another form of the network: {str(error).splitlines()[0]}") from error
     return model.eval()
 
 

@@ -1,6 +1,6 @@
 """Defects of the test split: made otherwise than those that engines are trained on, so that none is known by heart.
 
-Each takes an RGB picture (H x W x 3, uint8), a severity from 0 to 1 (ruined), and a generator. Sizes are relative to the
+Each takes an RGB picture (H x W x 3, uint8), a severity from 0 to 1 (ruined), and a generator. Sizes in per cent are of the
 longest side.
 """
 
@@ -80,7 +80,7 @@ def smeared(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels
 
 
 def night(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
-    """Hardly any light: four stops less, stripes of the sensor's rows, stains of colour."""
+    """Hardly any light: three stops less and steeper tones, stripes of the sensor's rows, stains of colour."""
     height, width = pixels.shape[:2]
     dark = 255 * (pixels / 255.0) ** 1.4 * 2.0 ** (-3.2 * severity)
     rows = rng.normal(0, 5 * severity, (height, 1, 1))

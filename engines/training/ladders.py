@@ -19,6 +19,7 @@ __all__ = [
     "CLOSE",
     "EVEN",
     "FAINT",
+    "LADDERS",
     "OFTEN",
     "WIDE",
     "Ladder",
@@ -32,6 +33,8 @@ __all__ = [
 Pixels = NDArray[np.uint8]
 Bounds = tuple[tuple[float, float], ...]
 
+LADDERS = 2
+"""Names how ladders are made: raise it when the same photo may give another one, since what was computed of them is kept."""
 EVEN = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Severities of the ladders that are measured."""
 WIDE: Bounds = ((0.12, 0.45), (0.45, 0.8), (0.8, 1.0))
@@ -39,7 +42,7 @@ WIDE: Bounds = ((0.12, 0.45), (0.45, 0.8), (0.8, 1.0))
 CLOSE: Bounds = ((0.1, 0.35), (0.35, 0.6), (0.6, 0.85), (0.85, 1.0))
 """Those of kinds whose steps a network is slow to tell apart."""
 FAINT: Bounds = ((0.02, 0.12), (0.12, 0.3), (0.3, 0.5), (0.5, 0.75), (0.75, 1.0))
-"""Those of noise that hardly shows."""
+"""Those of noise, from what hardly shows on."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ from engines.training.features import (
     views,
 )
 from engines.training.initial_weights import load_initial_weights, trunk_sha256
-from engines.training.ladders import OFTEN
+from engines.training.ladders import LADDERS, OFTEN
 from engines.training.losses import ladders_loss, opinion_loss, order_loss
 from engines.training.measure import clean_line, ladder_row, opinions_line
 from engines.training.odd_uploads import odd_uploads
@@ -275,16 +275,20 @@ def run(options: HeadOptions) -> None:
         cached(kept / f"{name}-{files_sha256(rated)[:12]}.npz", Views, partial(views, extractor, rated))
         for (name, _), rated in zip(options.data, sets, strict=True)
     ]
-    even = cached(kept / "chosen_by.npz", Ladders, lambda: even_ladders(extractor, choose))
+    made_of = folders_sha256(options.photos)[:12]
+    even = cached(kept / f"chosen_by-{made_of}.npz", Ladders, lambda: even_ladders(extractor, choose))
     most = options.ladder_photos or len(learn)
-    made = cached(kept / f"ladders{len(learn[:most])}.npz", Ladders, lambda: ladders(extractor, learn[:most], seed=1))
+    made = cached(
+        kept / f"ladders-{made_of}-{len(learn[:most])}.npz", Ladders, lambda: ladders(extractor, learn[:most], seed=1)
+    )
     camera = None
     if options.camera_photos:
         files = picture_files(options.camera_photos)
-        camera = cached(kept / f"camera{len(files)}.npz", Ladders, lambda: camera_ladders(extractor, files, seed=1))
+        path = kept / f"camera-{folders_sha256(options.camera_photos)[:12]}.npz"
+        camera = cached(path, Ladders, lambda: camera_ladders(extractor, files, seed=1))
     odd = None
     if teacher and options.teacher:
-        path = kept / f"odd-uploads-{file_sha256(options.teacher)[:12]}.npz"
+        path = kept / f"odd-uploads-{made_of}-{file_sha256(options.teacher)[:12]}.npz"
         odd = cached(path, OddUploads, lambda: odd_uploads(extractor, teacher, learn, seed=ODD_UPLOAD_SEED))
     train = [part(rows, rated, "train") for rows, rated in zip(seen, sets, strict=True)]
     for (name, root), rows in zip(options.data, train, strict=True):
@@ -309,6 +313,12 @@ def run(options: HeadOptions) -> None:
 def part(rows: Views, rated: Sequence[Rated], split: Split) -> Views:
     """Those of one side of the split."""
     return rows.of([index for index, picture in enumerate(rated) if picture.split == split])
+
+
+def folders_sha256(folders: Sequence[Path]) -> str:
+    """What names the rows of photos: their files, by name and size, and how defects are made of them."""
+    told = "".join(f"{path.name} {path.stat().st_size}\n" for path in picture_files(folders))
+    return hashlib.sha256(f"{LADDERS}\n{told}".encode()).hexdigest()
 
 
 def files_sha256(rated: Sequence[Rated]) -> str:

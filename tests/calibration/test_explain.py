@@ -24,7 +24,7 @@ def test_kinds_are_told_with_their_probability() -> None:
     """So that who tunes the rules sees how sure it was."""
     signals = Signals(800, 600, Background(0.1, 0.1, 1, 20), kind=Kind("poster", 0.91, 0.05, 0.12))
     first, *_ = explain(assess(12.0, signals, s.TOLD))
-    assert first.startswith("poster, 91% sure (photo 5%, 50% asked for; flat 0%; ruined 12%): 12.0 -> 4")
+    assert first.startswith("poster, 91% sure (photo 5%, limit 50%, 0% flat, 1.3 long; ruined 12%): 12.0 -> 4")
 
 
 @given(s.scores, s.signals)

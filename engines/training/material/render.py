@@ -56,7 +56,7 @@ def draw(options: DrawOptions) -> None:
 
     Raises:
         DataSetError: a folder holds no pictures.
-        EngineError: the browser cannot be started, or draws nothing.
+        EngineError: the browser cannot be started or draws nothing, or ``out`` cannot be written.
 
     """
     photos, things = ([path.resolve().as_uri() for path in picture_files([d])] for d in (options.photos, options.things))
@@ -70,7 +70,11 @@ def draw(options: DrawOptions) -> None:
         pictures = track(drawn(sheets, options.browser), f"{kind} pages", total=len(sheets))
         for number, rng, pixels in zip(missing, rngs, pictures, strict=True):
             quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*QUALITIES))]
-            cv2.imwrite(str(folder / f"{number:05}.jpg"), pixels, quality)
+            partial = folder / f"{number:05}.part.jpg"
+            if not cv2.imwrite(str(partial), pixels, quality):
+                raise EngineError(f"{partial} cannot be written")
+            # What is there is kept: a picture that was begun must not look like one.
+            partial.replace(folder / f"{number:05}.jpg")
 
 
 def drawn(sheets: Sequence[Sheet], browser: str) -> Iterator[Pixels]:
