@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,11 @@ def references() -> dict[str, Reference]:
     return found
 
 
+@cache
 def magick() -> str | None:
-    """The program's name is ``magick`` from ImageMagick 7 on."""
-    return shutil.which("magick") or shutil.which("convert")
+    """The program's name is ``magick`` from ImageMagick 7 on; other programs are called ``convert``, too."""
+    for name in filter(None, map(shutil.which, ("magick", "convert"))):
+        said = subprocess.run([name, "-version"], capture_output=True, text=True, check=False)  # noqa: S603 - found on the PATH
+        if said.stdout.startswith("Version: ImageMagick"):
+            return name
+    return None

@@ -90,3 +90,17 @@ def test_a_ppm() -> None:
     assert (seen[2] == small(pixels)).all()
     assert from_ppm(data[:-1]) is None
     assert from_ppm(b"") is None
+
+
+def test_another_program_of_that_name_is_no_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has a ``convert`` for file systems."""
+    (tmp_path / "convert").write_text("#!/bin/sh\necho 'Version: 1 of something else'\n")
+    (tmp_path / "convert").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    magick.cache_clear()
+    assert magick() is None
+    (tmp_path / "magick").write_text("#!/bin/sh\necho 'Version: ImageMagick 7.1.1'\n")
+    (tmp_path / "magick").chmod(0o755)
+    magick.cache_clear()
+    assert magick() == str(tmp_path / "magick")
+    magick.cache_clear()
