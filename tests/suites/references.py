@@ -146,7 +146,7 @@ def references() -> dict[str, Reference]:
 def magick() -> str | None:
     """The program's name is ``magick`` from ImageMagick 7 on; other programs are called ``convert``, too."""
     for name in filter(None, map(shutil.which, ("magick", "convert"))):
-        said = subprocess.run([name, "-version"], capture_output=True, text=True, check=False)  # noqa: S603 - found on the PATH
+        said = subprocess.run([name, "-version"], capture_output=True, text=True, check=False)
         if said.stdout.startswith("Version: ImageMagick"):
             return name
     return None
