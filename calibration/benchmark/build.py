@@ -12,12 +12,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from calibration.benchmark.defects import TEST_DEFECTS
-from calibration.benchmark.drawing import Fonts, Pixels, pick
-from calibration.benchmark.kinds import CATEGORY_WEIGHTS, DESIGNS, KINDS, Defect, Kind, Made, Materials
-from calibration.benchmark.sources import Role, Source, Split, load_rgba
+from calibration.benchmark.defects import TEST_DEFECTS, Defect
+from calibration.benchmark.drawing import CutOut, Fonts, Pixels, pick
+from calibration.benchmark.kinds import CATEGORY_WEIGHTS, DESIGNS, KINDS, Kind, Made, Materials
+from calibration.benchmark.sources import SPLITS, Role, Source, Split, load_rgba
 from calibration.benchmark.studio import stands_on_white
 from calibration.chain import Category
 from calibration.errors import BenchmarkError
@@ -28,7 +27,6 @@ __all__ = ["Recipe", "build_benchmark", "counts", "opinion_category"]
 BAND = 5.0
 """Opinion scores nearer than this to a threshold of the article (40, 60) are nobody's category: raters disagree by as much."""
 PHOTOS = ("photos", "trained")
-SPLITS: tuple[Split, ...] = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -122,35 +120,43 @@ def _jobs(recipe: Recipe, studio: set[Path]) -> Iterator[_Job]:
         photos = [source for source in mine if source.role in PHOTOS and source.path not in studio]
         if not photos:
             raise BenchmarkError(f"no ordinary photos are left for the {split} split: all others stand on white")
-        number = 0
+        number, fonts = 0, recipe.fonts.of(split)
+        defects = recipe.defects if split == "validation" else TEST_DEFECTS
         for kind, count in counts(size):
             for _ in range(count):
-                yield _Job(kind, split, number, _materials(split, photos, mine, recipe, used.setdefault(number, [])), used)
+                materials = _materials(split, photos, mine, defects, fonts, used.setdefault(number, []))
+                yield _Job(kind, split, number, materials, used)
                 number += 1
 
 
-def _materials(split: Split, photos: Sequence[Source], mine: Sequence[Source], recipe: Recipe, used: list[str]) -> Materials:
+def _materials(
+    split: Split,
+    photos: Sequence[Source],
+    mine: Sequence[Source],
+    defects: Mapping[str, Defect],
+    fonts: Fonts,
+    used: list[str],
+) -> Materials:
     def photo(rng: np.random.Generator) -> Pixels:
         source = pick(rng, photos)
         used.append(source.name)
         return _load(source.path)[0]
 
-    def cut_out(role: Role) -> Callable[[np.random.Generator], tuple[Pixels, NDArray[np.float32]]] | None:
+    def taken(role: Role) -> Callable[[np.random.Generator], CutOut] | None:
         given = [source for source in mine if source.role == role]
 
-        def take(rng: np.random.Generator) -> tuple[Pixels, NDArray[np.float32]]:
+        def take(rng: np.random.Generator) -> CutOut:
             source = pick(rng, given)
             used.append(source.name)
             return _load(source.path)
 
         return take if given else None
 
-    defects = recipe.defects if split == "validation" else TEST_DEFECTS
-    return Materials(photo, cut_out("logos"), cut_out("products"), recipe.fonts.of(split), defects, DESIGNS[split])
+    return Materials(photo, taken("logos"), taken("products"), fonts, defects, DESIGNS[split])
 
 
 @lru_cache(maxsize=256)
-def _load(path: Path) -> tuple[Pixels, NDArray[np.float32]]:
+def _load(path: Path) -> CutOut:
     return load_rgba(path)
 
 

@@ -16,9 +16,10 @@ from PIL import Image
 
 from calibration.benchmark.drawing import Pixels, to_pixels
 
-__all__ = ["TEST_DEFECTS"]
+__all__ = ["TEST_DEFECTS", "Defect"]
 
 Defect = Callable[[Pixels, float, np.random.Generator], Pixels]
+"""Ruins a picture: severity 0-1."""
 Planes = NDArray[np.integer[Any] | np.floating[Any]]
 """As OpenCV gives them."""
 

@@ -16,13 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from calibration.benchmark.sources import Split
+from calibration.benchmark.sources import SPLITS, Split
 from calibration.errors import BenchmarkError
 
-__all__ = ["Colour", "Fonts", "Pixels", "find_fonts", "glare", "paste_warped", "pick", "text_box", "to_pixels", "write"]
+__all__ = [
+    "Colour",
+    "CutOut",
+    "Fonts",
+    "Pixels",
+    "cut_out",
+    "find_fonts",
+    "glare",
+    "paste_warped",
+    "pick",
+    "text_box",
+    "to_pixels",
+    "write",
+]
 
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]
+CutOut = tuple[Pixels, NDArray[np.float32]]
+"""Pixels and their opacity, 0-1."""
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 T = TypeVar("T")
 FONT_FOLDERS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path("~/.local/share/fonts"), Path("~/.fonts"))
@@ -48,7 +63,7 @@ class Fonts:
         return sorted({Path(face[0]).name for face in (*self.latin, *self.chinese)})
 
     def of(self, split: Split) -> Fonts:
-        """Those of one split: whole families, so that none is in both, but for a language with a single family."""
+        """Those of one split: no file is in both, but for a language with a single family. Families go by files' names."""
         chinese = _half(self.chinese, split)
         latin = _half(tuple(face for face in self.latin if face not in self.chinese), split)
         return Fonts((*latin, *(face for face in chinese if face in self.latin)), chinese)
@@ -58,7 +73,7 @@ def _half(faces: tuple[tuple[str, int], ...], split: Split) -> tuple[tuple[str, 
     families = sorted({_family(face) for face in faces})
     if len(families) < 2:
         return faces
-    mine = families[("validation", "test").index(split) :: 2]
+    mine = families[SPLITS.index(split) :: 2]
     return tuple(face for face in faces if _family(face) in mine)
 
 
@@ -121,6 +136,12 @@ def pick(rng: np.random.Generator, choices: Sequence[T]) -> T:
 def to_pixels(values: NDArray[Any]) -> Pixels:
     """Rounded to whole levels from 0 to 255."""
     return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
+
+
+def cut_out(layer: Image.Image) -> CutOut:
+    """What was drawn on a transparent layer."""
+    pixels = np.asarray(layer, dtype=np.uint8)
+    return np.ascontiguousarray(pixels[:, :, :3]), np.asarray(pixels[:, :, 3] / 255, dtype=np.float32)
 
 
 def text_box(face: tuple[str, int], size: int, text: str) -> tuple[int, int, int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from calibration.benchmark.drawing import Colour, Fonts, Pixels, pick, text_box, to_pixels, write
+from calibration.benchmark.drawing import Colour, CutOut, Fonts, Pixels, cut_out, pick, text_box, to_pixels, write
 from calibration.benchmark.texts import TEXTS
 
 __all__ = ["banner", "drawn_logo", "drawn_product", "on_plain", "poster"]
@@ -41,7 +41,7 @@ def plain_colour(rng: np.random.Generator) -> Colour:
     return pick(rng, _PALE)
 
 
-def drawn_logo(fonts: Fonts, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.float32]]:
+def drawn_logo(fonts: Fonts, rng: np.random.Generator) -> CutOut:
     """A mark of two or three shapes with a name under it, and its opacity."""
     layer = Image.new("RGBA", (600, 600), (0, 0, 0, 0))
     draw, ink = ImageDraw.Draw(layer), pick(rng, _VIVID)
@@ -58,11 +58,10 @@ def drawn_logo(fonts: Fonts, rng: np.random.Generator) -> tuple[Pixels, NDArray[
     while text_box(face, size, name)[2] > 560:
         size -= 6
     write(layer, (300, 500), name, face, size, ink)
-    pixels = np.asarray(layer, dtype=np.uint8)
-    return np.ascontiguousarray(pixels[:, :, :3]), np.asarray(pixels[:, :, 3] / 255, dtype=np.float32)
+    return cut_out(layer)
 
 
-def drawn_product(rng: np.random.Generator) -> tuple[Pixels, NDArray[np.float32]]:
+def drawn_product(rng: np.random.Generator) -> CutOut:
     """A shaded bottle, box or ball with a soft shadow, and its opacity."""
     shape = np.zeros((500, 500), np.uint8)
     kind = int(rng.integers(3))

@@ -7,28 +7,21 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.benchmark import documents, graphics, negatives, other_designs
+from calibration.benchmark.defects import Defect
 from calibration.benchmark.documents import far_away, photographed
-from calibration.benchmark.drawing import Colour, Fonts, Pixels, pick
+from calibration.benchmark.drawing import Colour, CutOut, Fonts, Pixels, pick
 from calibration.benchmark.graphics import filled, on_plain, plain_colour
 from calibration.benchmark.sources import Split
 from calibration.benchmark.texts import TEXTS, Lines
 from calibration.chain import Category
 from calibration.errors import BenchmarkError
 
-__all__ = ["CATEGORY_WEIGHTS", "DESIGNS", "KINDS", "Defect", "Kind", "Made", "Materials"]
-
-Defect = Callable[[Pixels, float, np.random.Generator], Pixels]
-"""Ruins a picture: severity 0-1."""
+__all__ = ["CATEGORY_WEIGHTS", "DESIGNS", "KINDS", "Designs", "Kind", "Made", "Materials"]
 
 CATEGORY_WEIGHTS: dict[Category, int] = {"low": 814, "medium": 1605, "high": 2572}
 """Those of the article's test set, 58zhaopin-5k."""
-
-
-CutOut = tuple[Pixels, NDArray[np.float32]]
-"""Pixels and their opacity."""
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from calibration.benchmark.drawing import Colour, Fonts, Pixels, paste_warped, pick, text_box, to_pixels, write
+from calibration.benchmark.drawing import Colour, CutOut, Fonts, Pixels, cut_out, paste_warped, pick, text_box, to_pixels, write
 from calibration.benchmark.graphics import filled
 from calibration.benchmark.texts import TEXTS, Lines
 
@@ -27,7 +26,7 @@ def fitted(face: Face, text: str, width: float, height: float) -> int:
     return max(8, int(100 * min(width / max(1, right - left), height / max(1, bottom - top))))
 
 
-def drawn_logo(fonts: Fonts, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.float32]]:
+def drawn_logo(fonts: Fonts, rng: np.random.Generator) -> CutOut:
     """A monogram in a ring, a shield or a rounded square, with lines or a name beside it, and its opacity."""
     layer = Image.new("RGBA", (760, 420), (0, 0, 0, 0))
     draw, ink, second = ImageDraw.Draw(layer), pick(rng, LOUD), pick(rng, INKS)
@@ -46,11 +45,10 @@ def drawn_logo(fonts: Fonts, rng: np.random.Generator) -> tuple[Pixels, NDArray[
     write(layer, (555, 190), name, face, fitted(face, name, 380, 90), second)
     for line in range(int(rng.integers(0, 3))):
         draw.rectangle((370, 270 + 34 * line, 370 + int(rng.integers(120, 370)), 280 + 34 * line), fill=(*ink, 255))
-    pixels = np.asarray(layer, dtype=np.uint8)
-    return np.ascontiguousarray(pixels[:, :, :3]), np.asarray(pixels[:, :, 3] / 255, dtype=np.float32)
+    return cut_out(layer)
 
 
-def drawn_product(rng: np.random.Generator) -> tuple[Pixels, NDArray[np.float32]]:
+def drawn_product(rng: np.random.Generator) -> CutOut:
     """A shaded mug, lamp or table, and its opacity."""
     shape = np.zeros((500, 500), np.uint8)
     kind = int(rng.integers(3))

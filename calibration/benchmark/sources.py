@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from calibration.errors import BenchmarkError
 
-__all__ = ["ROLES", "Role", "Source", "Split", "find_sources", "guess_roles", "load_rgba"]
+__all__ = ["ROLES", "SPLITS", "Role", "Source", "Split", "find_sources", "guess_roles", "load_rgba"]
 
 Role = Literal["photos", "trained", "logos", "products", "opinions", "text"]
 Split = Literal["validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 ROLES: dict[Role, str] = {
     "photos": "good photos that no engine was trained on",
     "trained": "good photos that the engine was trained on: only every eighth in name order is used, which `iqa engines train` "

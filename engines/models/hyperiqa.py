@@ -214,9 +214,11 @@ class HyperIQA(nn.Module):
 
     def describe(self, pooled: Sequence[Tensor]) -> Tensor:
         """What is in N pictures, N x content, by what ``pool`` saw of the last map."""
-        # Its mean and deviation come first there.
-        seen = self.local[-1].standardised(pooled[-2])[:, : 2 * self.backbone.channels[-1]]
-        return torch.as_tensor(self.content(seen))
+        return self._content(self.local[-1].standardised(pooled[-2]))
+
+    def _content(self, standardised: Tensor) -> Tensor:
+        # The last map's mean and deviation, which come first, say what is in the picture.
+        return torch.as_tensor(self.content(standardised[:, : 2 * self.backbone.channels[-1]]))
 
     def judge(self, pooled: Sequence[Tensor], content: Tensor | None = None) -> Tensor:
         """Opinion scores, N, of what ``pool`` saw; pictures of any sizes may stand side by side here.
@@ -225,7 +227,7 @@ class HyperIQA(nn.Module):
         """
         *stages, tones = pooled
         seen = [module.standardised(stage) for module, stage in zip(self.local, stages, strict=True)]
-        content = self.describe(pooled) if content is None else content
+        content = self._content(seen[-1]) if content is None else content
         features = [module(stage) for module, stage in zip(self.local, seen, strict=True)]
         y = self.dropout(torch.cat([*features, self.tones(tones)], dim=1))[:, :, None]
         for index, layer in enumerate(self.target):

@@ -14,9 +14,9 @@ import pytest
 
 from calibration.background import measure_background
 from calibration.benchmark.build import Recipe, build_benchmark, counts
-from calibration.benchmark.defects import TEST_DEFECTS
+from calibration.benchmark.defects import TEST_DEFECTS, Defect
 from calibration.benchmark.drawing import find_fonts
-from calibration.benchmark.kinds import DESIGNS, KINDS, Defect, Designs
+from calibration.benchmark.kinds import DESIGNS, KINDS, Designs
 from calibration.benchmark.sources import find_sources
 from calibration.errors import BenchmarkError
 from calibration.labels import Label, load_labels
