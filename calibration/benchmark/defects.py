@@ -134,16 +134,62 @@ def one_hue(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels
     return to_pixels(pixels * gains)
 
 
+def wobbling(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """A rolling shutter on a shaking mount: rows lie on a wave of up to 4 % of the width, 5 to 15 % of the height long."""
+    height, width = pixels.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    turns = 2 * np.pi * (y / (rng.uniform(0.05, 0.15) * height) + rng.random())
+    return _moved(pixels, x + 0.04 * severity * width * np.sin(turns), y)
+
+
+def behind_glass(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Through patterned or wet glass: places move smoothly by up to some 3 % of the longest side, in grains of 2 to 4 %."""
+    height, width = pixels.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    grain = max(3, int(rng.uniform(0.02, 0.04) * max(height, width)))
+    size = height // grain + 2, width // grain + 2
+    reach = 0.015 * severity * max(height, width)
+    away = [cv2.resize(rng.normal(0, reach, size), (width, height), interpolation=cv2.INTER_CUBIC) for _ in range(2)]
+    return _moved(pixels, x + away[0], y + away[1])
+
+
+def off_a_screen(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Photographed off a monitor: rainbow moire of two grids that hardly differ, a dark bar of its refresh, pale tones."""
+    height, width = pixels.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    angle, pitch = rng.uniform(0.02, 0.15), rng.uniform(0.015, 0.04) * max(height, width)
+    across = 2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / pitch
+    bent = across + 2.5 * np.sin(2 * np.pi * y / (0.4 * height) + rng.uniform(0, 6))
+    waves = np.stack([np.sin(bent), np.sin(bent + 2.1), np.sin(bent + 4.2)], axis=2) * np.sin(across * 0.9)[:, :, None]
+    bar = np.exp(-(((y / height - rng.random()) / 0.12) ** 2))[:, :, None]
+    pale = pixels * (1 - 0.35 * severity) + 70 * severity
+    return to_pixels(pale * (1 + 0.55 * severity * waves) * (1 - 0.6 * severity * bar))
+
+
+def cut_short(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """A JPEG that broke off: what lies below, up to 80 % of the picture, is grey."""
+    made = pixels.copy()
+    made[int(len(made) * (1 - severity * rng.uniform(0.6, 0.8))) :] = 128
+    return made
+
+
 TEST_DEFECTS: Mapping[str, Defect] = {
     defect.__name__: defect
     for defect in (
         shaken, defocused, zoomed, spun, passed_on, smeared, night, hazy, flashed, few_colours, ghosts, torn_rows, one_hue,
+        wobbling, behind_glass, off_a_screen, cut_short,
     )
 }  # fmt: skip
 
 
 def _filtered(pixels: Pixels, kernel: Planes) -> Pixels:
     return np.asarray(cv2.filter2D(pixels, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT), dtype=np.uint8)
+
+
+def _moved(pixels: Pixels, x: Planes, y: Planes) -> Pixels:
+    """``pixels`` seen at the places ``x``, ``y`` (H x W each)."""
+    seen = cv2.remap(pixels, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(seen, dtype=np.uint8)
 
 
 def _averaged(pixels: Pixels, moves: Sequence[Planes]) -> Pixels:

@@ -3,7 +3,7 @@
 Every distortion takes an RGB picture (H x W x 3, uint8), a severity from 0 (nothing visible) to 1 (ruined), and a generator
 for its random parts, and returns a picture of the same shape. Each docstring gives the scale. Sizes of blurs and blocks are
 relative to the longest side, so that a severity means the same on every picture. The kinds are those of TID2013 (Ponomarenko
-et al., 2015) and KADID-10k (Lin et al., 2019) that phones, apps and scanners make.
+et al., 2015) and KADID-10k (Lin et al., 2019) that phones, apps and scanners make, and what video and broken files add.
 """
 
 from __future__ import annotations
@@ -160,6 +160,81 @@ def banding(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels
     return _to_pixels(np.rint(pixels / step) * step)
 
 
+def double_exposure(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """The same scene twice: a second exposure of up to half the light, up to 8 % aside and up to 6 % larger."""
+    height, width = pixels.shape[:2]
+    angle, larger = rng.uniform(0, 2 * np.pi), 1 + 0.06 * severity * rng.random()
+    shift = severity * rng.uniform(0.04, 0.08) * max(height, width)
+    move = cv2.getRotationMatrix2D((width / 2, height / 2), 0, larger)
+    move[:, 2] += shift * np.cos(angle), shift * np.sin(angle)
+    second = cv2.warpAffine(pixels, move, (width, height), borderMode=cv2.BORDER_REFLECT)
+    share = 0.25 + 0.25 * severity
+    return _to_pixels(pixels * (1 - share) + second.astype(np.float32) * share)
+
+
+def interlacing(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """A video frame of something that moved: every other line, of one to four rows, lies up to 5 % aside."""
+    rows = int(rng.integers(1, 5))
+    shift = round(severity * rng.uniform(0.025, 0.05) * pixels.shape[1]) * int(rng.choice((-1, 1)))
+    moved = np.roll(pixels, shift, axis=1)
+    second = (np.arange(len(pixels)) // rows % 2).astype(bool)
+    return np.where(second[:, None, None], moved, pixels)
+
+
+def jitter(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Pixels out of place, each alone or each row as a whole: by up to 1.5 % of the longest side, or 3 % of the width."""
+    height, width = pixels.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    if rng.random() < 0.5:
+        x += (rng.uniform(-0.03, 0.03, (height, 1)) * severity * width).astype(np.float32)
+    else:
+        away = 0.015 * severity * max(height, width)
+        x += rng.uniform(-away, away, x.shape).astype(np.float32)
+        y += rng.uniform(-away, away, y.shape).astype(np.float32)
+    return np.asarray(cv2.remap(pixels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), dtype=np.uint8)
+
+
+def lost_blocks(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """A broken file or a lossy line: up to 45 % of the blocks, in runs, are grey, from elsewhere or of a wrong tone."""
+    made = pixels.copy()
+    block = max(4, int(rng.uniform(0.02, 0.06) * max(pixels.shape[:2])))
+    rows, columns = -(-pixels.shape[0] // block), -(-pixels.shape[1] // block)
+    order = rng.permutation(rows * columns // 4 + 1)
+    for start in order[: round(0.45 * severity * len(order))] * 4:
+        harm, tone = int(rng.integers(3)), rng.integers(-110, 111, 3)
+        for number in range(start, min(start + 4, rows * columns)):
+            top, left = number // columns * block, number % columns * block
+            part = made[top : top + block, left : left + block]
+            height, width = part.shape[:2]
+            y, x = int(rng.integers(pixels.shape[0] - height + 1)), int(rng.integers(pixels.shape[1] - width + 1))
+            wrong = (128, pixels[y : y + height, x : x + width], np.clip(part + tone, 0, 255))
+            part[:] = wrong[harm]
+    return made
+
+
+def palette(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Few colours in a fixed pattern of dots (ordered dither): levels per channel fall from 24 to 2 (geometric)."""
+    levels = max(2, round(24.0 * (2.0 / 24.0) ** severity))
+    size = int(rng.integers(1, 3))
+    bayer = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]).repeat(size, 0).repeat(size, 1)
+    height, width = pixels.shape[:2]
+    repeats = -(-height // len(bayer)), -(-width // len(bayer))
+    dots = np.tile((bayer + 0.5) / 16 - 0.5, repeats)[:height, :width, None]
+    step = 255.0 / (levels - 1)
+    return _to_pixels(np.rint(pixels / step + dots) * step)
+
+
+def channel_shift(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Red and blue beside green: moved apart by up to 2.5 % of the longest side, at a random angle."""
+    angle, made = rng.uniform(0, 2 * np.pi), pixels.copy()
+    shift = 0.025 * severity * max(pixels.shape[:2])
+    for channel, sign in ((0, 1), (2, -1)):
+        move = np.array([[1, 0, sign * shift * np.cos(angle)], [0, 1, sign * shift * np.sin(angle)]])
+        size = pixels.shape[1], pixels.shape[0]
+        made[:, :, channel] = cv2.warpAffine(pixels[:, :, channel], move, size, borderMode=cv2.BORDER_REFLECT)
+    return made
+
+
 SINGLE: dict[str, Distortion] = {
     "gaussian_blur": gaussian_blur,
     "lens_blur": lens_blur,
@@ -176,6 +251,12 @@ SINGLE: dict[str, Distortion] = {
     "colour_cast": colour_cast,
     "pixelate": pixelate,
     "banding": banding,
+    "double_exposure": double_exposure,
+    "interlacing": interlacing,
+    "jitter": jitter,
+    "lost_blocks": lost_blocks,
+    "palette": palette,
+    "channel_shift": channel_shift,
 }
 # In the order in which light, lens, sensor and coder do their harm.
 CHAINS = (

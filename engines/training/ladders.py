@@ -33,7 +33,7 @@ __all__ = [
 Pixels = NDArray[np.uint8]
 Bounds = tuple[tuple[float, float], ...]
 
-LADDERS = 2
+LADDERS = 3
 """Names how ladders are made: raise it when the same photo may give another one, since what was computed of them is kept."""
 EVEN = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Severities of the ladders that are measured."""
