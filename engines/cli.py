@@ -101,7 +101,7 @@ def verify(
     quality: Quality = EngineNames.quality,
     text_detection: Detection = EngineNames.text_detection,
     text_recognition: Recognition = EngineNames.text_recognition,
-    runtime: RuntimeOption = "onnx",
+    runtime: RuntimeOption = "auto",
     against: Annotated[RuntimeName | None, typer.Option(help="Compare with this backend as well (the parity gate).")] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Compare on the pictures of this folder, not on the gate's own.")
@@ -142,7 +142,7 @@ def build(
 def bench(
     directory: Directory = DEFAULT_DIRECTORY,
     engine: Annotated[list[str] | None, typer.Option(help="Which engines; the three default ones if not given.")] = None,
-    runtime: RuntimeOption = "onnx",
+    runtime: RuntimeOption = "auto",
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Pictures per call; may be repeated. 1 if not given.")] = None,
     callers: Annotated[int, typer.Option(min=1, max=256, help="Threads that call at once.")] = 1,
     seconds: Annotated[float, typer.Option(min=0.1, help="For each row.")] = 2.0,
@@ -151,7 +151,7 @@ def bench(
     """Measure images per second and latency. Compare rows of one run: machines are shared, and noisy."""
     chosen = engine or [*panel_names(EngineNames.quality), EngineNames.text_detection, EngineNames.text_recognition]
     sizes = batch or [1]
-    made = make_runtime(runtime, directory, GpuOptions(batch=max(sizes)), _progress())
+    made = make_runtime(runtime, directory, GpuOptions(batch=max(sizes)), _progress(), calls=callers)
     rows = [bench_engine(name, directory, made, size, seconds, callers) for name in chosen for size in sizes]
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from types import FrameType
 
@@ -16,6 +17,7 @@ from calibration.chain import Assessment
 from calibration.profile import Profile
 from engines.engine_set import EngineSet, load_engines
 from engines.parity import require_parity
+from engines.runtime.fastest import Chosen, FastestRuntime
 from engines.runtime.onnx import OnnxRuntime
 from engines.runtime.select import make_runtime
 from engines.verify import require_golden
@@ -97,13 +99,17 @@ def _slots(settings: Settings) -> int:
 
 def _verified_engines(settings: Settings, thresholds: tuple[float, float]) -> EngineSet:
     names, directory = settings.engines.names, settings.engines.directory
-    runtime = make_runtime(settings.runtime, directory, settings.gpu.options, _log_build)
+    runtime = make_runtime(settings.runtime, directory, settings.gpu.options, _log_build, _slots(settings), _log_choice)
     engines = load_engines(names, directory, runtime)
     require_golden(engines)
-    if settings.runtime != "onnx":
+    if not (isinstance(runtime, OnnxRuntime) or (isinstance(runtime, FastestRuntime) and runtime.only_reference)):
         # The answers were recorded on ONNX Runtime; another backend serves only if it says the same.
         require_parity(load_engines(names, directory, OnnxRuntime()), engines, thresholds)
     return engines
+
+
+def _log_choice(chosen: Chosen) -> None:
+    log.info("engine_runtime", **asdict(chosen))
 
 
 def _log_build(phase: str, done: int, steps: int) -> None:

@@ -345,7 +345,9 @@ class Settings(BaseSettings):
     )
     shadow_profile: str | None = Field(default=None, description="Judges on the side what the one of its name judges.")
     text: Literal["lazy", "always"] = "lazy"
-    runtime: Literal["onnx", "tensorrt"] = "onnx"
+    runtime: Literal["auto", "onnx", "openvino", "tensorrt"] = Field(
+        default="auto", description="What runs the networks: auto is the quicker one of onnx and openvino, measured at start."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

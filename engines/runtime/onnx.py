@@ -60,7 +60,7 @@ class OnnxNetwork:
         try:
             (output,) = self._session.run(None, {self._input: batch})
         except Exception as error:  # the runtime's exceptions share no base class of their own
-            raise EngineError(f"{self._source.name} failed on an input of shape {batch.shape}: {error}") from error
+            raise EngineError(f"{self._source.name} failed on an input of shape {batch.shape}: {_told(error)}") from error
         return np.asarray(output, dtype=np.float32)
 
 
@@ -95,5 +95,10 @@ class OnnxRuntime:
         try:
             session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise EngineError(f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: {error}") from error
+            raise EngineError(f"{path} cannot be loaded by {self.label}: {_told(error)}") from error
         return OnnxNetwork(session, path)
+
+
+def _told(error: Exception) -> str:
+    """On one line."""
+    return " ".join(str(error).split())

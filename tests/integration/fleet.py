@@ -33,6 +33,8 @@ class Fleet:
             "IQA_KAFKA__BOOTSTRAP_SERVERS": servers,
             "IQA_KAFKA__GROUP_ID": name,
             "IQA_KAFKA__DELIVERY": "at_least_once",
+            # Workers start often here, and need not find out each time which runtime is the quicker one.
+            "IQA_RUNTIME": "onnx",
             "IQA_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS": "6000",
             "IQA_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS": "500",
             "IQA_TOPICS__UPLOADS": f"{name}.uploads",
