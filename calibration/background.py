@@ -16,7 +16,7 @@ from calibration.signals import Background
 
 __all__ = ["MEASURE", "measure_background"]
 
-MEASURE = "lab-kmeans@2"
+MEASURE = "lab-kmeans@3"
 """Names this module's behaviour inside fingerprints: raise it when equal pixels may give another answer."""
 
 THUMBNAIL = 128
@@ -41,14 +41,13 @@ def measure_background(pixels: NDArray[np.uint8]) -> Background:
     frame = _frame(lab.shape[:2])
     colours = lab.reshape(-1, 3)
     centres = _cluster(colours[:: max(1, len(colours) // SAMPLES)])
-    near = _distance(lab, _background_colour(lab[frame], centres)) <= RADIUS
-    to_palette = np.stack([_distance(lab, centre) for centre in centres]).min(axis=0)
+    near = _distances(lab, _background_colour(lab[frame], centres)[None])[..., 0] <= RADIUS
     return Background(
         share=round(float(near.mean()), 4),
         border_share=round(float(near[frame].mean()), 4),
         roughness=round(_roughness(lab[:, :, 0], near), 4),
         edge=round(_edge(lab[:, :, 0]), 4),
-        palette=round(float((to_palette <= PALETTE_RADIUS).mean()), 4),
+        palette=round(float((_distances(lab, centres).min(axis=-1) <= PALETTE_RADIUS).mean()), 4),
         flat=round(_flat(lab), 4),
     )
 
@@ -61,32 +60,34 @@ def _thumbnail_lab(pixels: NDArray[np.uint8]) -> Lab:
     return np.asarray(cv2.cvtColor(small.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB), dtype=np.float32)
 
 
-def _cluster(colours: Lab) -> list[Lab]:
-    """Centres of up to ``CLUSTERS`` clusters (Lloyd's k-means); fewer where there are fewer colours."""
-    centres = [np.asarray(np.median(colours, axis=0), dtype=np.float32)]
-    away = _distance(colours, centres[0])
+def _cluster(colours: Lab) -> Lab:
+    """Centres of up to ``CLUSTERS`` clusters (Lloyd's k-means), K x 3; fewer where there are fewer colours."""
+    centres = np.median(colours, axis=0)[None].astype(np.float32)
+    away = _distances(colours, centres)[:, 0]
     while len(centres) < CLUSTERS and float(away.max()) > 0:
-        centres.append(colours[away.argmax()])
-        away = np.minimum(away, _distance(colours, centres[-1]))
+        centres = np.concatenate([centres, colours[away.argmax()][None]])
+        away = np.minimum(away, _distances(colours, centres[-1:])[:, 0])
     for _ in range(ROUNDS):
-        nearest = np.stack([_distance(colours, centre) for centre in centres]).argmin(axis=0)
-        centres = [
-            colours[nearest == index].mean(axis=0) if (nearest == index).any() else centre
-            for index, centre in enumerate(centres)
-        ]
+        nearest = _distances(colours, centres).argmin(axis=1)
+        counts = np.bincount(nearest, minlength=len(centres))
+        sums = np.stack([np.bincount(nearest, channel, len(centres)) for channel in colours.T], axis=1)
+        centres = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres).astype(np.float32)
     return centres
 
 
-def _background_colour(border: Lab, centres: list[Lab]) -> Lab:
+def _background_colour(border: Lab, centres: Lab) -> Lab:
     """The cluster's colour that most of the frame is near to, moved once to the mean of what is near it there."""
-    counts = [int((_distance(border, centre) <= RADIUS).sum()) for centre in centres]
-    best = centres[int(np.argmax(counts))]
-    near = _distance(border, best) <= RADIUS
-    return border[near].mean(axis=0) if near.any() else best
+    near = _distances(border, centres) <= RADIUS
+    best = int(near.sum(axis=0).argmax())
+    if not near[:, best].any():
+        return centres[best]
+    return np.asarray(border[near[:, best]].mean(axis=0), dtype=np.float32)
 
 
-def _distance(colours: Lab, colour: Lab) -> NDArray[np.float32]:
-    return np.asarray(np.sqrt(((colours - colour) ** 2).sum(axis=-1)), dtype=np.float32)
+def _distances(colours: Lab, centres: Lab) -> NDArray[np.float32]:
+    """From every colour (... x 3) to every centre (K x 3), ... x K."""
+    away = [colours[..., channel, None] - centres[:, channel] for channel in range(3)]
+    return np.asarray(np.sqrt(away[0] ** 2 + away[1] ** 2 + away[2] ** 2), dtype=np.float32)
 
 
 def _frame(shape: tuple[int, ...]) -> NDArray[np.bool_]:

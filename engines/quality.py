@@ -88,6 +88,11 @@ class QualityPanel:
         return "+".join(member.manifest.label for member in self.members)
 
     @property
+    def longest_side(self) -> int:
+        """Pixels: a picture that is shrunk to this first gives the same answer, or nearly where members want less."""
+        return max(limits_of(member.manifest).longest_side for member in self.members)
+
+    @property
     def digest(self) -> str:
         """What decides answers: the members' digests, in their order."""
         return "+".join(member.manifest.digest for member in self.members)

@@ -19,7 +19,7 @@ from engines.text_recognition import Line, TextRecogniser
 
 __all__ = ["SPOTTING", "ReadLine", "Spotted", "TextSpotter"]
 
-SPOTTING = "confirm-2pct-2chars-20pct-70-40lines@2"
+SPOTTING = "confirm-2pct-2chars-20pct-70-40lines@3"
 """Names this module's behaviour inside fingerprints: raise it when equal pixels may give another answer."""
 
 CONFIRM_SHARE = 0.02

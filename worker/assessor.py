@@ -14,6 +14,7 @@ from calibration.keywords import find_keywords
 from calibration.profile import Profile
 from calibration.signals import Kind, Signals, TextLine
 from engines.engine_set import EngineSet
+from engines.preprocess import fit_longest
 from engines.quality import Judgement
 from engines.text_spotting import Spotted, TextSpotter
 from worker.contracts.verdicts import AdjustmentRecord, AssessmentRecord, BackgroundRecord, KindRecord, Reason, SignalsRecord
@@ -79,10 +80,11 @@ class Assessor:
             with watch.stage("decode"):
                 picture = self._decode(data, self._max_pixels)
             with watch.stage("quality"):
-                said = self.engines.quality.judge(picture.pixels)
+                small = fit_longest(picture.pixels, self.engines.quality.longest_side)
+                said = self.engines.quality.judge(small)
             raw = said.score
             with watch.stage("background"):
-                measured = measure_background(picture.pixels)
+                measured = measure_background(small)
             seen = Signals(picture.width, picture.height, measured, kind=kind_of(said))
             text = _Text(self.engines.text, picture, watch)
             signals, skipped = self._read_text(raw, seen, self.profile, text)

@@ -22,7 +22,7 @@ from worker.intake.recognise import recognise
 
 __all__ = ["DECODING", "MOST_BYTES", "Header", "Picture", "decode", "probe"]
 
-DECODING = "upright-rgb-scaled1600@3"
+DECODING = "upright-rgb-scaled1000@4"
 """Names this package's behaviour inside fingerprints: raise it when equal bytes may give other pixels."""
 
 MOST_BYTES = 3 * (2 * SCALED_LONGEST) ** 2
@@ -40,7 +40,7 @@ class _Codec:
 
     Attributes:
         read_header: from the bytes, without decoding anything.
-        decode: pixels as stored, of at most some 3,200 on the longest side if the format can be scaled.
+        decode: pixels as stored, of at most some 2,000 on the longest side if the format can be scaled.
         takes_turns: whether a picture of it is decoded alone if it is large.
 
     """

@@ -12,7 +12,7 @@ __all__ = ["SCALED_LONGEST", "Header", "Picture", "Pixels"]
 Pixels = NDArray[np.uint8]
 """H x W x 3, RGB."""
 
-SCALED_LONGEST = 1600
+SCALED_LONGEST = 1000
 """Pictures at least twice as long are decoded, or shrunk, by a whole factor to no less than this."""
 
 
@@ -32,7 +32,7 @@ class Picture:
     """Decoded pixels.
 
     Attributes:
-        pixels: H x W x 3, uint8, RGB, upright; at most 3,200 on the longest side.
+        pixels: H x W x 3, uint8, RGB, upright; at most 2,000 on the longest side.
         width: as uploaded, upright, in pixels.
         height: as uploaded, upright, in pixels.
         format: of the file, one of ``worker.intake.recognise.FORMATS``.
