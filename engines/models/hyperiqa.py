@@ -106,7 +106,8 @@ class ToneHistogram(nn.Module):
         red, green, blue = rgb[:, 0:1], rgb[:, 1:2], rgb[:, 2:3]
         tones = torch.cat([rgb, 2 * (red - green) + 0.5, 2 * (blue - 0.5 * (red + green)) + 0.5], dim=1)
         # The share above each bin; clamping and averaging is all it takes, and exports as plain operators.
-        above = [((BINS - 1) * tones - k).clamp(0, 1).mean(dim=(2, 3)) for k in range(BINS - 1)]
+        tones = (BINS - 1) * tones
+        above = [tones.clamp(k, k + 1).mean(dim=(2, 3)) - k for k in range(BINS - 1)]
         cumulative = torch.stack([torch.ones_like(above[0]), *above, torch.zeros_like(above[0])], dim=2)
         return (cumulative[:, :, :-1] - cumulative[:, :, 1:]).flatten(1)
 
