@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 KAFKA_LIBS := .kafka/libs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch parity-mmocr bindings bench chaos fuzz suites kafka s3 lint format typecheck schemas clean
+.PHONY: help demo test test-torch parity-mmocr bindings bench bench-stages chaos fuzz suites kafka s3 lint format typecheck schemas clean
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,9 +59,20 @@ $(BINDINGS)/.ready: tests/bindings/stubs.sh pyproject.toml | $(VENV)/bin/python
 	sh tests/bindings/stubs.sh $(BINDINGS)
 	@touch $@
 
-bench: $(VENV)/.installed-test  ## Cost per picture and stage, as ratios within one run
+bench: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## What a picture costs a whole worker behind a real Kafka (minutes; ARGS=--help)
+	@$(BIN)/iqa engines fetch
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-stages: $(VENV)/.installed-test  ## Cost of one picture by stage, as ratios within one run
 	@$(BIN)/iqa engines fetch
 	$(BIN)/python -m tests.benchmarks.stages
+
+# The script that make bench ARGS=--naive=20 compares with: RapidOCR wants another OpenCV than the worker.
+.venv-naive/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-naive
+	.venv-naive/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 rapidocr==3.10.0 \
+		onnxruntime==1.32.0 pillow==13.0.0
+	@touch $@
 
 chaos: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Break everything on purpose, count what is lost (long; ARGS=--short: under ten minutes)
 	@$(BIN)/iqa engines fetch

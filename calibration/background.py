@@ -80,7 +80,7 @@ def _background_colour(border: Lab, centres: Lab) -> Lab:
     near = _distances(border, centres) <= RADIUS
     best = int(near.sum(axis=0).argmax())
     if not near[:, best].any():
-        return centres[best]
+        return np.asarray(centres[best], dtype=np.float32)
     return np.asarray(border[near[:, best]].mean(axis=0), dtype=np.float32)
 
 

@@ -78,6 +78,12 @@ OFTEN = dict.fromkeys(DISTORTIONS, ONCE) | {
     "pixelate": Often(trunk=3, close=1),
     "banding": Often(head=2, close=2),
     "several": Often(head=2),
+    "double_exposure": Often(trunk=2, head=30),
+    "interlacing": Often(trunk=2, head=25),
+    "jitter": Often(head=10),
+    "lost_blocks": Often(trunk=2, head=25),
+    "palette": Often(head=5),
+    "channel_shift": Often(head=5),
     "camera_noise": Often(developed=True),
 }
 """What is learnt last is drawn most."""

@@ -20,6 +20,7 @@ from tests.pictures import encode, photo
 from worker.errors import DecodingError, PictureError
 from worker.intake import decoder_child
 from worker.intake.decode import decode
+from worker.intake.header import SCALED_LONGEST
 from worker.intake.isolation import DecoderPool
 
 MOST = 50_000_000
@@ -143,7 +144,7 @@ def test_the_hostile_corpus(pool: DecoderPool) -> None:
         except PictureError as error:
             return error.code
         assert min(picture.pixels.shape) > 0
-        assert max(picture.pixels.shape) <= 3200
+        assert max(picture.pixels.shape) <= 2 * SCALED_LONGEST
         return "picture"
 
     with ThreadPoolExecutor(2) as threads:
