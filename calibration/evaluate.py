@@ -62,7 +62,7 @@ class KindResult(BaseModel):
 
 
 class RuleEffect(BaseModel):
-    """What one rule does: how often, for better or worse, and what its signal costs (core-milliseconds a picture).
+    """What one rule does: how often, for better or worse, and what its signal costs (milliseconds a picture).
 
     ``alone`` and ``left_out`` are accuracies with this rule only, and with all others only. ``cost_ms`` is what its signal
     costs where it is measured; ``mean_cost_ms`` spreads that over all pictures of a worker that reads text only where it can

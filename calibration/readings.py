@@ -20,7 +20,7 @@ class _Record(BaseModel):
 class Reading(_Record):
     """What was seen of one picture (known by the SHA-256 of its bytes), text included however the worker is set.
 
-    ``costs`` are core-milliseconds by stage; ``unscorable`` is a reason code where the bytes are no picture that can be judged,
+    ``costs`` are milliseconds by stage; ``unscorable`` is a reason code where the bytes are no picture that can be judged,
     and everything else is empty then.
     """
 

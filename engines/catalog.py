@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engines.errors import EngineError, EngineMissingError, ManifestError
 
@@ -53,6 +53,8 @@ class QualityInput(_Strict):
 
     ``kinds`` names the columns that follow the score in the network's output, probabilities that sum to 1, of an engine that
     also says what kind of picture it sees; one more column is the probability that the picture is ruined, whatever its kind.
+    With ``text`` one more is the probability that a text detector would find text. Below ``text_below`` there is none, as far
+    as anybody's verdict goes: so it was measured (the model card says on what).
     """
 
     kind: Literal["quality"]
@@ -60,6 +62,14 @@ class QualityInput(_Strict):
     longest_side: int = Field(default=384, ge=64)
     scale: tuple[tuple[float, float], ...] = ()
     kinds: tuple[str, ...] = ()
+    text: bool = False
+    text_below: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _text_beside_kinds(self) -> QualityInput:
+        if (self.text and not self.kinds) or (self.text_below and not self.text):
+            raise ValueError("text needs kinds, and text_below needs text")
+        return self
 
     @field_validator("scale")
     @classmethod

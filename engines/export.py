@@ -38,7 +38,10 @@ TOLERANCE = 0.5
 
 @dataclass(frozen=True)
 class Export:
-    """What becomes an engine: the mean of ``checkpoints``, under ``name``. ``data``, if given, maps outputs to opinions."""
+    """What becomes an engine: the mean of ``checkpoints``, under ``name``. ``data``, if given, maps outputs to opinions.
+
+    ``text_below``: see ``QualityInput``; 0 until it was measured, so that nothing is skipped.
+    """
 
     checkpoints: tuple[Path, ...]
     name: str
@@ -46,6 +49,7 @@ class Export:
     data: tuple[str, Path] | None = None
     training_data: str = "not told"
     licence: str = "that of its training data and initial weights"
+    text_below: float = 0.0
 
     def output_mapping(self, network: Network, side: int) -> tuple[tuple[float, float], ...]:
         """Outputs to opinions, fitted on the validation split of ``data``."""
@@ -72,7 +76,7 @@ def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
         raise CheckpointError("checkpoints of different forms have no mean: some tell kinds, others do not")
     mean = {key: sum(state[key].double() for state in states) / len(states) for key in states[0]}
     told = len(mean["kinds.said.bias"]) - 1 if "kinds.said.bias" in mean else 0
-    model = HyperIQA(backbone, kinds=told)
+    model = HyperIQA(backbone, kinds=told, text="text.said.bias" in mean)
     # Rounded to what will be stored, so that scores measured in torch are those of the shipped file.
     try:
         model.load_state_dict({key: value.half().float() for key, value in mean.items()})
@@ -137,6 +141,8 @@ def export_engine(export: Export, directory: Path) -> Manifest:
         longest_side=side,
         scale=export.output_mapping(network, side),
         kinds=KINDS if model.kinds is not None else (),
+        text=model.text is not None,
+        text_below=export.text_below if model.text is not None else 0.0,
     )
     fields: dict[str, Any] = {
         "name": export.name,
@@ -145,7 +151,9 @@ def export_engine(export: Export, directory: Path) -> Manifest:
         "sha256": file_sha256(path),
         "imported": True,
         "input": limits,
-        "output": "opinion score, N, 0-100, higher is better" + ("; kinds; ruined" if model.kinds is not None else ""),
+        "output": "opinion score, N, 0-100, higher is better"
+        + ("; kinds; ruined" if model.kinds is not None else "")
+        + ("; text" if model.text is not None else ""),
         "training_data": export.training_data,
         "licence": export.licence,
     }

@@ -34,11 +34,13 @@ class Judgement:
 
     ``score``: 0-100, higher is better, two decimals. ``kinds``: the probability of every kind of picture that they know, in
     all 1; empty if they tell none. ``ruined``: the probability that nobody would want it, whatever its kind; else ``None``.
+    ``textless``: whether it is sure that the picture shows no text that could matter.
     """
 
     score: float
     kinds: Mapping[str, float] = field(default_factory=dict)
     ruined: float | None = None
+    textless: bool = False
 
 
 class QualityEngine:
@@ -59,14 +61,15 @@ class QualityEngine:
 
         """
         output = self._network.run(quality_input(pixels, self._input.longest_side)).reshape(-1).astype(np.float64)
-        names = self._input.kinds
-        if len(output) != (len(names) + 2 if names else 1) or not np.isfinite(output).all():
+        names, text = self._input.kinds, self._input.text
+        if len(output) != (len(names) + 2 + text if names else 1) or not np.isfinite(output).all():
             raise EngineError(f"engine {self.manifest.label} answered {output} to a picture of {pixels.shape}")
         score = round(opinion_score(float(output[0]), self._input), 2)
         if not names:
             return Judgement(score)
-        kinds = {name: round(float(value), 4) for name, value in zip(names, output[1:-1], strict=True)}
-        return Judgement(score, kinds, round(float(output[-1]), 4))
+        kinds = {name: round(float(value), 4) for name, value in zip(names, output[1 : len(names) + 1], strict=True)}
+        textless = text and float(output[-1]) < self._input.text_below
+        return Judgement(score, kinds, round(float(output[len(names) + 1]), 4), textless)
 
     def score(self, pixels: NDArray[np.uint8]) -> float:
         """The score alone; see ``judge``."""
@@ -111,7 +114,8 @@ class QualityPanel:
             return Judgement(score)
         names = dict.fromkeys(name for one in telling for name in one.kinds)
         kinds = {name: round(sum(one.kinds.get(name, 0.0) for one in telling) / len(telling), 4) for name in names}
-        return Judgement(score, kinds, round(sum(one.ruined or 0.0 for one in telling) / len(telling), 4))
+        ruined = round(sum(one.ruined or 0.0 for one in telling) / len(telling), 4)
+        return Judgement(score, kinds, ruined, any(one.textless for one in telling))
 
     def score(self, pixels: NDArray[np.uint8]) -> float:
         """The score alone; see ``judge``."""

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Literal
 
 from calibration.background import MEASURE, measure_background
 from calibration.chain import Assessment, assess, keywords_can_matter, text_can_matter
@@ -23,8 +24,11 @@ from worker.intake.decode import DECODING, Picture, decode
 from worker.settings import Settings
 from worker.stopwatch import Stopwatch
 
-__all__ = ["Assessor", "Decode", "ShadowSeen", "kind_of", "unscorable"]
+__all__ = ["NO_TEXT", "Assessor", "Decode", "ShadowSeen", "kind_of", "unscorable"]
 
+
+NO_TEXT = "no text in sight"
+"""Why text was not looked for where the quality engine is sure that there is none."""
 
 Decode = Callable[[bytes, int], Picture]
 """Bytes and the most pixels to a picture, or ``PictureError``."""
@@ -59,7 +63,7 @@ class Assessor:
     ) -> None:
         self.engines = engines
         self.profile = profile
-        self._lazy = settings.text == "lazy"
+        self._text: Literal["lazy", "strict", "always"] = settings.text
         self._max_pixels = settings.decode.max_pixels
         self._slots = slots
         self._shadow = shadow
@@ -86,7 +90,7 @@ class Assessor:
             with watch.stage("background"):
                 measured = measure_background(small)
             seen = Signals(picture.width, picture.height, measured, kind=kind_of(said))
-            text = _Text(self.engines.text, picture, watch)
+            text = _Text(self.engines.text, picture, watch, said.textless and self._text == "lazy")
             signals, skipped = self._read_text(raw, seen, self.profile, text)
             assessment = assess(raw, signals, self.profile)
             if self._shadow and self._on_shadow:
@@ -97,18 +101,22 @@ class Assessor:
 
     def _read_text(self, raw: float, signals: Signals, profile: Profile, text: _Text) -> tuple[Signals, str | None]:
         """Detect text, then read it, each only where it could still change the category (always, if so set)."""
-        if self._lazy and not text_can_matter(raw, signals, profile):
+        always = self._text == "always"
+        if not always and not text_can_matter(raw, signals, profile):
             return signals, _why_skipped(raw, signals, profile)
+        if text.none:
+            return signals, NO_TEXT
         signals = replace(signals, text_area=text.area())
-        if self._lazy and not keywords_can_matter(raw, signals, profile):
+        if not always and not keywords_can_matter(raw, signals, profile):
             return signals, _why_skipped(raw, signals, profile)
         return replace(signals, keywords=find_keywords(text.lines(), profile.keywords)), None
 
 
 class _Text:
-    """A picture's text, detected and read at most once, when it is first asked for."""
+    """A picture's text, detected and read at most once, when it is first asked for; ``none``: there is surely none."""
 
-    def __init__(self, spotter: TextSpotter, picture: Picture, watch: Stopwatch) -> None:
+    def __init__(self, spotter: TextSpotter, picture: Picture, watch: Stopwatch, none: bool) -> None:
+        self.none = none
         self._spotter = spotter
         self._picture = picture
         self._watch = watch

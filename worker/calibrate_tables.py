@@ -21,7 +21,7 @@ def evaluation_tables(found: Evaluation) -> Iterator[Table]:
     for name, kind in found.kinds.items():
         kinds.add_row(name, f"{kind.pictures}", _percent(kind.raw), _percent(kind.calibrated))
     yield kinds
-    rules = _table("rule", "fired", "corrected", "spoilt", "alone", "left out", "core-ms", "core-ms, lazy", title="rules")
+    rules = _table("rule", "fired", "corrected", "spoilt", "alone", "left out", "ms", "ms, lazy", title="rules")
     for name, rule in found.rules.items():
         counts = (f"{value}" for value in (rule.fired, rule.corrected, rule.spoilt))
         shares = (_percent(rule.alone), _percent(rule.left_out))

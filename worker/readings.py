@@ -16,6 +16,8 @@ from calibration.labels import Label
 from calibration.readings import Reading, append_reading, load_readings
 from calibration.signals import TextLine
 from engines.engine_set import EngineSet
+from engines.preprocess import fit_longest
+from engines.text_spotting import ReadLine, Spotted
 from worker.app import make_assessors
 from worker.assessor import kind_of
 from worker.cpu import cpu_quota
@@ -29,9 +31,12 @@ __all__ = ["read_labelled", "readings_file"]
 log = structlog.get_logger()
 
 
-def readings_file(table: Path, engines: EngineSet, max_pixels: int) -> Path:
-    """Where readings of a table of labels are kept: another file for other engines, decoders or measures."""
-    parts = (engines.digest, DECODING, MEASURE, str(max_pixels))
+def readings_file(table: Path, engines: EngineSet, max_pixels: int, *, lazy: bool = True) -> Path:
+    """Where readings of a table of labels are kept: another file for other engines, decoders or measures.
+
+    ``lazy``: no text is looked for where the quality engine is sure that there is none, as workers do.
+    """
+    parts = (engines.digest, DECODING, MEASURE, str(max_pixels), "lazy" if lazy else "strict")
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     folder = table if table.is_dir() else table.parent
     return folder / f".readings-{digest}.jsonl"
@@ -48,13 +53,14 @@ def read_labelled(
 
     """
     engines = make_assessors(settings).default.engines
-    kept = readings_file(table, engines, settings.decode.max_pixels)
+    lazy = settings.text == "lazy"
+    kept = readings_file(table, engines, settings.decode.max_pixels, lazy=lazy)
     known, found = load_readings(kept), list[Reading]()
 
     def take(label: Label) -> tuple[Reading, bool]:
         data = read_file(label.file, settings.fetch.max_bytes)
         before = known.get(hashlib.sha256(data).hexdigest())
-        return (before, False) if before else (_read(data, engines, settings.decode.max_pixels), True)
+        return (before, False) if before else (_read(data, engines, settings.decode.max_pixels, lazy), True)
 
     writable = True
     with ThreadPoolExecutor(settings.worker.cpu_slots or cpu_quota(), thread_name_prefix="reading") as pool:
@@ -76,7 +82,7 @@ def _keep(path: Path, reading: Reading) -> bool:
     return True
 
 
-def _read(data: bytes, engines: EngineSet, max_pixels: int) -> Reading:
+def _read(data: bytes, engines: EngineSet, max_pixels: int, lazy: bool) -> Reading:
     sha256, costs = hashlib.sha256(data).hexdigest(), dict[str, float]()
     try:
         with _cost(costs, "decode"):
@@ -84,13 +90,16 @@ def _read(data: bytes, engines: EngineSet, max_pixels: int) -> Reading:
     except UnscorableError as error:
         return Reading(sha256=sha256, unscorable=error.code, costs=costs)
     with _cost(costs, "quality"):
-        said = engines.quality.judge(picture.pixels)
+        small = fit_longest(picture.pixels, engines.quality.longest_side)
+        said = engines.quality.judge(small)
     with _cost(costs, "background"):
-        background = measure_background(picture.pixels)
-    with _cost(costs, "text_detection"):
-        spotted = engines.text.locate(picture.pixels)
-    with _cost(costs, "text_recognition"):
-        lines = engines.text.read(picture.pixels, spotted)
+        background = measure_background(small)
+    spotted, lines = Spotted(0.0, ()), list[ReadLine]()
+    if not (said.textless and lazy):
+        with _cost(costs, "text_detection"):
+            spotted = engines.text.locate(picture.pixels)
+        with _cost(costs, "text_recognition"):
+            lines = engines.text.read(picture.pixels, spotted)
     return Reading(
         sha256=sha256,
         raw_score=said.score,
@@ -106,7 +115,7 @@ def _read(data: bytes, engines: EngineSet, max_pixels: int) -> Reading:
 
 @contextmanager
 def _cost(costs: dict[str, float], stage: str) -> Iterator[None]:
-    # Engines run in the calling thread (one thread a call): its own clock leaves out what others do meanwhile.
-    began = time.thread_time()
+    # As many at once as there are cores; a thread's own clock would miss runtimes with threads of their own.
+    began = time.perf_counter()
     yield
-    costs[stage] = round(1000 * (time.thread_time() - began), 2)
+    costs[stage] = round(1000 * (time.perf_counter() - began), 2)

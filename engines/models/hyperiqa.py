@@ -44,6 +44,8 @@ STAGE_FEATURES = 56
 TONE_FEATURES = 32
 KIND_FEATURES = 64
 KIND_DROPOUT = 0.6
+TEXT_FEATURES = 32
+TEXT_DROPOUT = 0.5
 FAR = 10.0
 LEAST_SPREAD = 1e-3
 TARGET_WIDTHS = (4 * STAGE_FEATURES + TONE_FEATURES, 112, 56, 28, 14, 1)
@@ -164,12 +166,28 @@ class KindTeller(nn.Module):
         return torch.as_tensor(self.said(self.hidden_dropout(F.relu(self.hidden(self.dropout(standardised))))))
 
 
+class TextTeller(nn.Module):
+    """What the last stage's ``LocalDistortion`` standardised, N x width, to the logit of text in the picture, N.
+
+    Only a proof that there is none is wanted of it: what it is not sure of is left to a text detector.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(TEXT_DROPOUT)
+        self.hidden = nn.Linear(width, TEXT_FEATURES)
+        self.said = nn.Linear(TEXT_FEATURES, 1)
+
+    def forward(self, standardised: Tensor) -> Tensor:
+        return torch.as_tensor(self.said(F.relu(self.hidden(self.dropout(standardised))))[:, 0])
+
+
 class HyperIQA(nn.Module):
     """Normalised RGB, N x 3 x H x W (both sides at least 32), to opinion scores, N, 0-100, higher is better.
 
     With ``kinds`` a second output says what kind of picture it is, and whether it is ruined: it reads what the head hears of
     the last stage, so it costs nothing beside the trunk. Outputs are then N x (kinds + 2): score, probabilities of kinds,
-    probability of ruin.
+    probability of ruin. With ``text`` as well, one more is the probability that a text detector would find text.
 
     ``feature_dropout`` is the share of the trunk's numbers that the head is not shown in a step of training, ``dropout`` that
     of its own.
@@ -182,6 +200,8 @@ class HyperIQA(nn.Module):
         feature_dropout: float = 0.3,
         dropout: float = 0.2,
         kinds: int = 0,
+        *,
+        text: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = make_trunk(backbone)
@@ -195,6 +215,7 @@ class HyperIQA(nn.Module):
         self.target = nn.ModuleList(GeneratedLinear(inputs, outputs, content) for inputs, outputs in pairs)
 
         self.kinds = KindTeller(self.backbone.widths[-1], kinds) if kinds else None
+        self.text = TextTeller(self.backbone.widths[-1]) if text else None
 
     def pool(self, x: Tensor) -> list[Tensor]:
         """All that the head sees of N pictures of one size: N x width for each stage of the trunk, and for tones."""
@@ -246,11 +267,20 @@ class HyperIQA(nn.Module):
         said = self.kinds(self.local[-1].standardised(pooled[-2]))
         return said[:, :-1], said[:, -1]
 
+    def find_text(self, pooled: Sequence[Tensor]) -> Tensor:
+        """The logit of text, N, of what ``pool`` saw; for networks that have ``text``."""
+        if self.text is None:
+            raise ValueError("this network finds no text")
+        return torch.as_tensor(self.text(self.local[-1].standardised(pooled[-2])))
+
     def forward(self, x: Tensor) -> Tensor:
-        """Opinion scores, N, for N pictures of one size; with ``kinds`` N x (kinds + 2)."""
+        """Opinion scores, N, for N pictures of one size; with ``kinds`` N x (kinds + 2), with ``text`` one column more."""
         pooled = self.pool(x)
         scores = self.judge(pooled)
         if self.kinds is None:
             return scores
         kinds, ruin = self.tell(pooled)
-        return torch.cat([scores[:, None], torch.softmax(kinds, dim=1), torch.sigmoid(ruin)[:, None]], dim=1)
+        said = [scores[:, None], torch.softmax(kinds, dim=1), torch.sigmoid(ruin)[:, None]]
+        if self.text is not None:
+            said.append(torch.sigmoid(self.find_text(pooled))[:, None])
+        return torch.cat(said, dim=1)

@@ -69,11 +69,13 @@ class OnnxRuntime:
 
     Args:
         threads: threads inside one call; 1 unless a single caller has the machine to itself.
+        passing: networks are needed for a moment, and leave no memory behind: they take none from the arena, and are slower.
 
     """
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, *, passing: bool = False) -> None:
         self._threads = threads
+        self._passing = passing
 
     @property
     def label(self) -> str:
@@ -86,9 +88,12 @@ class OnnxRuntime:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        with _registering:
-            _register_arena()
-        options.add_session_config_entry("session.use_env_allocators", "1")
+        if self._passing:
+            options.enable_cpu_mem_arena = False
+        else:
+            with _registering:
+                _register_arena()
+            options.add_session_config_entry("session.use_env_allocators", "1")
         # A pattern is kept for every size that was seen, and pictures come in every size.
         options.enable_mem_pattern = False
         options.log_severity_level = 3

@@ -43,6 +43,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(train)
     app.command("train-head")(train_head)
     app.command("train-kinds")(train_kinds)
+    app.command("train-text")(train_text)
     app.command("draw")(draw)
     app.command("distil")(distil)
     app.command("probe")(probe)
@@ -220,6 +221,23 @@ def train_kinds(
         run(KindOptions(initial_weights, tuple(_kind(pair) for pair in kinds), out, backbone, side, steps, seed=seed))
 
 
+def train_text(
+    pictures: Annotated[list[Path], typer.Option(help="Folder of pictures of every kind. May be repeated.")],
+    initial_weights: Annotated[Path, typer.Option(help="A network that tells kinds: a checkpoint (.pt) or engine (.onnx).")],
+    out: Annotated[Path, typer.Option(help="Where the network goes; what is computed once is kept there as well.")],
+    directory: Annotated[Path, typer.Option(help="Where fetched engines lie.")] = DEFAULT_DIRECTORY,
+    backbone: Annotated[Backbone, typer.Option()] = "resnet18",
+    side: Side = 500,
+    steps: Annotated[int, typer.Option(min=1)] = 800,
+    seed: Seed = 1,
+) -> None:
+    """Teach a network that tells kinds to see where there is no text, by the text engines. Needs the train extra."""
+    with _extra():
+        from engines.training.train_text import TextOptions, run
+
+        run(TextOptions(initial_weights, tuple(pictures), out, directory, backbone, side, steps, seed=seed))
+
+
 def draw(
     photos: Annotated[Path, typer.Option(help="Photos for posters and pages, searched through.")],
     things: Annotated[Path, typer.Option(help="Things on white, searched through.")],
@@ -318,6 +336,9 @@ def export(
     ] = None,
     training_data: Annotated[str, typer.Option(help="What it was trained on, for its manifest.")] = "not told",
     licence: Annotated[str, typer.Option()] = "that of its training data and initial weights",
+    text_below: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability of text below which none is looked for, as you measured it.")
+    ] = 0.0,
 ) -> None:
     """Make an engine of checkpoints: ONNX file, manifest, golden answers. Needs the train extra."""
     with _extra():
@@ -325,7 +346,9 @@ def export(
         from engines.export import Export, export_engine
 
         named = _named(data) if data else None
-        made = export_engine(Export(tuple(checkpoint), name, version, named, training_data, licence), expanded(directory))
+        made = export_engine(
+            Export(tuple(checkpoint), name, version, named, training_data, licence, text_below), expanded(directory)
+        )
     typer.echo(f"{made.label} is in {directory}; use it with IQA_ENGINES__QUALITY={made.name}")
     typer.echo("its scores are on its training data's scale: fit thresholds with `iqa calibrate fit`", err=True)
 

@@ -40,6 +40,7 @@ __all__ = [
     "OddUploads",
     "Pixels",
     "Pooled",
+    "TextRows",
     "Views",
     "cached",
     "camera_ladders",
@@ -57,7 +58,7 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), 
 
 A = TypeVar("A")
 B = TypeVar("B")
-Kept = TypeVar("Kept", "Views", "Ladders", "OddUploads", "KindRows")
+Kept = TypeVar("Kept", "Views", "Ladders", "OddUploads", "KindRows", "TextRows")
 
 
 class _Pooling(nn.Module):
@@ -133,6 +134,15 @@ class KindRows:
     rows: Pooled
     kinds: NDArray[np.int64]
     ruined: NDArray[np.bool_]
+    held: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Pictures and their text: rows (N x width), ``areas`` (N): the share under text, 0-1; and ``held`` (N): put aside."""
+
+    rows: Pooled
+    areas: NDArray[np.float64]
     held: NDArray[np.bool_]
 
 

@@ -27,10 +27,11 @@ __all__ = ["Loaded", "initialise_trunk", "load_initial_weights", "trunk_sha256"]
 
 
 class Loaded(NamedTuple):
-    """What a starting file held: all of the network or its trunk alone, and names of the trunk that it did not hold."""
+    """What a starting file held: all of the network or its trunk alone, whether it tells kinds, and what the trunk lacks."""
 
     head: bool
     missing: list[str]
+    kinds: bool = False
 
 
 def load_initial_weights(model: HyperIQA, path: Path) -> Loaded:
@@ -45,7 +46,8 @@ def load_initial_weights(model: HyperIQA, path: Path) -> Loaded:
     """
     if path.suffix in {".pt", ".onnx"}:
         with _named(path):
-            return Loaded(_load_run(model, path), [])
+            taken = _load_run(model, path)
+            return Loaded("tones.fc.weight" in taken, [], "kinds.said.weight" in taken)
     return Loaded(head=False, missing=initialise_trunk(model.backbone, path))
 
 
@@ -84,18 +86,20 @@ def _named(path: Path) -> Iterator[None]:
         raise CheckpointError(f"--initial-weights {path} does not fit the network: {str(error).splitlines()[0]}") from error
 
 
-def _load_run(model: HyperIQA, path: Path) -> bool:
-    """Everything, or the trunk alone of a run with another head; whether it was everything."""
+def _load_run(model: HyperIQA, path: Path) -> list[str]:
+    """Everything, or the trunk alone of a run with another head; the names of what was taken."""
     found = _exported(path) if path.suffix == ".onnx" else torch.load(path, map_location="cpu", weights_only=True)["average"]
     wanted = model.state_dict()
-    # What tells kinds is new in networks that were scored by before: it may start fresh beside a head that goes on.
-    own = [name for name in wanted if not name.startswith("kinds.")]
-    head = all(name in found and found[name].shape == wanted[name].shape for name in own)
+    fits = {name for name in wanted if name in found and found[name].shape == wanted[name].shape}
+    # What tells kinds, or text, is new in networks that were scored by before: it may start fresh beside a head that goes on.
+    parts = [[name for name in wanted if name.startswith(part)] for part in ("kinds.", "text.")]
+    own = [name for name in wanted if not any(name in part for part in parts)]
+    head = fits.issuperset(own)
     taken = own if head else [name for name in own if name.startswith("backbone.")]
-    if head and found.keys() >= wanted.keys() and all(found[name].shape == wanted[name].shape for name in wanted):
-        taken = list(wanted)
+    if head:
+        taken += [name for part in parts if fits.issuperset(part) for name in part]
     model.load_state_dict(wanted | {name: found[name] for name in taken})
-    return head
+    return taken
 
 
 def _resnet(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -39,7 +39,7 @@ def quality_manifest(*kinds: Kind) -> Manifest:
     shipped = load_manifest("hyperiqa-lite0")
     assert isinstance(shipped.input, QualityInput)
     golden = tuple(each.model_copy(update={"photo": None, "ruined": None}) for each in shipped.golden)
-    limits = shipped.input.model_copy(update={"scale": (), "kinds": kinds})
+    limits = shipped.input.model_copy(update={"scale": (), "kinds": kinds, "text": False, "text_below": 0.0})
     return shipped.model_copy(update={"input": limits, "golden": golden})
 
 

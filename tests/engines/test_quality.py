@@ -67,9 +67,10 @@ def test_a_panel_gives_the_mean() -> None:
 KINDS = ("photo", "drawing")
 
 
-def telling(*answers: float) -> QualityEngine:
-    """An engine that says what kind of picture it is."""
-    return QualityEngine(manifest(kinds=KINDS), FakeNetwork(lambda batch: np.array([answers], np.float32)))
+def telling(*answers: float, text: bool = False) -> QualityEngine:
+    """An engine that says what kind of picture it is, and with ``text`` where there is none."""
+    limits = manifest(kinds=KINDS, text=text, text_below=0.02 if text else 0.0)
+    return QualityEngine(limits, FakeNetwork(lambda batch: np.array([answers], np.float32)))
 
 
 def test_kinds_and_ruin_follow_the_score() -> None:
@@ -79,6 +80,16 @@ def test_kinds_and_ruin_follow_the_score() -> None:
     network = FakeNetwork(lambda batch: np.array([50.0], np.float32))
     silent = QualityEngine(manifest(), network).judge(PICTURE)
     assert (silent.kinds, silent.ruined) == ({}, None)
+
+
+@pytest.mark.parametrize(("probability", "textless"), [(0.0, True), (0.019, True), (0.021, False), (1.0, False)])
+def test_an_engine_may_be_sure_that_there_is_no_text(probability: float, textless: bool) -> None:
+    """Below the limit of its manifest alone; what stands before it is what it was."""
+    engine = telling(70, 0.25, 0.75, 0.1, probability, text=True)
+    said = engine.judge(PICTURE)
+    assert (said.kinds, said.ruined, said.textless) == ({"photo": 0.25, "drawing": 0.75}, 0.1, textless)
+    assert QualityPanel([engine]).judge(PICTURE).textless is textless
+    assert QualityPanel([engine, telling(60, 0.2, 0.8, 0.4)]).judge(PICTURE).textless is textless
 
 
 @pytest.mark.parametrize("answers", [(70.0,), (70, 0.5, 0.5), (70, 0.5, 0.5, 0.1, 0.1), (70, 0.5, float("nan"), 0.1)])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from calibration.profile_file import load_profile
+from engines.quality import Judgement
 from engines.verify import golden_picture
 from tests.pictures import encode, page, photo
-from worker.assessor import Assessor
+from worker.assessor import NO_TEXT, Assessor
 from worker.errors import PictureError
 from worker.settings import Settings
 from worker.stopwatch import Stopwatch
@@ -52,7 +56,7 @@ def test_lazy_and_always_agree_on_the_category(assessor: Assessor, always: Asses
     assert full.signals.keywords is not None
     assert lazy.signals is not None
     if lazy.signals.text_area is None or lazy.signals.keywords is None:
-        assert lazy.signals.text_skipped == f"category already {lazy.category}"
+        assert lazy.signals.text_skipped in {f"category already {lazy.category}", NO_TEXT}
 
 
 def test_good_picture_is_read_and_stays_high(assessor: Assessor) -> None:
@@ -72,6 +76,30 @@ def test_tiny_picture_is_low_and_its_text_is_skipped(assessor: Assessor) -> None
     assert record.adjustments[-1].rule == "resolution"
     assert record.signals is not None
     assert (record.signals.text_area, record.signals.text_skipped) == (None, "category already low")
+
+
+class _Sure:
+    """A quality engine that has seen a good photo, and no text."""
+
+    longest_side = 500
+    label = digest = "sure@1"
+
+    def judge(self, pixels: NDArray[np.uint8]) -> Judgement:
+        return Judgement(80.0, {"photo": 1.0}, 0.0, textless=True)
+
+
+@pytest.mark.parametrize(("mode", "looked"), [("lazy", False), ("strict", True), ("always", True)])
+def test_no_text_is_looked_for_where_there_is_surely_none(assessor: Assessor, mode: str, looked: bool) -> None:
+    """By default; the verdict says so, and the category is the one that no text gives."""
+    engines = replace(assessor.engines, quality=_Sure())  # type: ignore[arg-type]
+    judge = Assessor(engines, assessor.profile, Settings.model_validate({"text": mode}), SLOTS)
+    watch = Stopwatch()
+    record = judge.assess(encode(SAMPLES["good"], "PNG"), watch)
+    assert record.category == "high"
+    assert record.signals is not None
+    assert ("text_detection" in watch.reading()) is looked
+    assert (record.signals.text_area is not None) is looked
+    assert record.signals.text_skipped == (None if looked else NO_TEXT)
 
 
 def test_keyword_is_found_and_shown(always: Assessor) -> None:
