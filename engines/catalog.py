@@ -143,6 +143,7 @@ class Golden(_Strict):
     boxes: int | None = None
     text_area: float | None = None
     text: str | None = None
+    text_seen: float | None = Field(default=None, description="Probability of text, from quality engines that say it.")
     photo: float | None = Field(default=None, description="Probability that it is a photo, from engines that tell kinds.")
     ruined: float | None = None
     tolerance: float = Field(default=0, ge=0)

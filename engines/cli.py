@@ -21,6 +21,7 @@ from engines.errors import EngineError, EngineMissingError
 from engines.fetch import fetch_engines
 from engines.parity import THRESHOLDS, Difference, compare_engines, folder_pictures, gate_pictures
 from engines.quality import panel_names
+from engines.runtime.fastest import Chosen
 from engines.runtime.select import RuntimeName, make_runtime
 from engines.runtime.tensorrt import GpuOptions
 from engines.training.cli import add_commands
@@ -112,7 +113,7 @@ def verify(
     if pictures and not pictures.is_dir():
         raise typer.BadParameter(f"{pictures} is no folder", param_hint="--pictures")
     names = EngineNames(quality, text_detection, text_recognition)
-    engines = load_engines(names, directory, make_runtime(runtime, directory, progress=_progress()))
+    engines = load_engines(names, directory, make_runtime(runtime, directory, progress=_progress(), say=_say_choice))
     passed = _show_golden(engines)
     if against:
         reference = load_engines(names, directory, make_runtime(against, directory))
@@ -151,7 +152,7 @@ def bench(
     """Measure images per second and latency. Compare rows of one run: machines are shared, and noisy."""
     chosen = engine or [*panel_names(EngineNames.quality), EngineNames.text_detection, EngineNames.text_recognition]
     sizes = batch or [1]
-    made = make_runtime(runtime, directory, GpuOptions(batch=max(sizes)), _progress(), calls=callers)
+    made = make_runtime(runtime, directory, GpuOptions(batch=max(sizes)), _progress(), callers, _say_choice)
     rows = [bench_engine(name, directory, made, size, seconds, callers) for name in chosen for size in sizes]
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
@@ -184,6 +185,11 @@ def _show_parity(results: list[Difference]) -> bool:
     if not results:
         typer.echo("no pictures were compared", err=True)
     return bool(results) and all(result.passed for result in results)
+
+
+def _say_choice(chosen: Chosen) -> None:
+    times = f"{chosen.reference_ms:g} ms on the first, {chosen.other_ms:g} on the second"
+    typer.echo(f"{chosen.engine}: {chosen.runtime} serves ({times})", err=True)
 
 
 def _progress() -> Progress:

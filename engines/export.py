@@ -33,6 +33,8 @@ from engines.verify import golden_picture
 __all__ = ["Export", "average_checkpoints", "export_engine", "export_onnx", "halve_weights", "serving_side"]
 
 GOLDEN = ("quality_sharp.png", "quality_blurred.png")
+GOLDEN_TEXT = "text.png"
+"""For engines that look for text: without it one that never finds any would pass."""
 TOLERANCE = 0.5
 
 
@@ -67,7 +69,7 @@ def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
         CheckpointError: they are of different backbones, or of other forms of the network.
 
     """
-    files = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
+    files = [_checkpoint(path) for path in paths]
     backbone = files[0].get("backbone", "resnet18")
     if any(file.get("backbone", "resnet18") != backbone for file in files):
         raise CheckpointError("checkpoints of different backbones have no mean")
@@ -87,7 +89,19 @@ def average_checkpoints(paths: Sequence[Path]) -> HyperIQA:
 
 def serving_side(path: Path) -> int:
     """Longest side in pixels that the run behind a checkpoint trained at, and validated at."""
-    return int(torch.load(path, map_location="cpu", weights_only=True).get("side", LONGEST_SIDE))
+    return int(_checkpoint(path).get("side", LONGEST_SIDE))
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # whatever the unpickler stumbles over
+        raise CheckpointError(f"{path} is no checkpoint of a training run") from error
+    if not isinstance(found, dict) or "average" not in found:
+        raise CheckpointError(f"{path} is no checkpoint of a training run")
+    return found
 
 
 def export_onnx(model: HyperIQA, path: Path) -> None:
@@ -116,7 +130,14 @@ def halve_weights(model: onnx.ModelProto, least: int = 256) -> onnx.ModelProto:
 def answer(engine: QualityEngine, picture: str) -> Golden:
     """What ``engine`` answers here and now to a golden picture."""
     said = engine.judge(golden_picture(picture))
-    return Golden(picture=picture, score=said.score, photo=said.kinds.get("photo"), ruined=said.ruined, tolerance=TOLERANCE)
+    return Golden(
+        picture=picture,
+        score=said.score,
+        photo=said.kinds.get("photo"),
+        ruined=said.ruined,
+        text_seen=said.text,
+        tolerance=TOLERANCE,
+    )
 
 
 def export_engine(export: Export, directory: Path) -> Manifest:
@@ -159,7 +180,7 @@ def export_engine(export: Export, directory: Path) -> Manifest:
     }
     draft = Manifest(**fields, golden=(Golden(picture=GOLDEN[0]),))
     engine = QualityEngine(draft, network)
-    golden = tuple(answer(engine, name) for name in GOLDEN)
+    golden = tuple(answer(engine, name) for name in (*GOLDEN, *([GOLDEN_TEXT] if limits.text else [])))
     manifest = draft.model_copy(update={"golden": golden})
     write_manifest(manifest, directory)
     return manifest

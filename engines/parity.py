@@ -80,7 +80,8 @@ def compare_engines(
         near = any(abs(scores[0] - threshold) <= SCORE_MARGIN for threshold in thresholds)
         same = near or bisect_right(list(thresholds), scores[0]) == bisect_right(list(thresholds), scores[1])
         close = abs(scores[0] - scores[1]) <= SCORE_MARGIN and abs(areas[0] - areas[1]) <= AREA_MARGIN
-        close = close and all(abs(a - b) <= PROBABILITY_MARGIN for a, b in (photo, (said[0].ruined or 0, said[1].ruined or 0)))
+        told = (photo, *(tuple(getattr(one, name) or 0.0 for one in said) for name in ("ruined", "text")))
+        close = close and all(abs(a - b) <= PROBABILITY_MARGIN for a, b in told)
         results.append(Difference(name, scores, areas, photo, same and close))
     return results
 

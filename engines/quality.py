@@ -34,12 +34,14 @@ class Judgement:
 
     ``score``: 0-100, higher is better, two decimals. ``kinds``: the probability of every kind of picture that they know, in
     all 1; empty if they tell none. ``ruined``: the probability that nobody would want it, whatever its kind; else ``None``.
-    ``textless``: whether it is sure that the picture shows no text that could matter.
+    ``text``: the probability that a text detector would find text; ``None`` if they do not say. ``textless``: whether that is
+    so low that nobody need look.
     """
 
     score: float
     kinds: Mapping[str, float] = field(default_factory=dict)
     ruined: float | None = None
+    text: float | None = None
     textless: bool = False
 
 
@@ -68,8 +70,10 @@ class QualityEngine:
         if not names:
             return Judgement(score)
         kinds = {name: round(float(value), 4) for name, value in zip(names, output[1 : len(names) + 1], strict=True)}
-        textless = text and float(output[-1]) < self._input.text_below
-        return Judgement(score, kinds, round(float(output[len(names) + 1]), 4), textless)
+        ruined = round(float(output[len(names) + 1]), 4)
+        if not text:
+            return Judgement(score, kinds, ruined)
+        return Judgement(score, kinds, ruined, round(float(output[-1]), 4), float(output[-1]) < self._input.text_below)
 
     def score(self, pixels: NDArray[np.uint8]) -> float:
         """The score alone; see ``judge``."""
@@ -103,6 +107,8 @@ class QualityPanel:
     def judge(self, pixels: NDArray[np.uint8]) -> Judgement:
         """The mean of what the members say of an upright RGB picture (H x W x 3, uint8); of kinds, of those that tell them.
 
+        A picture is without text if all members that look for text are sure of it.
+
         Raises:
             EngineError: a network failed, or answered with something else than its manifest promises.
 
@@ -115,7 +121,11 @@ class QualityPanel:
         names = dict.fromkeys(name for one in telling for name in one.kinds)
         kinds = {name: round(sum(one.kinds.get(name, 0.0) for one in telling) / len(telling), 4) for name in names}
         ruined = round(sum(one.ruined or 0.0 for one in telling) / len(telling), 4)
-        return Judgement(score, kinds, ruined, any(one.textless for one in telling))
+        seeing = [one for one in telling if one.text is not None]
+        if not seeing:
+            return Judgement(score, kinds, ruined)
+        text = round(sum(one.text or 0.0 for one in seeing) / len(seeing), 4)
+        return Judgement(score, kinds, ruined, text, all(one.textless for one in seeing))
 
     def score(self, pixels: NDArray[np.uint8]) -> float:
         """The score alone; see ``judge``."""

@@ -84,15 +84,16 @@ def _quality(engine: QualityEngine, golden: Golden) -> GoldenResult:
     if golden.photo is None:
         passed = _close(said.score, golden.score, golden.tolerance)
         return _result(engine.manifest, golden, golden.score, said.score, passed=passed)
-    answered = (said.score, said.kinds.get("photo", 0.0), said.ruined or 0.0)
-    recorded = (golden.score, golden.photo, golden.ruined)
-    margins = (golden.tolerance, PROBABILITY_MARGIN, PROBABILITY_MARGIN)
+    answered = (said.score, said.kinds.get("photo", 0.0), said.ruined or 0.0, said.text or 0.0)
+    recorded = (golden.score, golden.photo, golden.ruined, golden.text_seen)
+    margins = (golden.tolerance, *3 * (PROBABILITY_MARGIN,))
     passed = all(_close(*each) for each in zip(answered, recorded, margins, strict=True))
-    return _result(engine.manifest, golden, _told(*recorded), _told(*answered), passed=passed)
+    shown = _told(*answered[:3], None if golden.text_seen is None else answered[3])
+    return _result(engine.manifest, golden, _told(*recorded), shown, passed=passed)
 
 
-def _told(score: float | None, photo: float, ruined: float | None) -> str:
-    return f"{score}, photo {photo}, ruined {ruined}"
+def _told(score: float | None, photo: float, ruined: float | None, text: float | None) -> str:
+    return f"{score}, photo {photo}, ruined {ruined}" + ("" if text is None else f", text {text}")
 
 
 def _detection(engines: EngineSet, golden: Golden) -> GoldenResult:

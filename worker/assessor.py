@@ -100,7 +100,10 @@ class Assessor:
         return _record(assessment, signals, skipped)
 
     def _read_text(self, raw: float, signals: Signals, profile: Profile, text: _Text) -> tuple[Signals, str | None]:
-        """Detect text, then read it, each only where it could still change the category (always, if so set)."""
+        """Detect text, then read it, each only where it could still change the category (always, if so set).
+
+        Where there is surely none it is not looked for, and the second value says why.
+        """
         always = self._text == "always"
         if not always and not text_can_matter(raw, signals, profile):
             return signals, _why_skipped(raw, signals, profile)

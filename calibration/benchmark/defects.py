@@ -1,5 +1,8 @@
 """Defects of the test split: made otherwise than those that engines are trained on, so that none is known by heart.
 
+Most have relatives among the distortions of training: ``ghosts`` is a double exposure, ``torn_rows`` is interlacing,
+``wobbling`` is a smooth jitter. ``behind_glass``, ``off_a_screen`` and ``cut_short`` have none.
+
 Each takes an RGB picture (H x W x 3, uint8), a severity from 0 to 1 (ruined), and a generator. Sizes in per cent are of the
 longest side.
 """
@@ -104,9 +107,9 @@ def flashed(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels
 
 
 def few_colours(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
-    """A palette of few colours with error diffusion: from 64 down to 3."""
+    """A palette of few colours, those that the picture has most of: from 64 down to 3."""
     colours = max(3, round(rng.uniform(48, 80) * (3 / 64) ** severity))
-    image = Image.fromarray(pixels).quantize(colours, dither=Image.Dither.FLOYDSTEINBERG)
+    image = Image.fromarray(pixels).quantize(colours)
     return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 

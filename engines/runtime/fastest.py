@@ -71,7 +71,7 @@ class FastestRuntime:
         """See ``Runtime``.
 
         Raises:
-            EngineError: neither can load it, or their answers differ by more than rounding.
+            EngineError: one of them cannot load it, or their answers differ by more than rounding.
 
         """
         network = self._reference.load(path, manifest)

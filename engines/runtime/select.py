@@ -47,7 +47,8 @@ def make_runtime(
         from engines.runtime.openvino import OpenVinoRuntime
     except ImportError as error:
         raise EngineError(
-            f"IQA_RUNTIME=openvino needs the package openvino, which there is for x86-64: set IQA_RUNTIME=onnx ({error})"
+            f"IQA_RUNTIME={name} needs the package openvino, which there is for x86-64: install it, or set IQA_RUNTIME=onnx "
+            f"({error})"
         ) from error
     openvino = OpenVinoRuntime(calls)
     return FastestRuntime(OnnxRuntime(), openvino, say) if name == "auto" else openvino

@@ -225,7 +225,9 @@ def train_text(
     pictures: Annotated[list[Path], typer.Option(help="Folder of pictures of every kind. May be repeated.")],
     initial_weights: Annotated[Path, typer.Option(help="A network that tells kinds: a checkpoint (.pt) or engine (.onnx).")],
     out: Annotated[Path, typer.Option(help="Where the network goes; what is computed once is kept there as well.")],
-    directory: Annotated[Path, typer.Option(help="Where fetched engines lie.")] = DEFAULT_DIRECTORY,
+    directory: Annotated[
+        Path, typer.Option(envvar="IQA_ENGINES__DIRECTORY", help="Where fetched engines lie.")
+    ] = DEFAULT_DIRECTORY,
     backbone: Annotated[Backbone, typer.Option()] = "resnet18",
     side: Side = 500,
     steps: Annotated[int, typer.Option(min=1)] = 800,

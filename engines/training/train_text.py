@@ -1,7 +1,7 @@
 """Teaches a finished quality engine to see where there is no text: ``iqa engines train-text``.
 
-The engine's third output reads the same numbers as the one that tells kinds, so trunk, score and kinds stay as they are. Its
-teacher is the text spotter that workers use: what that finds in a picture is the truth. Every eighth picture is put aside,
+The engine's third output reads the same numbers as the one that tells kinds, so trunk, score and kinds stay as they are. It is
+taught by the text engines that workers use: what they find in a picture is the truth. Every eighth picture is put aside,
 and the report says for some limits how many of those would be passed over, and how much text would be missed. ``out`` gets
 ``text.pt``, a checkpoint for ``iqa engines export``.
 """
@@ -26,7 +26,7 @@ from engines.kinds import KINDS
 from engines.models.hyperiqa import Backbone, HyperIQA
 from engines.preprocess import LONGEST_SIDE, fit_longest
 from engines.runtime.onnx import OnnxRuntime
-from engines.text_spotting import TextSpotter
+from engines.text_spotting import SPOTTING, TextSpotter
 from engines.training.data import HOLD_OUT, picture_files
 from engines.training.datasets import DataSetError, read_rgb
 from engines.training.features import FeatureExtractor, Pooled, TextRows, cached, mapped
@@ -39,7 +39,9 @@ LEAST_AREA = 0.003
 LARGE_AREA = 0.02
 """From here on a picture that is passed over by mistake may get another category: such text counts ``LARGE_WEIGHT``."""
 LARGE_WEIGHT = 10.0
-LIMITS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+LEAST_OF_EACH = 3
+"""Pictures with text and pictures without, of those that train and of those that are put aside."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,22 @@ def teach(model: HyperIQA, seen: TextRows, options: TextOptions) -> Iterator[str
     yield from report(model, seen)
 
 
+def require_both(seen: TextRows) -> None:
+    """Refuse pictures that nothing can be learnt from, or nothing said about.
+
+    Raises:
+        DataSetError: with and without text, some train and some are put aside, or not.
+
+    """
+    there = seen.areas >= LEAST_AREA
+    least = min(int((there[part] == with_text).sum()) for part in (seen.held, ~seen.held) for with_text in (True, False))
+    if least < LEAST_OF_EACH:
+        raise DataSetError(
+            f"of {len(there)} pictures {int(there.sum())} have text: some hundred with and some hundred without are needed, "
+            f"mixed, and at least {LEAST_OF_EACH} of each among every eighth in name order"
+        )
+
+
 def found(model: HyperIQA, rows: Pooled) -> Tensor:
     """Logits of text, N, for rows (N x width)."""
     return model.find_text(torch.from_numpy(rows.astype(np.float32)).split(model.widths, dim=1))
@@ -156,12 +174,15 @@ def run(options: TextOptions) -> None:
     if len(files) <= HOLD_OUT:
         raise DataSetError(f"more than {HOLD_OUT} pictures are needed, there are {len(files)}")
     engines = load_engines(EngineNames(), options.directory, OnnxRuntime())
-    told = "\n".join(f"{path.name} {path.stat().st_size}" for path in files) + engines.text_detection.manifest.digest
-    digest = hashlib.sha256(told.encode()).hexdigest()[:12]
+    told = [f"{path.name} {path.stat().st_size}" for path in files]
+    told += [SPOTTING, engines.text_detection.manifest.digest, engines.text_recognition.manifest.digest]
+    digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
     path = options.out / f"text-{trunk_sha256(model)[:12]}-{options.side}-{digest}.npz"
     extractor = FeatureExtractor(model, options.side)
     seen = cached(path, TextRows, partial(text_rows, extractor, engines.text, files))
+    require_both(seen)
     for line in teach(model, seen, options):
         print(line, flush=True)
     state = {"average": model.state_dict(), "backbone": options.backbone, "side": options.side}
     torch.save(state, options.out / "text.pt")
+    print(f"{options.out / 'text.pt'}: iqa engines export --checkpoint ... --text-below LIMIT", flush=True)

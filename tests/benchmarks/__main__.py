@@ -50,7 +50,7 @@ def main() -> None:
         _show_stages(costs, machine)
         runs = [] if options.stages_only else _runs(Path(folder), uploads, options)
         naive = naive_run(uploads[: options.naive], options.cores) if options.naive else None
-    _show_runs(runs, naive, options.cores)
+    _show_runs(runs, naive, options.cores, runs[0].core_ms if runs else costs.core_ms)
     if options.json:
         _write(options.json, machine, options.photos, uploads, costs, runs, naive)
 
@@ -107,7 +107,9 @@ def _show_stages(costs: Costs, machine: Machine) -> None:
     console.print("categories: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in costs.categories.items()))
 
 
-def _show_runs(runs: Sequence[Run], naive: NaiveRun | None, cores: int) -> None:
+def _show_runs(runs: Sequence[Run], naive: NaiveRun | None, cores: int, whole: float) -> None:
+    if naive:
+        console.print(f"the script: {naive.core_ms:.0f} core-ms a picture, {naive.core_ms / whole:.1f} times the worker's")
     if not runs:
         return
     table = Table("load", "pictures/s", "core-ms", "p50 ms", "p95 ms", "p99 ms", "MB", title="a worker behind a real Kafka")
@@ -120,10 +122,6 @@ def _show_runs(runs: Sequence[Run], naive: NaiveRun | None, cores: int) -> None:
     mine, others = affinity_of(cores)
     if mine & others:
         console.print("broker and senders share the worker's cores: pictures/s of two cores of its own are 2,000 / core-ms")
-    if naive:
-        console.print(
-            f"the script: {naive.core_ms:.0f} core-ms a picture, {naive.core_ms / runs[0].core_ms:.1f} times the worker's"
-        )
     console.print(f"two cores of this machine: {2000 / runs[0].core_ms:.1f} pictures/s; ten times the day is 23.1")
 
 

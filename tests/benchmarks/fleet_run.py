@@ -88,8 +88,9 @@ class Bench:
     ) -> Iterator[Bench]:
         """Everything started, and ended afterwards; ``environment`` is the worker's."""
         mine, others = affinity_of(cores)
-        os.sched_setaffinity(0, others)
         with ExitStack() as stack:
+            stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+            os.sched_setaffinity(0, others)
             node = stack.enter_context(own_node(folder))
             redis = stack.enter_context(LocalRedis(real=True))
             port = free_port()

@@ -11,7 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +98,9 @@ class _CoreStopwatch(Stopwatch):
 def stage_costs(uploads: Sequence[Upload], settings: Settings, machine: Machine) -> Costs:
     """Judge every upload once, after a few to warm up."""
     costs, seen = Costs(), Counter[str]()
+    before = set(descendants(os.getpid()))
     with closing(DecoderPool(1, settings.decode.timeout_s, settings.decode.memory_bytes)) as pool:
-        child = descendants(os.getpid())[-1]
+        (child,) = set(descendants(os.getpid())) - before
         assessor = make_assessors(settings, decode=pool.decode).default
         networks = _timed(assessor, settings)
         for upload in uploads[:4]:
@@ -159,8 +160,3 @@ def _divide(costs: Costs, uploads: Sequence[Upload], networks: dict[str, _Timed]
 def _of_process(pid: int) -> float:
     """Processor seconds of another process, to the nanosecond."""
     return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
-
-
-def as_json(costs: Costs) -> dict[str, Any]:
-    """For files."""
-    return asdict(costs)

@@ -1,7 +1,7 @@
 """Core-milliseconds per stage of one picture, beside a fixed piece of arithmetic measured in the same run.
 
-``make bench`` prints it. Machines are shared and differ: compare the ratios, not the milliseconds. Every figure is the least
-process-CPU time of several rounds, in which all stages take turns.
+``make bench-stages`` prints it. Machines are shared and differ: compare the ratios, not the milliseconds. Every figure is the
+least process-CPU time of several rounds, in which all stages take turns.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from calibration.background import measure_background
+from engines.preprocess import fit_longest
 from engines.verify import golden_picture
 from tests.pictures import encode
 from worker.app import make_assessors
@@ -57,6 +58,7 @@ def stages() -> dict[str, Callable[[], Any]]:
         ImageDraw.Draw(photo).text((60, 60 + 90 * row), line, font=ImageFont.load_default(56), fill="white")
     text = encode(photo, quality=90)
     picture, written = decode(data, 50_000_000), decode(text, 50_000_000)
+    small = fit_longest(picture.pixels, engines.quality.longest_side)
     spotted = engines.text.locate(written.pixels)
     configure_logs("info")
     (handler,) = logging.getLogger().handlers
@@ -69,7 +71,7 @@ def stages() -> dict[str, Callable[[], Any]]:
         "reference: 500,000 numbers sorted 20 times": lambda: [np.sort(numbers) for _ in range(20)],
         "decode": lambda: decode(data, 50_000_000),
         "quality": lambda: engines.quality.score(picture.pixels),
-        "background": lambda: measure_background(picture.pixels),
+        "background": lambda: measure_background(small),
         "text detection": lambda: engines.text.locate(written.pixels),
         "text recognition, 4 lines": lambda: engines.text.read(written.pixels, spotted),
         "whole, photo": lambda: assessor.assess(data, Stopwatch()),

@@ -62,7 +62,8 @@ def test_lazy_and_always_agree_on_the_category(assessor: Assessor, always: Asses
 def test_good_picture_is_read_and_stays_high(assessor: Assessor) -> None:
     """High pictures are the ones whose text matters."""
     watch = Stopwatch()
-    record = assessor.assess(encode(SAMPLES["good"], "PNG"), watch)
+    strict = Assessor(assessor.engines, assessor.profile, Settings.model_validate({"text": "strict"}), SLOTS)
+    record = strict.assess(encode(SAMPLES["good"], "PNG"), watch)
     assert record.category == "high"
     assert record.signals is not None
     assert record.signals.keywords == []

@@ -78,7 +78,9 @@ class SignalsRecord(_Record):
     kind: KindRecord | None = Field(default=None, description="Null from engines that do not tell it.")
     text_area: float | None = Field(default=None, ge=0, le=1, description="Share under text; null if it was not measured.")
     keywords: list[str] | None = Field(default=None, description="Keywords found; null if text was not read.")
-    text_skipped: str | None = Field(default=None, description="Why text was not measured or not read.")
+    text_skipped: str | None = Field(
+        default=None, description="Why text was not measured or not read: the category was settled, or no text was in sight."
+    )
 
 
 def _one_line(told: object) -> object:

@@ -16,9 +16,10 @@ from engines.errors import CheckpointError  # noqa: E402
 from engines.kinds import KINDS  # noqa: E402
 from engines.models.hyperiqa import HyperIQA  # noqa: E402
 from engines.preprocess import quality_input  # noqa: E402
+from engines.training.datasets import DataSetError  # noqa: E402
 from engines.training.features import TextRows  # noqa: E402
 from engines.training.initial_weights import load_initial_weights  # noqa: E402
-from engines.training.train_text import TextOptions, probabilities, teach  # noqa: E402
+from engines.training.train_text import TextOptions, probabilities, require_both, teach  # noqa: E402
 from tests.pictures import page, photo, pixels  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -31,9 +32,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos and pages, and a network that tells kinds."""
     root = tmp_path_factory.mktemp("text")
     (root / "pictures").mkdir()
-    for number in range(10):
-        photo(150, 140, number).save(root / "pictures" / f"{number:02}-photo.png")
-        page([f"LINE {number}", "and more"], (300, 200)).save(root / "pictures" / f"{number:02}-page.png")
+    for number in range(40):
+        made = photo(150, 140, number) if number % 3 else page([f"LINE {number}", "and more"], (300, 200))
+        made.save(root / "pictures" / f"{number:02}.png")
     torch.manual_seed(0)
     model = HyperIQA("efficientnet-lite0", kinds=len(KINDS)).eval()
     with torch.no_grad():
@@ -54,7 +55,7 @@ def test_what_was_there_stays(data: Path, tmp_path: Path) -> None:
     """Score, kinds and ruin are the same with one more column behind them, which is a probability."""
     result = runner.invoke(app, words(data, tmp_path, data / "start.pt"))
     assert result.exit_code == 0, result.output
-    assert "3 pictures that were put aside" in result.output
+    assert "5 pictures that were put aside" in result.output
     before, after = (HyperIQA("efficientnet-lite0", kinds=len(KINDS), text=text).eval() for text in (False, True))
     load_initial_weights(before, data / "start.pt")
     load_initial_weights(after, tmp_path / "text.pt")
@@ -78,6 +79,16 @@ def test_text_is_learnt_from_the_last_stage() -> None:
     assert len(lines) == 7
     told = probabilities(model, rows[seen.held])
     assert ((told > 0.5) == (areas[seen.held] > 0)).mean() > 0.97
+
+
+def test_pictures_of_one_sort_are_refused() -> None:
+    """Nothing could be learnt from them, or said about what was."""
+    rows = np.zeros((80, 4), np.float16)
+    held = np.arange(80) % 8 == 0
+    require_both(TextRows(rows, np.where(np.arange(80) % 3 == 0, 0.1, 0.0), held))
+    for areas in (np.zeros(80), np.ones(80), np.where(held, 0.0, 0.1)):
+        with pytest.raises(DataSetError, match="of 80 pictures .* have text"):
+            require_both(TextRows(rows, areas, held))
 
 
 def test_a_network_that_tells_no_kinds_is_refused(data: Path, tmp_path: Path) -> None:
