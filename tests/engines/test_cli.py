@@ -27,14 +27,14 @@ def test_verify_passes_with_what_ships() -> None:
     """On whatever processor the tests run."""
     result = runner.invoke(app, ["verify"])
     assert result.exit_code == 0, result.output
-    assert result.output.count("ok") == 4
+    assert result.output.count("ok") == 5
 
 
 def test_verify_takes_panels() -> None:
     """Every member of a panel answers its own golden pictures; what is no choice is named."""
     result = runner.invoke(app, ["verify", "--quality", "hyperiqa-lite0+hyperiqa-r18"])
     assert result.exit_code == 0, result.output
-    assert result.output.count("ok") == 6
+    assert result.output.count("ok") == 7
     refused = runner.invoke(app, ["verify", "--quality", "hyperiqa-lite0+"])
     assert isinstance(refused.exception, ManifestError)
 

@@ -47,7 +47,7 @@ def test_fixed_names(monkeypatch: pytest.MonkeyPatch) -> None:
         ("IQA_KAFKA__DELIVERY", "sometimes"),
         ("IQA_KAFKA__BOOTSTRAP", "k:9092"),
         ("IQA_TOPICS__UPLOADS", "no spaces"),
-        ("IQA_RUNTIME", "openvino"),
+        ("IQA_RUNTIME", "cuda"),
         ("IQA_GPU__BATCH", "0"),
         ("IQA_TEXT", "sometimes"),
         ("IQA_TXT", "lazy"),
