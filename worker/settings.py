@@ -344,14 +344,10 @@ class Settings(BaseSettings):
         default=(), description="Of other services: names, .yaml files or folders of them; all that ship if none is given."
     )
     shadow_profile: str | None = Field(default=None, description="Judges on the side what the one of its name judges.")
-    text: Literal["lazy", "strict", "always"] = Field(
-        default="lazy",
-        description="When text is looked for: where it could change the category (strict), of those pictures not where the "
-        "quality engine is sure that there is none (lazy), or always.",
-    )
-    runtime: Literal["auto", "onnx", "openvino", "tensorrt"] = Field(
-        default="auto", description="What runs the networks: auto is the quicker one of onnx and openvino, measured at start."
-    )
+    # Where text could change the category; lazy: but not where the quality engine is sure that there is none.
+    text: Literal["lazy", "strict", "always"] = "lazy"
+    # auto: each network on the quicker one of onnx and openvino, measured at start.
+    runtime: Literal["auto", "onnx", "openvino", "tensorrt"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
