@@ -344,9 +344,7 @@ class Settings(BaseSettings):
         default=(), description="Of other services: names, .yaml files or folders of them; all that ship if none is given."
     )
     shadow_profile: str | None = Field(default=None, description="Judges on the side what the one of its name judges.")
-    # Where text could change the category; lazy: but not where the quality engine is sure that there is none.
-    text: Literal["lazy", "strict", "always"] = "lazy"
-    # auto: each network on the quicker one of onnx and openvino, measured at start.
+    text: Literal["lazy", "strict", "always"] = "lazy"  # lazy is strict without pictures that surely have none
     runtime: Literal["auto", "onnx", "openvino", "tensorrt"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
