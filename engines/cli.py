@@ -189,7 +189,8 @@ def _show_parity(results: list[Difference]) -> bool:
 
 def _say_choice(chosen: Chosen) -> None:
     times = f"{chosen.reference_ms:g} ms on the first, {chosen.other_ms:g} on the second"
-    typer.echo(f"{chosen.engine}: {chosen.runtime} serves ({times})", err=True)
+    differ = "" if chosen.agree else "; their answers differ: report the processor"
+    typer.echo(f"{chosen.engine}: {chosen.runtime} serves ({times}){differ}", err=True)
 
 
 def _progress() -> Progress:

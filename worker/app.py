@@ -109,7 +109,7 @@ def _verified_engines(settings: Settings, thresholds: tuple[float, float]) -> En
 
 
 def _log_choice(chosen: Chosen) -> None:
-    log.info("engine_runtime", **asdict(chosen))
+    (log.info if chosen.agree else log.error)("engine_runtime", **asdict(chosen))
 
 
 def _log_build(phase: str, done: int, steps: int) -> None:

@@ -32,6 +32,6 @@ class Stage(NamedTuple):
 def mean_and_deviation(x: Tensor) -> Tensor:
     """N x 2C: mean and standard deviation of every channel over height and width."""
     mean = x.mean(dim=(2, 3))
-    # The norm reads a map once and writes none: less the mean, a map would be written and read twice more.
+    # Less the mean first, one more copy of every map would be written and read.
     squares = (x * x).mean(dim=(2, 3))
     return torch.cat([mean, torch.sqrt((squares - mean.square()).clamp(min=0) + 1e-6)], dim=1)

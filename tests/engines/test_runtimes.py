@@ -167,10 +167,12 @@ def test_the_quicker_one_serves(times: tuple[float, float], winner: str) -> None
 
 
 @pytest.mark.parametrize("answer", [50.1, float("nan")])
-def test_one_that_answers_otherwise_is_refused(answer: float) -> None:
-    """Before it judges anything, however quick it is."""
-    with pytest.raises(EngineError, match=r"^b answers otherwise than a for .*: set IQA_RUNTIME=onnx"):
-        fastest((4.0, 1.0), (50.0, answer), lambda _: None).load(FILE, QUALITY)
+def test_one_that_answers_otherwise_judges_nothing(answer: float) -> None:
+    """However quick it is; and it is told."""
+    told: list[Chosen] = []
+    network = fastest((4.0, 1.0), (50.0, answer), told.append).load(FILE, QUALITY)
+    assert network.run(np.zeros(1, np.float32))[0] == 50.0
+    assert [(chosen.runtime, chosen.agree) for chosen in told] == [("a", False)]
 
 
 def test_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
