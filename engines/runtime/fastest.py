@@ -87,7 +87,8 @@ class FastestRuntime:
         quicker = bool(agree and times[1] <= WORTH * times[0])
         self.only_reference &= not quicker
         runtime = self._other.label if quicker else self._reference.label
-        self._say(Chosen(manifest.label, runtime, *(round(1000 * float(value), 1) for value in times), agree))
+        first, second = (round(1000 * float(value), 1) for value in times)
+        self._say(Chosen(manifest.label, runtime, first, second, agree))
         return other if quicker else network
 
     def _seconds(self, network: Network, x: NDArray[np.float32]) -> float:
