@@ -113,7 +113,9 @@ def verify(
     if pictures and not pictures.is_dir():
         raise typer.BadParameter(f"{pictures} is no folder", param_hint="--pictures")
     names = EngineNames(quality, text_detection, text_recognition)
-    engines = load_engines(names, directory, make_runtime(runtime, directory, progress=_progress(), say=_say_choice))
+    choices: list[Chosen] = []
+    engines = load_engines(names, directory, make_runtime(runtime, directory, progress=_progress(), say=choices.append))
+    _show_choices(choices)
     passed = _show_golden(engines)
     if against:
         reference = load_engines(names, directory, make_runtime(against, directory))
@@ -152,11 +154,13 @@ def bench(
     """Measure images per second and latency. Compare rows of one run: machines are shared, and noisy."""
     chosen = engine or [*panel_names(EngineNames.quality), EngineNames.text_detection, EngineNames.text_recognition]
     sizes = batch or [1]
-    made = make_runtime(runtime, directory, GpuOptions(batch=max(sizes)), _progress(), callers, _say_choice)
+    choices: list[Chosen] = []
+    made = make_runtime(runtime, directory, GpuOptions(batch=max(sizes)), _progress(), callers, choices.append)
     rows = [bench_engine(name, directory, made, size, seconds, callers) for name in chosen for size in sizes]
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
+    _show_choices(choices)
     console = Console()
     console.print(f"{made.label}, {callers} callers, {seconds:g} s a row; sizes of inputs are in --json")
     table = Table("engine", "batch", "images/s", "p50 ms", "p95 ms", "p99 ms", "core-ms", box=SIMPLE_HEAD)
@@ -187,10 +191,12 @@ def _show_parity(results: list[Difference]) -> bool:
     return bool(results) and all(result.passed for result in results)
 
 
-def _say_choice(chosen: Chosen) -> None:
-    times = f"{chosen.reference_ms:g} ms on the first, {chosen.other_ms:g} on the second"
-    differ = "" if chosen.agree else "; their answers differ: report the processor"
-    typer.echo(f"{chosen.engine}: {chosen.runtime} serves ({times}){differ}", err=True)
+def _show_choices(choices: list[Chosen]) -> None:
+    """Who serves which engine, where that was measured; once for each, on standard error."""
+    for chosen in dict.fromkeys(choices):
+        times = f"{chosen.reference_ms:g} ms on the first, {chosen.other_ms:g} on the second"
+        differ = "" if chosen.agree else "; their answers differ: report the processor"
+        typer.echo(f"{chosen.engine}: {chosen.runtime} serves ({times}){differ}", err=True)
 
 
 def _progress() -> Progress:

@@ -61,7 +61,7 @@ def test_topic_redis_and_files_agree(fleet: Fleet, redis_url: str, tmp_path: Pat
         (folder / name).write_bytes(data)
     mark = uuid.uuid4().hex[:6]
     with PictureServer(FILES) as server:
-        worker = fleet.start(IQA_REDIS__URL=redis_url)
+        worker = fleet.start(IQA_REDIS__URL=redis_url, IQA_RUNTIME="auto")
         send_events(fleet.settings, [make_event(server.url(name), f"{mark}-{name}") for name in FILES])
         wait_until(lambda: fleet.read() == len(FILES), what="all verdicts")
         stored = {name: reader(redis_url).wait_for(f"{mark}-{name}", PATIENCE_S) for name in FILES}
