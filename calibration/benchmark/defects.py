@@ -1,7 +1,7 @@
 """Defects of the test split: made otherwise than those that engines are trained on, so that none is known by heart.
 
-Most have relatives among the distortions of training: ``ghosts`` is a double exposure, ``torn_rows`` is interlacing,
-``wobbling`` is a smooth jitter. ``behind_glass``, ``off_a_screen`` and ``cut_short`` have none.
+Most have relatives among the distortions of training: ``ghosts`` is a double exposure, ``torn_rows`` is interlacing, and
+``cut_short`` and ``wobbling`` are distant ones of lost blocks and jitter. ``behind_glass`` and ``off_a_screen`` have none.
 
 Each takes an RGB picture (H x W x 3, uint8), a severity from 0 to 1 (ruined), and a generator. Sizes in per cent are of the
 longest side.
