@@ -17,7 +17,7 @@ from calibration.chain import Assessment
 from calibration.profile import Profile
 from engines.engine_set import EngineSet, load_engines
 from engines.parity import require_parity
-from engines.runtime.fastest import Chosen, FastestRuntime
+from engines.runtime.fastest import Chosen
 from engines.runtime.onnx import OnnxRuntime
 from engines.runtime.select import make_runtime
 from engines.verify import require_golden
@@ -102,7 +102,7 @@ def _verified_engines(settings: Settings, thresholds: tuple[float, float]) -> En
     runtime = make_runtime(settings.runtime, directory, settings.gpu.options, _log_build, _slots(settings), _log_choice)
     engines = load_engines(names, directory, runtime)
     require_golden(engines)
-    if not (isinstance(runtime, OnnxRuntime) or (isinstance(runtime, FastestRuntime) and runtime.only_reference)):
+    if not runtime.recorded:
         # The answers were recorded on ONNX Runtime; another backend serves only if it says the same.
         require_parity(load_engines(names, directory, OnnxRuntime(passing=True)), engines, thresholds)
     return engines

@@ -37,6 +37,10 @@ class Runtime(Protocol):
     def label(self) -> str:
         """Name and version, for logs and fingerprints: ``onnx@1.32.0``."""
 
+    @property
+    def recorded(self) -> bool:
+        """Whether all that it has loaded runs where golden answers were recorded; else the parity gate comes first."""
+
     def load(self, path: Path, manifest: Manifest | None = None) -> Network:
         """Load the network in ``path``; ``manifest`` says which inputs it will meet, where the runtime must know.
 

@@ -59,13 +59,17 @@ class FastestRuntime:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._reference, self._other, self._say, self._clock = reference, other, say, clock
-        self.only_reference = True
-        """Whether every network so far is served by ``reference``."""
+        self._only_reference = True
 
     @property
     def label(self) -> str:
         """Both, in one order: their answers differ by rounding, and workers of one fleet must not judge anew for that."""
         return f"{self._reference.label}|{self._other.label}"
+
+    @property
+    def recorded(self) -> bool:
+        """See ``Runtime``: whether ``reference`` is, and serves every network so far."""
+        return self._only_reference and self._reference.recorded
 
     def load(self, path: Path, manifest: Manifest | None = None) -> Network:
         """See ``Runtime``.
@@ -85,7 +89,7 @@ class FastestRuntime:
         agree = apart <= ROUNDING * float(np.abs(answers[0]).max())
         times = np.array([[self._seconds(each, x) for each in (network, other)] for _ in range(ROUNDS)]).min(axis=0)
         quicker = bool(agree and times[1] <= WORTH * times[0])
-        self.only_reference &= not quicker
+        self._only_reference &= not quicker
         runtime = self._other.label if quicker else self._reference.label
         first, second = (round(1000 * float(value), 1) for value in times)
         self._say(Chosen(manifest.label, runtime, first, second, agree))

@@ -82,6 +82,11 @@ class OnnxRuntime:
         """See ``Runtime``."""
         return f"onnx@{ort.__version__}"
 
+    @property
+    def recorded(self) -> bool:
+        """See ``Runtime``."""
+        return True
+
     def load(self, path: Path, manifest: Manifest | None = None) -> OnnxNetwork:
         """See ``Runtime``."""
         options = ort.SessionOptions()

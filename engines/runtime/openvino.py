@@ -73,6 +73,11 @@ class OpenVinoRuntime:
         """See ``Runtime``."""
         return f"openvino@{ov.__version__.partition('-')[0]}"
 
+    @property
+    def recorded(self) -> bool:
+        """See ``Runtime``."""
+        return False
+
     def load(self, path: Path, manifest: Manifest | None = None) -> OpenVinoNetwork:
         """See ``Runtime``."""
         options = {

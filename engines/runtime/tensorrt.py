@@ -104,6 +104,11 @@ class TensorRtRuntime:
         """See ``Runtime``: version, GPU generation and precision all decide last digits."""
         return f"tensorrt@{self._trt.__version__}-cc{self._device.compute_capability}-{self._options.precision}"
 
+    @property
+    def recorded(self) -> bool:
+        """See ``Runtime``."""
+        return False
+
     def load(self, path: Path, manifest: Manifest | None = None) -> Network:
         """See ``Runtime``. Builds the plan if there is none, which takes minutes."""
         if manifest is None:

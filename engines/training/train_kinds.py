@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from engines.errors import CheckpointError
 from engines.kinds import KINDS, Kind
@@ -26,6 +26,7 @@ from engines.preprocess import LONGEST_SIDE, fit_longest
 from engines.training.data import HOLD_OUT, picture_files
 from engines.training.datasets import DataSetError, read_rgb
 from engines.training.features import FeatureExtractor, KindRows, Pixels, Pooled, cached, mapped
+from engines.training.fit_layers import fit_layers
 from engines.training.initial_weights import load_initial_weights, trunk_sha256
 from engines.training.losses import kinds_loss
 from engines.training.marks import marked
@@ -94,27 +95,16 @@ def teach(model: HyperIQA, seen: KindRows, options: KindOptions) -> Iterator[str
     """
     if model.kinds is None:
         raise CheckpointError("this network has no output for kinds")
-    rng = np.random.default_rng(options.seed)
-    torch.manual_seed(options.seed)
     learn, rest = np.flatnonzero(~seen.held), np.flatnonzero(seen.held)
     counts = np.bincount(seen.kinds[learn], minlength=len(KINDS))
     weights = np.array([LEADING.get(kind, 1.0) for kind in KINDS])
     shares = (weights / np.maximum(counts, 1))[seen.kinds[learn]]
-    parameters = list(model.kinds.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=options.rate, weight_decay=options.weight_decay)
-    rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
-    model.train()
-    for _ in range(options.steps):
-        picks = rng.choice(learn, min(options.batch, len(learn)), p=shares / shares.sum())
-        optimiser.zero_grad(set_to_none=True)
-        loss = kinds_loss(
-            *told(model, seen.rows[picks]), torch.from_numpy(seen.kinds[picks]), torch.from_numpy(seen.ruined[picks])
-        )
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        rates.step()
-    model.eval()
+
+    def loss(picks: NDArray[np.int64]) -> Tensor:
+        kinds, ruined = torch.from_numpy(seen.kinds[picks]), torch.from_numpy(seen.ruined[picks])
+        return kinds_loss(*told(model, seen.rows[picks]), kinds, ruined)
+
+    fit_layers(model, model.kinds, (learn, shares), loss, options)
     yield from report(model, seen, rest)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from engines.engine_set import EngineNames, load_engines
@@ -30,6 +30,7 @@ from engines.text_spotting import SPOTTING, TextSpotter
 from engines.training.data import HOLD_OUT, picture_files
 from engines.training.datasets import DataSetError, read_rgb
 from engines.training.features import FeatureExtractor, Pooled, TextRows, cached, mapped
+from engines.training.fit_layers import fit_layers
 from engines.training.initial_weights import load_initial_weights, trunk_sha256
 
 __all__ = ["TextOptions", "report", "run", "teach", "text_rows"]
@@ -86,27 +87,17 @@ def teach(model: HyperIQA, seen: TextRows, options: TextOptions) -> Iterator[str
     """
     if model.text is None:
         raise CheckpointError("this network has no output for text")
-    rng = np.random.default_rng(options.seed)
-    torch.manual_seed(options.seed)
     learn = np.flatnonzero(~seen.held)
     there = seen.areas >= LEAST_AREA
     counts = np.bincount(there[learn], minlength=2)
     shares = (1 / np.maximum(counts, 1))[there[learn].astype(int)]
     weights = np.where(seen.areas >= LARGE_AREA, LARGE_WEIGHT, 1.0)
-    parameters = list(model.text.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=options.rate, weight_decay=options.weight_decay)
-    rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
-    model.train()
-    for _ in range(options.steps):
-        picks = rng.choice(learn, min(options.batch, len(learn)), p=shares / shares.sum())
-        optimiser.zero_grad(set_to_none=True)
+
+    def loss(picks: NDArray[np.int64]) -> Tensor:
         truth, weight = torch.from_numpy(there[picks]).float(), torch.from_numpy(weights[picks]).float()
-        loss = F.binary_cross_entropy_with_logits(found(model, seen.rows[picks]), truth, weight)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        rates.step()
-    model.eval()
+        return F.binary_cross_entropy_with_logits(found(model, seen.rows[picks]), truth, weight)
+
+    fit_layers(model, model.text, (learn, shares), loss, options)
     yield from report(model, seen)
 
 
