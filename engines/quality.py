@@ -91,7 +91,7 @@ class QualityPanel:
 
     @property
     def label(self) -> str:
-        """Names and versions, as verdicts carry them: ``hyperiqa-lite0@6+hyperiqa-r18@2``."""
+        """Names and versions, as verdicts carry them: ``hyperiqa-lite0@7+hyperiqa-r18@2``."""
         return "+".join(member.manifest.label for member in self.members)
 
     @property

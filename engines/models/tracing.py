@@ -10,6 +10,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from engines.models.blocks import keep_blocks
+
 __all__ = ["trace"]
 
 OPSET = 17
@@ -19,7 +21,7 @@ def trace(model: nn.Module, example: Tensor, names: tuple[str, str], axes: Mappi
     """``model`` as a graph with one input and one output, called ``names``; ``axes`` names their dynamic dimensions.
 
     The tracing exporter is used: the networks have no control flow, their graphs stay as plain as the modules, and the other
-    exporter bakes the length of CRNN's sequences in without a word.
+    exporter bakes the length of CRNN's sequences in without a word. What it writes is then made easy for runtimes (``keep_blocks``).
     """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -35,4 +37,4 @@ def trace(model: nn.Module, example: Tensor, names: tuple[str, str], axes: Mappi
             opset_version=OPSET,
             dynamo=False,
         )
-    return onnx.load_from_string(buffer.getvalue())
+    return keep_blocks(onnx.load_from_string(buffer.getvalue()))

@@ -18,7 +18,7 @@ def test_list_says_what_is_missing(tmp_path: Path) -> None:
     """And how to get it."""
     result = runner.invoke(app, ["list", "--directory", str(tmp_path)])
     assert result.exit_code == 0
-    assert "hyperiqa-lite0@6" in result.output
+    assert "hyperiqa-lite0@7" in result.output
     assert "hyperiqa-r18@2" in result.output
     assert result.output.count("missing: iqa engines fetch") == 2
 
