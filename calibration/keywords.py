@@ -17,12 +17,14 @@ from calibration.hanzi import simplified
 from calibration.profile import KeywordList
 from calibration.signals import TextLine
 
-__all__ = ["find_keywords", "normalise_text"]
+__all__ = ["SEARCH", "KeywordSearch", "find_keywords", "normalise_text"]
 
 _WIDE = re.compile(r"[⺀-鿿豈-﫿가-힯]")
 _LOOK_ALIKE = str.maketrans("0135l", "oiesi")
 _LETTERS = re.compile(r"[^\W\d_]")
 _DIGITS = re.compile(r"\d")
+SEARCH = "until-settled@1"
+"""Names this module's behaviour inside fingerprints: raise it when equal lines may give other keywords."""
 GAP = "\x00"
 """Stands where an exception was cut out: nothing matches across it."""
 
@@ -33,7 +35,6 @@ class _Line:
 
     words: tuple[str, ...]
     run: str
-    height: float
     asks: bool
 
 
@@ -44,23 +45,59 @@ def normalise_text(text: str) -> str:
 
 def find_keywords(lines: Sequence[TextLine], limits: KeywordList) -> tuple[str, ...]:
     """The words of ``limits`` that say what the picture shows, each once, in the profile's order and spelling."""
-    # A page that is what the picture shows has several lines that can be read; of one on a far wall at most the title can.
-    least = limits.min_height if len(lines) >= limits.min_lines else max(limits.min_height, limits.alone_height)
-    shown = [_prepare(line, limits) for line in lines if line.height >= least]
-    tallest = max((line.height for line in shown), default=0.0)
-    titles, mentions = set[str](), set[str]()
-    for line in shown:
-        if line.asks:
-            continue
-        large = line.height >= limits.title_height * tallest
-        for word in limits.words:
-            share = _share(word, line)
-            if share >= limits.title_share or (share > 0 and large):
-                titles.add(word)
-            elif share > 0:
-                mentions.add(word)
-    found = titles | mentions if len(mentions - titles) >= limits.min_mentions else titles
-    return tuple(word for word in limits.words if word in found)
+    search = KeywordSearch(limits)
+    for line in lines:
+        search.add(line)
+    return search.found()
+
+
+class KeywordSearch:
+    """Keywords in lines that come one after the other, each searched once."""
+
+    def __init__(self, limits: KeywordList) -> None:
+        self._limits = limits
+        self._lines: list[tuple[float, dict[str, float]]] = []
+        """Of every line its height, and the share of its letters that belong to each word on it."""
+
+    def add(self, line: TextLine) -> None:
+        """Take in one more line that could be read."""
+        prepared = _prepare(line, self._limits)
+        shares = {} if prepared.asks else {word: _share(word, prepared) for word in self._limits.words}
+        self._lines.append((line.height, {word: share for word, share in shares.items() if share > 0}))
+
+    def found(self) -> tuple[str, ...]:
+        """The words that say what the picture shows, each once, in the profile's order and spelling."""
+        return self._found(len(self._lines))
+
+    def settled(self, unread: Sequence[float]) -> bool:
+        """Whether lines of these heights, none higher than those that were added, cannot change if there are keywords.
+
+        More lines never take a keyword away again: none is higher, so what is large stays large, and what is believed of few
+        lines is believed of many.
+        """
+        if self._found(len(self._lines)):
+            return True
+        possible = len(self._lines) + len(unread)
+        return max(unread, default=0.0) < self._least(possible) and not self._found(possible)
+
+    def _least(self, count: int) -> float:
+        """How high letters must be if so many lines can be read."""
+        # A page that is what the picture shows has several such lines; of one on a far wall at most the title can be read.
+        limits = self._limits
+        return limits.min_height if count >= limits.min_lines else max(limits.min_height, limits.alone_height)
+
+    def _found(self, count: int) -> tuple[str, ...]:
+        """What lines so far say, if in all ``count`` can be read."""
+        limits, least = self._limits, self._least(count)
+        shown = [(height, shares) for height, shares in self._lines if height >= least]
+        tallest = max((height for height, _ in shown), default=0.0)
+        titles, mentions = set[str](), set[str]()
+        for height, shares in shown:
+            large = height >= limits.title_height * tallest
+            for word, share in shares.items():
+                (titles if large or share >= limits.title_share else mentions).add(word)
+        found = titles | mentions if len(mentions - titles) >= limits.min_mentions else titles
+        return tuple(word for word in limits.words if word in found)
 
 
 def _prepare(line: TextLine, limits: KeywordList) -> _Line:
@@ -70,7 +107,7 @@ def _prepare(line: TextLine, limits: KeywordList) -> _Line:
     run = text.replace(" ", "")
     words = tuple(_readable(word) for word in re.findall(r"[^\W_]+", text))
     asks = any(_occurs(_key(word), words, run) for word in limits.context)
-    return _Line(words, run, line.height, asks)
+    return _Line(words, run, asks)
 
 
 def _readable(word: str) -> str:

@@ -9,6 +9,7 @@ counts, and reading all of them would cost more than everything else together.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,16 +82,27 @@ class TextSpotter:
                 kept.append((region, line))
         return Spotted(text_area([region.extent for region, _ in kept], width, height), tuple(kept))
 
-    def read(self, pixels: NDArray[np.uint8], spotted: Spotted) -> list[ReadLine]:
-        """What the text says, line by line, largest letters first; lines that were read while locating are not read again.
+    def heights(self, pixels: NDArray[np.uint8], spotted: Spotted) -> list[float]:
+        """How high the letters of the lines that ``lines`` reads are, as shares of the shorter side, highest first."""
+        shorter = min(pixels.shape[:2])
+        return [round(_letter_height(region) / shorter, 4) for region, _ in spotted.regions[:MAX_LINES]]
+
+    def lines(self, pixels: NDArray[np.uint8], spotted: Spotted) -> Iterator[ReadLine | None]:
+        """What the text says, line by line, largest letters first; ``None`` for what cannot be read.
+
+        A line is read when it is asked for; those that were read while locating are not read again.
 
         Raises:
             EngineError: the network failed.
 
         """
-        shorter = min(pixels.shape[:2])
-        read = ((region, line or self._recogniser.read(pixels, region.reading)) for region, line in spotted.regions[:MAX_LINES])
-        return [ReadLine(line.text, round(_letter_height(region) / shorter, 4)) for region, line in read if line is not None]
+        for (region, line), height in zip(spotted.regions, self.heights(pixels, spotted), strict=False):
+            read = line or self._recogniser.read(pixels, region.reading)
+            yield None if read is None else ReadLine(read.text, height)
+
+    def read(self, pixels: NDArray[np.uint8], spotted: Spotted) -> list[ReadLine]:
+        """All lines that can be read; see ``lines``."""
+        return [line for line in self.lines(pixels, spotted) if line is not None]
 
 
 def _is_text(line: Line, region: TextRegion, pixels: int) -> bool:

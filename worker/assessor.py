@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Literal
 
 from calibration.background import MEASURE, measure_background
 from calibration.chain import Assessment, assess, keywords_can_matter, text_can_matter
 from calibration.explain import explain
-from calibration.keywords import find_keywords
-from calibration.profile import Profile
+from calibration.keywords import SEARCH, KeywordSearch
+from calibration.profile import KeywordList, Profile
 from calibration.signals import Kind, Signals, TextLine
 from engines.engine_set import EngineSet
 from engines.preprocess import fit_longest
 from engines.quality import Judgement
-from engines.text_spotting import Spotted, TextSpotter
+from engines.text_spotting import ReadLine, Spotted, TextSpotter
 from worker.contracts.verdicts import AdjustmentRecord, AssessmentRecord, BackgroundRecord, KindRecord, Reason, SignalsRecord
 from worker.errors import UnscorableError
 from worker.intake.decode import DECODING, Picture, decode
@@ -69,7 +69,7 @@ class Assessor:
         self._shadow = shadow
         self._on_shadow = on_shadow
         self._decode = decode
-        parts = (engines.digest, profile.digest, DECODING, MEASURE, settings.text, str(self._max_pixels))
+        parts = (engines.digest, profile.digest, DECODING, MEASURE, SEARCH, settings.text, str(self._max_pixels))
         self.fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
     def assess(self, data: bytes, watch: Stopwatch) -> AssessmentRecord:
@@ -100,7 +100,7 @@ class Assessor:
         return _record(assessment, signals, skipped)
 
     def _read_text(self, raw: float, signals: Signals, profile: Profile, text: _Text) -> tuple[Signals, str | None]:
-        """Detect text, then read it, each only where it could still change the category (always, if so set).
+        """Detect text, then read it, each only where and as far as it could still change the category (always, if so set).
 
         Where there is surely none it is not looked for, and the second value says why.
         """
@@ -112,11 +112,11 @@ class Assessor:
         signals = replace(signals, text_area=text.area())
         if not always and not keywords_can_matter(raw, signals, profile):
             return signals, _why_skipped(raw, signals, profile)
-        return replace(signals, keywords=find_keywords(text.lines(), profile.keywords)), None
+        return replace(signals, keywords=text.keywords(profile.keywords, whole=always)), None
 
 
 class _Text:
-    """A picture's text, detected and read at most once, when it is first asked for; ``none``: there is surely none."""
+    """A picture's text, detected when first asked for, every line read at most once; ``none``: there is surely none."""
 
     def __init__(self, spotter: TextSpotter, picture: Picture, watch: Stopwatch, none: bool) -> None:
         self.none = none
@@ -124,25 +124,36 @@ class _Text:
         self._picture = picture
         self._watch = watch
         self._spotted: Spotted | None = None
-        self._lines: list[TextLine] | None = None
+        self._reading: Iterator[ReadLine | None] = iter(())
+        self._unread: list[float] = []
+        self._lines: list[TextLine] = []
 
     def area(self) -> float:
         """Share of the picture under text, 0-1."""
         return self._locate().area
 
-    def lines(self) -> list[TextLine]:
-        """What the text says."""
-        if self._lines is None:
-            spotted = self._locate()
-            with self._watch.stage("text_recognition"):
-                read = self._spotter.read(self._picture.pixels, spotted)
-            self._lines = [TextLine(line.text, line.height) for line in read]
-        return self._lines
+    def keywords(self, limits: KeywordList, whole: bool) -> tuple[str, ...]:
+        """The keywords that the text has; unless the ``whole`` text shall be read, those found until there surely are some."""
+        self._locate()
+        search = KeywordSearch(limits)
+        for line in self._lines:
+            search.add(line)
+        with self._watch.stage("text_recognition"):
+            while self._unread and (whole or not search.settled(self._unread)):
+                self._unread.pop(0)
+                read = next(self._reading)
+                if read is not None:
+                    self._lines.append(TextLine(read.text, read.height))
+                    search.add(self._lines[-1])
+        return search.found()
 
     def _locate(self) -> Spotted:
         if self._spotted is None:
+            pixels = self._picture.pixels
             with self._watch.stage("text_detection"):
-                self._spotted = self._spotter.locate(self._picture.pixels)
+                self._spotted = self._spotter.locate(pixels)
+            self._reading = self._spotter.lines(pixels, self._spotted)
+            self._unread = self._spotter.heights(pixels, self._spotted)
         return self._spotted
 
 

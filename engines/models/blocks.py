@@ -1,7 +1,7 @@
 """Rewrites an exported network so that runtimes need not copy its maps, with the same answers.
 
-CPU runtimes keep maps in blocks of channels, and copy a whole map into plain order wherever an operator knows no blocks. A third
-of a network's time went into such copies (decision 40). Two kinds of operators that torch exports are therefore replaced:
+CPU runtimes keep maps in blocks of channels, and copy a whole map into plain order wherever an operator knows no blocks. A
+third of a network's time went into such copies (decision 40). Two kinds of operators that torch exports are therefore replaced:
 
 - padding before a convolution becomes the convolution's own, which may differ from side to side in ONNX but not in torch;
 - means and maxima over height and width become global pooling.

@@ -21,7 +21,7 @@ def trace(model: nn.Module, example: Tensor, names: tuple[str, str], axes: Mappi
     """``model`` as a graph with one input and one output, called ``names``; ``axes`` names their dynamic dimensions.
 
     The tracing exporter is used: the networks have no control flow, their graphs stay as plain as the modules, and the other
-    exporter bakes the length of CRNN's sequences in without a word. What it writes is then made easy for runtimes (``keep_blocks``).
+    exporter bakes the length of CRNN's sequences in without a word. ``keep_blocks`` then makes the graph easy for runtimes.
     """
     buffer = io.BytesIO()
     with warnings.catch_warnings():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from calibration.hanzi import simplified
-from calibration.keywords import find_keywords, normalise_text
+from calibration.keywords import KeywordSearch, find_keywords, normalise_text
 from calibration.profile import KeywordList
 from calibration.profile_file import load_profile
 from calibration.signals import TextLine
@@ -133,3 +135,51 @@ def test_normalisation_maps_one_character_to_one() -> None:
     """Lengths stay, so that positions mean the same before and after."""
     assert simplified("營業執照與證書") == "营业执照与证书"
     assert normalise_text("  ＡＢ　c ") == "ab c"
+
+
+HEIGHTS = st.sampled_from([0.01, 0.02, 0.03, 0.04, 0.05, 0.1])
+TEXTS = st.sampled_from(
+    ["license", "the license of this", "certificate and license of it", "license required", "some other words here", "合同", ""]
+)
+
+
+@given(
+    st.lists(st.builds(TextLine, TEXTS, HEIGHTS), max_size=9),
+    st.lists(st.booleans(), min_size=9, max_size=9),
+    st.sampled_from([1, 3, 5]),
+)
+def test_reading_may_stop_where_it_is_settled(lines: list[TextLine], readable: list[bool], least: int) -> None:
+    """Whatever the rest says, and whether it can be read at all: there are keywords in all of it, or there are none."""
+    limits = WORDS.model_copy(update={"min_lines": least, "alone_height": 0.04})
+    lines.sort(key=lambda line: line.height, reverse=True)
+    search = KeywordSearch(limits)
+    whole = find_keywords([line for line, read in zip(lines, readable, strict=False) if read], limits)
+    for number, (line, read) in enumerate(zip(lines, readable, strict=False)):
+        if search.settled([each.height for each in lines[number:]]):
+            break
+        if read:
+            search.add(line)
+    assert bool(search.found()) == bool(whole)
+    assert search.settled([])
+
+
+def test_a_title_settles_it() -> None:
+    """A certificate's other lines need not be read."""
+    search = KeywordSearch(WORDS)
+    assert not search.settled([0.1, 0.05, 0.05])
+    search.add(TextLine("Certificate", 0.1))
+    assert search.settled([0.05, 0.05])
+
+
+FAR = WORDS.model_copy(update={"min_lines": 5, "alone_height": 0.04})
+
+
+def test_letters_too_small_to_count_need_not_be_read() -> None:
+    """Few lines must be large ones; small ones only count as lines."""
+    assert KeywordSearch(FAR).settled([0.03] * 4)
+    assert not KeywordSearch(FAR).settled([0.03] * 5)
+    assert KeywordSearch(FAR).settled([0.01] * 9)
+    waits = KeywordSearch(FAR)
+    waits.add(TextLine("certificate", 0.03))
+    assert not waits.settled([0.01] * 4), "a fifth line that can be read would make it count"
+    assert waits.settled([0.01] * 3)

@@ -43,6 +43,19 @@ def test_small_regions_are_not_read_until_asked_for() -> None:
     assert 0.02 < line.height < 0.06
 
 
+def test_lines_are_read_when_they_are_asked_for() -> None:
+    """Heights are known before."""
+    spot, recogniser = spotter(12, 1, 2)
+    found = spot.locate(PICTURE)
+    (height,) = spot.heights(PICTURE, found)
+    lines = spot.lines(PICTURE, found)
+    assert recogniser.shapes == []
+    line = next(lines)
+    assert line is not None
+    assert line.height == height
+    assert len(recogniser.shapes) == 1
+
+
 def test_lines_are_read_once() -> None:
     """What was read while locating is remembered."""
     spot, recogniser = spotter(60, 1, 2)

@@ -12,6 +12,8 @@ from PIL import Image
 
 from calibration.profile_file import load_profile
 from engines.quality import Judgement
+from engines.text_detection import Quad
+from engines.text_recognition import Line, TextRecogniser
 from engines.verify import golden_picture
 from tests.pictures import encode, page, photo
 from worker.assessor import NO_TEXT, Assessor
@@ -80,13 +82,16 @@ def test_tiny_picture_is_low_and_its_text_is_skipped(assessor: Assessor) -> None
 
 
 class _Sure:
-    """A quality engine that has seen a good photo, and no text."""
+    """A quality engine that has seen a good photo, and, unless told otherwise, no text."""
 
     longest_side = 500
     label = digest = "sure@1"
 
+    def __init__(self, textless: bool = True) -> None:
+        self._textless = textless
+
     def judge(self, pixels: NDArray[np.uint8]) -> Judgement:
-        return Judgement(80.0, {"photo": 1.0}, 0.0, textless=True)
+        return Judgement(80.0, {"photo": 1.0}, 0.0, textless=self._textless)
 
 
 @pytest.mark.parametrize(("mode", "looked"), [("lazy", False), ("strict", True), ("always", True)])
@@ -101,6 +106,43 @@ def test_no_text_is_looked_for_where_there_is_surely_none(assessor: Assessor, mo
     assert ("text_detection" in watch.reading()) is looked
     assert (record.signals.text_area is not None) is looked
     assert record.signals.text_skipped == (None if looked else NO_TEXT)
+
+
+BODY = ["this is to say that", "nobody has any doubt", "about what is", "written on a page"]
+
+
+def certificate() -> Image.Image:
+    """A large title above four lines."""
+    whole = page(["CERTIFICATE"], (1200, 1100), 100)
+    whole.paste(page(BODY, (1200, 900), 50), (0, 200))
+    return whole
+
+
+class _Counting:
+    """A recogniser that notes how many lines it was asked for."""
+
+    def __init__(self, recogniser: TextRecogniser) -> None:
+        self.manifest = recogniser.manifest
+        self.count = 0
+        self._recogniser = recogniser
+
+    def read(self, pixels: NDArray[np.uint8], quad: Quad) -> Line | None:
+        self.count += 1
+        return self._recogniser.read(pixels, quad)
+
+
+@pytest.mark.parametrize(("mode", "stops"), [("lazy", True), ("strict", True), ("always", False)])
+def test_reading_stops_where_it_is_settled(assessor: Assessor, mode: str, stops: bool) -> None:
+    """A title makes it a certificate; only ``always`` reads on."""
+    counting = _Counting(assessor.engines.text_recognition)
+    engines = replace(assessor.engines, quality=_Sure(textless=False), text_recognition=counting)  # type: ignore[arg-type]
+    judge = Assessor(engines, assessor.profile, Settings.model_validate({"text": mode}), SLOTS)
+    record = judge.assess(encode(certificate(), "PNG"), Stopwatch())
+    assert record.category == "medium"
+    assert record.signals is not None
+    assert record.signals.keywords == ["certificate"]
+    assert (counting.count == 1) is stops
+    assert (counting.count == 1 + len(BODY)) is not stops
 
 
 def test_keyword_is_found_and_shown(always: Assessor) -> None:
