@@ -47,7 +47,7 @@ def measure_background(pixels: NDArray[np.uint8]) -> Background:
         border_share=round(float(near[frame].mean()), 4),
         roughness=round(_roughness(lab[:, :, 0], near), 4),
         edge=round(_edge(lab[:, :, 0]), 4),
-        palette=round(float((_distances(lab, centres).min(axis=-1) <= PALETTE_RADIUS).mean()), 4),
+        palette=round(float(_near_any(lab, centres).mean()), 4),
         flat=round(_flat(lab), 4),
     )
 
@@ -90,6 +90,16 @@ def _distances(colours: Lab, centres: Lab) -> NDArray[np.float32]:
     return np.asarray(np.sqrt(away[0] ** 2 + away[1] ** 2 + away[2] ** 2), dtype=np.float32)
 
 
+def _near_any(lab: Lab, centres: Lab) -> NDArray[np.bool_]:
+    """H x W: which pixels are of one of these colours."""
+    planes = cv2.split(lab)
+    near = np.zeros(lab.shape[:2], np.bool_)
+    for centre in centres:
+        away = [plane - value for plane, value in zip(planes, centre, strict=True)]
+        near |= np.sqrt(away[0] ** 2 + away[1] ** 2 + away[2] ** 2) <= PALETTE_RADIUS
+    return near
+
+
 def _frame(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     width = max(1, round(FRAME * min(shape)))
     frame = np.ones(shape, np.bool_)
@@ -108,5 +118,5 @@ def _roughness(lightness: NDArray[np.float32], near: NDArray[np.bool_]) -> float
 
 
 def _flat(lab: Lab) -> float:
-    steps = np.abs(np.diff(lab, axis=1)).max(axis=2)
-    return float((steps < FLAT_STEP).mean()) if steps.size else 1.0
+    flat = [np.abs(np.diff(plane, axis=1)) < FLAT_STEP for plane in cv2.split(lab)]
+    return float((flat[0] & flat[1] & flat[2]).mean()) if flat[0].size else 1.0
