@@ -21,7 +21,7 @@ from engines.errors import EngineError, EngineMissingError
 from engines.fetch import fetch_engines
 from engines.parity import THRESHOLDS, Difference, compare_engines, folder_pictures, gate_pictures
 from engines.quality import panel_names
-from engines.runtime.fastest import Chosen
+from engines.runtime.contest import Chosen
 from engines.runtime.select import RuntimeName, make_runtime
 from engines.runtime.tensorrt import GpuOptions
 from engines.training.cli import add_commands
@@ -194,6 +194,9 @@ def _show_parity(results: list[Difference]) -> bool:
 def _show_choices(choices: list[Chosen]) -> None:
     """Who serves which engine, where that was measured; once for each, on standard error."""
     for chosen in dict.fromkeys(choices):
+        if chosen.failed:
+            typer.echo(f"{chosen.engine}: {chosen.runtime} serves; nothing was measured: {chosen.failed}", err=True)
+            continue
         times = f"{chosen.reference_ms:g} ms on the first, {chosen.other_ms:g} on the second"
         differ = "" if chosen.agree else "; their answers differ: report the processor"
         typer.echo(f"{chosen.engine}: {chosen.runtime} serves ({times}){differ}", err=True)

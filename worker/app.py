@@ -17,7 +17,7 @@ from calibration.chain import Assessment
 from calibration.profile import Profile
 from engines.engine_set import EngineSet, load_engines
 from engines.parity import require_parity
-from engines.runtime.fastest import Chosen
+from engines.runtime.contest import Chosen
 from engines.runtime.onnx import OnnxRuntime
 from engines.runtime.select import make_runtime
 from engines.verify import require_golden
@@ -109,7 +109,7 @@ def _verified_engines(settings: Settings, thresholds: tuple[float, float]) -> En
 
 
 def _log_choice(chosen: Chosen) -> None:
-    (log.info if chosen.agree else log.error)("engine_runtime", **asdict(chosen))
+    (log.info if chosen.agree and not chosen.failed else log.error)("engine_runtime", **asdict(chosen))
 
 
 def _log_build(phase: str, done: int, steps: int) -> None:

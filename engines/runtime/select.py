@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,8 @@ from typing import Literal
 from engines.build import Progress, silent
 from engines.errors import EngineError
 from engines.runtime.base import Runtime
-from engines.runtime.fastest import Chosen, FastestRuntime
+from engines.runtime.contest import Chosen, Contest
+from engines.runtime.fastest import FastestRuntime
 from engines.runtime.onnx import OnnxRuntime
 from engines.runtime.tensorrt import GpuOptions, TensorRtRuntime
 
@@ -42,6 +44,10 @@ def make_runtime(
         return TensorRtRuntime(directory / "plans", gpu, progress=progress)
     if name == "onnx" or (name == "auto" and not _openvino_is_there()):
         return OnnxRuntime()
+    if name == "auto":
+        reference = OnnxRuntime()
+        contest, label = Contest(reference.label), f"openvino@{version('openvino')}"
+        return FastestRuntime(reference, lambda: make_runtime("openvino", directory, calls=calls), label, contest, say)
     try:
         # Loaded only where it is used: importing it takes as long as importing all the rest.
         from engines.runtime.openvino import OpenVinoRuntime
@@ -50,8 +56,7 @@ def make_runtime(
             f"IQA_RUNTIME={name} needs the package openvino, which there is for x86-64: install it, or set IQA_RUNTIME=onnx "
             f"({error})"
         ) from error
-    openvino = OpenVinoRuntime(calls)
-    return FastestRuntime(OnnxRuntime(), openvino, say) if name == "auto" else openvino
+    return OpenVinoRuntime(calls)
 
 
 def _openvino_is_there() -> bool:

@@ -17,7 +17,8 @@ from engines.engine_set import DEFAULT_DIRECTORY, EngineNames, load_engines
 from engines.errors import EngineError
 from engines.parity import compare_engines, gate_pictures
 from engines.runtime.base import Runtime
-from engines.runtime.fastest import Chosen, FastestRuntime
+from engines.runtime.contest import Chosen, Contest, hold_contest
+from engines.runtime.fastest import FastestRuntime
 from engines.runtime.onnx import OnnxRuntime
 from engines.runtime.select import make_runtime
 from engines.verify import verify_engines
@@ -153,7 +154,9 @@ def fastest(times: tuple[float, float], answers: tuple[float, float], say: Calla
     first, second = (
         _Runtime(name, _Network(clock, seconds, answer)) for name, seconds, answer in zip("ab", times, answers, strict=True)
     )
-    return FastestRuntime(first, second, say, clock)
+    return FastestRuntime(
+        first, lambda: second, "b", lambda path, manifest: hold_contest(first, second, path, manifest, clock), say
+    )
 
 
 @pytest.mark.parametrize(("times", "winner"), [((4.0, 1.0), "b"), ((1.0, 4.0), "a"), ((1.0, 0.95), "a"), ((1.0, 0.89), "b")])
@@ -175,6 +178,61 @@ def test_one_that_answers_otherwise_judges_nothing(answer: float) -> None:
     network = fastest((4.0, 1.0), (50.0, answer), told.append).load(FILE, QUALITY)
     assert network.run(np.zeros(1, np.float32))[0] == 50.0
     assert [(chosen.runtime, chosen.agree) for chosen in told] == [("a", False)]
+
+
+def test_contests_are_held_in_another_process() -> None:
+    """One for all networks, which ends with whoever asked; what cannot be loaded is told, and the next one can."""
+    contest = Contest("onnx@1")
+    broken = contest(Path("/nowhere.onnx"), QUALITY)
+    assert (broken.runtime, broken.engine) == (OnnxRuntime().label, QUALITY.label)
+    assert "/nowhere.onnx" in broken.failed
+    chosen = contest(FILE, QUALITY)
+    assert chosen.runtime in {make_runtime("onnx", DEFAULT_DIRECTORY).label, make_runtime("openvino", DEFAULT_DIRECTORY).label}
+    assert chosen.reference_ms > 0
+    assert chosen.other_ms > 0
+    assert chosen.agree
+    assert not chosen.failed
+    process = contest._process
+    assert process is not None
+    del contest
+    assert process.poll() == 0
+
+
+def test_where_a_contest_dies_the_reference_serves() -> None:
+    """As a library does on a processor that it does not know; every network is told of."""
+    contest = Contest("onnx@1", "tests.engines.dying_contest")
+    for _ in range(2):
+        chosen = contest(FILE, QUALITY)
+        assert chosen.runtime == "onnx@1"
+        assert chosen.failed
+
+
+def test_the_loser_is_never_loaded() -> None:
+    """Its libraries would stay in memory for good."""
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [OnnxRuntime().label, "False"]
+
+
+LOADED = """
+import sys
+from pathlib import Path
+from engines.catalog import load_manifest, shipped_weights
+from engines.runtime.contest import Chosen
+from engines.runtime.select import make_runtime
+
+manifest = load_manifest("hyperiqa-lite0")
+told = []
+runtime = make_runtime("auto", Path("nowhere"), say=told.append)
+runtime._contest = lambda path, manifest: Chosen(manifest.label, runtime._reference.label)
+runtime.load(shipped_weights() / manifest.file, manifest)
+print(told[0].runtime, "openvino" in sys.modules)
+"""
+
+
+def test_the_label_is_openvinos_own() -> None:
+    """It is told before OpenVINO is loaded, and fingerprints hold it."""
+    names = (make_runtime("auto", DEFAULT_DIRECTORY).label, make_runtime("openvino", DEFAULT_DIRECTORY).label)
+    assert names[0].partition("|")[2] == names[1]
 
 
 def test_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
