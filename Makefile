@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 KAFKA_LIBS := .kafka/libs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch parity-mmocr bindings bench bench-stages chaos fuzz suites kafka s3 lint format typecheck schemas clean
+.PHONY: help demo test test-torch parity-mmocr bindings bench bench-growth bench-stages chaos fuzz suites kafka s3 lint format typecheck schemas clean
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,10 @@ $(BINDINGS)/.ready: tests/bindings/stubs.sh pyproject.toml | $(VENV)/bin/python
 bench: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## What a picture costs a whole worker behind a real Kafka (minutes; ARGS=--help)
 	@$(BIN)/iqa engines fetch
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-growth: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Whether a picture costs the same as workers, partitions, backlog, hosts grow (ten minutes)
+	@$(BIN)/iqa engines fetch
+	$(BIN)/python -m tests.benchmarks.growth $(ARGS)
 
 bench-stages: $(VENV)/.installed-test  ## Cost of one picture by stage, as ratios within one run
 	@$(BIN)/iqa engines fetch

@@ -43,17 +43,21 @@ STALL_S = 60.0
 
 @dataclass(frozen=True)
 class Load:
-    """What is sent: ``rate`` events a second at random times, or all at once if there is none; a share of repeats."""
+    """What is sent: ``rate`` events a second at random times, or all at once if there is none; a share of repeats.
+
+    ``hosts``: how many the pictures come from, in turn.
+    """
 
     name: str
     events: int
     rate: float | None = None
     repeats: float = 0.0
+    hosts: int = 1
 
 
 @dataclass
 class Run:
-    """What came of a load: pictures a second, core-ms each, latencies from event to verdict (ms), memory (MB)."""
+    """What came of a load: pictures a second, core-ms each, latencies from event to verdict (ms), all workers' memory (MB)."""
 
     load: Load
     pictures_per_second: float
@@ -67,11 +71,11 @@ class Run:
 
 
 class Bench:
-    """One worker on ``cores`` cores behind a real broker; loads one after the other."""
+    """Workers on some cores behind a real broker; loads one after the other."""
 
-    def __init__(self, worker: WorkerProcess, fleet: Fleet, uploads: Sequence[Upload], url: str, cores: set[int]) -> None:
-        self.worker, self.cores = worker, cores
-        self._uploads, self._url = uploads, url
+    def __init__(self, fleet: Fleet, uploads: Sequence[Upload], port: int) -> None:
+        self._workers: list[WorkerProcess] = []
+        self._uploads, self._port = uploads, port
         self._fleet = fleet
         self._producer: Producer = make_producer(fleet.settings.kafka)
         self._number = 0
@@ -84,9 +88,16 @@ class Bench:
     @classmethod
     @contextmanager
     def started(
-        cls, folder: Path, uploads: Sequence[Upload], cores: int, partitions: int = 12, **environment: str
+        cls,
+        folder: Path,
+        uploads: Sequence[Upload],
+        cores: int,
+        partitions: int = 12,
+        workers: int = 1,
+        backlog: int = 0,
+        **environment: str,
     ) -> Iterator[Bench]:
-        """Everything started, and ended afterwards; ``environment`` is the worker's."""
+        """Everything started, and ended afterwards; ``environment`` is the workers', ``backlog`` events wait for them."""
         mine, others = affinity_of(cores)
         with ExitStack() as stack:
             stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
@@ -106,58 +117,76 @@ class Bench:
                 **environment,
             }
             create_topics(fleet.settings, partitions, 1)
-            os.sched_setaffinity(0, mine)
-            worker = fleet.start()
-            os.sched_setaffinity(0, others)
-            bench = cls(worker, fleet, uploads, f"http://127.0.0.1:{port}", mine)
+            bench = cls(fleet, uploads, port)
             stack.callback(bench.close)
-            bench.wait_until_ready()
+            if backlog:
+                bench._send(Load("backlog", backlog), random.Random(0))
+            os.sched_setaffinity(0, mine)
+            bench._workers = [fleet.start() for _ in range(workers)]
+            os.sched_setaffinity(0, others)
+            for worker in bench._workers:
+                bench._wait_until_ready(worker)
             yield bench
 
-    def wait_until_ready(self) -> None:
-        """Until the worker says so.
+    def _wait_until_ready(self, worker: WorkerProcess) -> None:
+        """Until it says so.
 
         Raises:
             TimeoutError: it does not; the message ends with its log.
 
         """
         end, pause = time.monotonic() + START_S, threading.Event()
-        while time.monotonic() < end and self.worker.running():
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.worker.port}/readyz", timeout=5):
+        while time.monotonic() < end and worker.running():
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{worker.port}/readyz", timeout=5):
                 return
             pause.wait(0.2)
-        raise TimeoutError(f"the worker is not ready\n{self.worker.log.read_text()[-2000:]}")
+        raise TimeoutError(f"a worker is not ready\n{worker.log.read_text()[-2000:]}")
 
     def run(self, load: Load, warm: int = 40) -> Run:
-        """Send ``load`` and wait for every verdict; the first ``warm`` count for nothing."""
+        """Send ``load`` and wait for every verdict, after as many events that count for nothing as ``warm`` says.
+
+        Nothing is in work when it begins or ends, so that all that the load costs is counted, and nothing else.
+        """
+        if warm:
+            self.run(Load("warm", warm), warm=0)
         rng = random.Random(f"{load.name} {load.events}")
-        seen_before = len(self._seen)
         sender = threading.Thread(target=self._send, args=(load, rng), name="load", daemon=True)
+        seen, first = len(self._seen), self._clocks()
         sender.start()
-        first: tuple[float, float, float] | None = None
-        most, count, skipped = 0.0, 0, 0
+        most = self._wait_for(seen + load.events, load.name)
+        sender.join()
+        return self._told(load, seen, first, most)
+
+    def drain(self, name: str, events: int, warm: int = 40) -> Run:
+        """Measure over the next so many verdicts of a backlog, which goes on before and after."""
+        self._wait_for(len(self._seen) + warm, name)
+        seen, first = len(self._seen), self._clocks()
+        return self._told(Load(name, events), seen, first, self._wait_for(seen + events, name))
+
+    def _wait_for(self, verdicts: int, name: str) -> float:
+        """Until so many have been seen in all; the most memory meanwhile, in MB."""
+        most, count = 0.0, 0
         pause, moved = threading.Event(), time.monotonic()
-        while count < load.events:
-            now = len(self._seen) - seen_before
+        while count < verdicts:
+            now = len(self._seen)
             moved = time.monotonic() if now > count else moved
             if time.monotonic() - moved > STALL_S:
-                raise TimeoutError(f"{load.name}: {now} of {load.events} verdicts\n{self.worker.log.read_text()[-2000:]}")
+                logs = "\n".join(worker.log.read_text()[-2000:] for worker in self._workers)
+                raise TimeoutError(f"{name}: {now} of {verdicts} verdicts\n{logs}")
             count = now
-            if first is None and count >= min(warm, load.events - 1):
-                first, skipped = self._clocks(), count
-            most = max(most, memory_mb(self.worker.pid))
+            most = max(most, sum(memory_mb(worker.pid) for worker in self._workers))
             pause.wait(0.1)
-        last = self._clocks()
-        first = first or last
-        sender.join()
-        counted = self._seen[seen_before + skipped :]
+        return most
+
+    def _told(self, load: Load, seen: int, first: tuple[float, float, float], most: float) -> Run:
+        last, counted = self._clocks(), self._seen[seen:]
         waited = 1000 * np.array([when - self._sent[event] for when, event, _ in counted])
         categories: dict[str, int] = {}
         for _, _, category in counted:
             categories[str(category)] = categories.get(str(category), 0) + 1
         return Run(
             load=load,
-            pictures_per_second=round(len(counted) / (last[0] - first[0]), 2),
+            pictures_per_second=round(len(counted) / (counted[-1][0] - first[0]), 2),
             core_ms=round(1000 * (last[1] - first[1]) / len(counted), 1),
             others_core_ms=round(1000 * (last[2] - first[2]) / len(counted), 1),
             p50_ms=round(float(np.percentile(waited, 50))),
@@ -168,8 +197,8 @@ class Bench:
         )
 
     def _clocks(self) -> tuple[float, float, float]:
-        """Seconds on the wall, of the worker's processors, and of this process's."""
-        return time.monotonic(), core_seconds(self.worker.pid), time.process_time()
+        """Seconds on the wall, of the workers' processors, and of this process's."""
+        return time.monotonic(), sum(core_seconds(worker.pid) for worker in self._workers), time.process_time()
 
     def close(self) -> None:
         """Stop reading."""
@@ -189,16 +218,16 @@ class Bench:
                 number, upload = self._number, self._uploads[self._number % len(self._uploads)]
                 recent.append((number, upload))
             self._number += 1
-            self._produce(number, upload)
+            self._produce(number, upload, number % load.hosts)
         self._producer.flush(60)
 
-    def _produce(self, number: int, upload: Upload) -> None:
+    def _produce(self, number: int, upload: Upload, host: int) -> None:
         name = f"{self._number:08}"
         event = ImageUploaded.model_validate(
             {
                 "event_id": name,
                 "image_id": f"image-{name}",
-                "url": f"{self._url}/{number}/{upload.path.name}",
+                "url": f"http://127.0.{host // 250}.{1 + host % 250}:{self._port}/{number}/{upload.path.name}",
                 "uploaded_at": datetime.now(UTC),
             }
         )

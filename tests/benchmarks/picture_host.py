@@ -35,10 +35,10 @@ def _read(path: Path) -> bytes:
 
 
 def main(folder: str, port: str) -> None:
-    """Serve until killed."""
+    """Serve until killed, on all addresses: 127.0.0.0/8 is as many hosts as one wants."""
     _Handler.folder = Path(folder)
     ThreadingHTTPServer.daemon_threads = True
-    with ThreadingHTTPServer(("127.0.0.1", int(port)), _Handler) as server:
+    with ThreadingHTTPServer(("", int(port)), _Handler) as server:
         server.serve_forever()
 
 

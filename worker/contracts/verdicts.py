@@ -77,7 +77,10 @@ class SignalsRecord(_Record):
     background: BackgroundRecord
     kind: KindRecord | None = Field(default=None, description="Null from engines that do not tell it.")
     text_area: float | None = Field(default=None, ge=0, le=1, description="Share under text; null if it was not measured.")
-    keywords: list[str] | None = Field(default=None, description="Keywords found; null if text was not read.")
+    keywords: list[str] | None = Field(
+        default=None,
+        description="Keywords found; null if text was not read. Unless all text is read, the search ends once there are some.",
+    )
     text_skipped: str | None = Field(
         default=None, description="Why text was not measured or not read: the category was settled, or no text was in sight."
     )
