@@ -25,8 +25,8 @@ from tests.benchmarks.fleet_run import Bench, Load, Run
 from tests.benchmarks.growth_plot import write_growth
 from tests.benchmarks.machine import core_seconds, peak_now
 from tests.benchmarks.mix import GRAIN, Upload, make_mix
-from worker.app import make_assessors
 from worker.intake.isolation import DecoderPool
+from worker.loading import make_assessors
 from worker.memory import return_large_blocks
 from worker.settings import Settings
 from worker.stopwatch import Stopwatch
@@ -65,10 +65,11 @@ def main() -> None:
             table.add_row(f"{point.much:g}", f"{point.core_ms:.1f}", f"{ratio:.2f}", f"{point.memory_mb:.0f}")
         console.print(table)
     if options.json:
+        before = json.loads(options.json.read_text(encoding="utf-8"))["growth"] if options.json.exists() else {}
         told = {
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": asdict(peak_now()),
-            "growth": {name: [asdict(point) for point in points] for name, points in found.items()},
+            "growth": before | {name: [asdict(point) for point in points] for name, points in found.items()},
         }
         options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         write_growth(options.json.with_suffix(".svg"), told)
@@ -82,7 +83,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=200, help="different pictures in the mix")
     parser.add_argument("--mix", type=Path, help="folder to keep the mix in, for another run on the same")
     parser.add_argument("--only", action="append", choices=tuple(GROWTHS), help="one of them; may be repeated")
-    parser.add_argument("--json", type=Path, help="file for everything; a plot is written beside it")
+    parser.add_argument(
+        "--json", type=Path, help="file for everything, beside what it has from before; a plot is written beside it"
+    )
     return parser.parse_args()
 
 

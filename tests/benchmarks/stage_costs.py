@@ -22,11 +22,11 @@ from engines.catalog import Manifest, expanded, verified_file
 from tests.benchmarks.machine import Machine, descendants
 from tests.benchmarks.mix import Upload
 from tests.benchmarks.operations import operations
-from worker.app import make_assessors
 from worker.assessor import Assessor
 from worker.errors import PictureError
 from worker.intake.header import SCALED_LONGEST
 from worker.intake.isolation import DecoderPool
+from worker.loading import make_assessors
 from worker.settings import Settings
 from worker.stopwatch import Stopwatch
 

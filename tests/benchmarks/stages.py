@@ -23,10 +23,10 @@ from calibration.background import measure_background
 from engines.preprocess import fit_longest
 from engines.verify import golden_picture
 from tests.pictures import encode
-from worker.app import make_assessors
 from worker.errors import FetchFailedError
 from worker.intake.decode import decode
 from worker.intake.sources import Fetcher
+from worker.loading import make_assessors
 from worker.memory import return_large_blocks
 from worker.settings import FetchSettings, Settings
 from worker.stopwatch import Stopwatch
