@@ -14,8 +14,8 @@ import structlog
 from rich.traceback import Traceback
 
 from tests.patience import PATIENCE_S
-from worker.app import make_assessors
 from worker.assessor import Assessor
+from worker.loading import make_assessors
 from worker.settings import Settings
 from worker.telemetry.tracebacks import bounded_traceback
 

@@ -6,30 +6,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from types import FrameType
 
-import cv2
 import structlog
 
 from calibration.chain import Assessment
 from calibration.profile import Profile
-from engines.engine_set import EngineSet, load_engines
-from engines.parity import require_parity
-from engines.runtime.contest import Chosen
-from engines.runtime.onnx import OnnxRuntime
-from engines.runtime.select import make_runtime
-from engines.verify import require_golden
-from worker.assessor import Assessor, Decode, ShadowSeen
-from worker.cpu import cpu_quota
 from worker.errors import IqaError, StoppedError, TopicRemadeError
 from worker.intake.decode import decode
 from worker.intake.isolation import DecoderPool
 from worker.intake.sources import Fetcher
+from worker.loading import cpu_slots, make_assessors
 from worker.pipeline import Pipeline
 from worker.projection import Projection, make_projection
-from worker.services import Assessors
 from worker.settings import Settings
 from worker.store import ContentCache, connect
 from worker.stream.breaker import CircuitBreaker
@@ -43,9 +33,10 @@ from worker.stream.topics import require_topics
 from worker.stream.watch import Group, Watch
 from worker.telemetry.health import Condition, Health
 from worker.telemetry.http import TelemetryServer
+from worker.telemetry.measured import measured_fetch
 from worker.telemetry.metrics import Metrics
 
-__all__ = ["EXIT_LEFT", "Worker", "make_assessors"]
+__all__ = ["EXIT_LEFT", "Worker"]
 
 log = structlog.get_logger()
 
@@ -69,51 +60,6 @@ OLD_DELAY_S = 1800.0
 
 EXIT_LEFT = 3
 """Exit code of a worker that left results unpublished behind; others do that work again."""
-
-
-def make_assessors(settings: Settings, on_shadow: ShadowSeen | None = None, decode: Decode = decode) -> Assessors:
-    """Load and verify the engines, load the profiles. Pictures are decoded by ``decode``.
-
-    Raises:
-        EngineError: engines are missing, wrong, or answer differently from what was recorded.
-        ProfileError: a profile cannot be used.
-
-    """
-    # One thread per call: concurrency is one picture per core.
-    cv2.setNumThreads(1)
-    slots = threading.BoundedSemaphore(_slots(settings))
-    engines: EngineSet | None = None
-
-    def make(profile: Profile, shadow: Profile | None) -> Assessor:
-        # Profiles are read first: a mistake in one is told before engines are loaded.
-        nonlocal engines
-        engines = engines or _verified_engines(settings, profile.cuts)
-        return Assessor(engines, profile, settings, slots, shadow, on_shadow, decode)
-
-    return Assessors.build(make, settings)
-
-
-def _slots(settings: Settings) -> int:
-    return settings.worker.cpu_slots or cpu_quota()
-
-
-def _verified_engines(settings: Settings, thresholds: tuple[float, float]) -> EngineSet:
-    names, directory = settings.engines.names, settings.engines.directory
-    runtime = make_runtime(settings.runtime, directory, settings.gpu.options, _log_build, _slots(settings), _log_choice)
-    engines = load_engines(names, directory, runtime)
-    require_golden(engines)
-    if not runtime.recorded:
-        # The answers were recorded on ONNX Runtime; another backend serves only if it says the same.
-        require_parity(load_engines(names, directory, OnnxRuntime(passing=True)), engines, thresholds)
-    return engines
-
-
-def _log_choice(chosen: Chosen) -> None:
-    (log.info if chosen.agree and not chosen.failed else log.error)("engine_runtime", **asdict(chosen))
-
-
-def _log_build(phase: str, done: int, steps: int) -> None:
-    log.info("engine_build", phase=phase, done=done, steps=steps)
 
 
 class Worker:
@@ -148,18 +94,20 @@ class Worker:
         if settings.decode.isolate:
             limits = settings.decode
             self._decoders = DecoderPool(
-                _slots(settings), limits.timeout_s, limits.memory_bytes, self.metrics.decoder_deaths.inc
+                cpu_slots(settings), limits.timeout_s, limits.memory_bytes, self.metrics.decoder_deaths.inc
             )
         assessors = make_assessors(settings, self._on_shadow, self._decoders.decode if self._decoders else decode)
         labels = {"profile": ",".join(assessors.labels), **assessors.default.engines.labels}
         self.metrics.build.info({"version": software_version(), **labels})
         self._fetcher = Fetcher(settings.fetch, settings.s3)
         client = connect(settings.redis)
-        self._pipeline = Pipeline(self._fetcher.fetch, assessors, ContentCache(client) if client else None)
+        self._pipeline = Pipeline(
+            measured_fetch(self._fetcher.fetch, self.metrics), assessors, ContentCache(client) if client else None
+        )
         threads = settings.worker.threads
         self._pool = HostPool(threads, share_of(threads, settings.fetch.per_host))
         self._breaker = CircuitBreaker()
-        self._uploads = self._make_lane(settings.kafka.group_id, {settings.topics.uploads: 0.0}, self.metrics)
+        self._uploads = self._make_lane(settings.kafka.group_id, {settings.topics.uploads: 0.0}, "uploads")
         self._retries: Lane | None = None
         self._retry_thread = threading.Thread(target=self._run_retries, name="retries", daemon=True)
         self._watch: Watch | None = None
@@ -167,6 +115,7 @@ class Worker:
         self._projection: Projection | None = None
         if client and settings.projection.enabled:
             self._projection = make_projection(settings, client, self.metrics, self._fail)
+        self.metrics.start_seconds.labels("engines").set(time.monotonic() - self._born)
         log.info("engines_ready", fingerprint=assessors.default.fingerprint, **labels)
 
     @property
@@ -242,9 +191,9 @@ class Worker:
     def _lanes(self) -> list[Lane]:
         return [self._uploads, *([self._retries] if self._retries else [])]
 
-    def _make_lane(self, group_id: str, delays_s: dict[str, float], gauges: Metrics) -> Lane:
+    def _make_lane(self, group_id: str, delays_s: dict[str, float], name: str) -> Lane:
         return Lane(
-            self.settings, group_id, delays_s, self._pool, self._pipeline, self.metrics, gauges, self._breaker, self._fail
+            self.settings, group_id, delays_s, self._pool, self._pipeline, self.metrics.lanes[name], self._breaker, self._fail
         )
 
     def _make_retry_lane(self) -> Lane | None:
@@ -255,7 +204,7 @@ class Worker:
         if old:
             log.warning("old_retry_topics", topics=old, told="of an earlier IQA_RETRY__DELAYS_S; read as long as they exist")
         delays |= dict.fromkeys(old, max(settings.retry.delays_s, default=OLD_DELAY_S))
-        return self._make_lane(retry_group(settings.kafka.group_id), delays, Metrics()) if delays else None
+        return self._make_lane(retry_group(settings.kafka.group_id), delays, "retry") if delays else None
 
     def _make_watch(self) -> Watch:
         settings, names = self.settings, self.settings.topics

@@ -18,12 +18,12 @@ from calibration.signals import TextLine
 from engines.engine_set import EngineSet
 from engines.preprocess import fit_longest
 from engines.text_spotting import ReadLine, Spotted
-from worker.app import make_assessors
 from worker.assessor import kind_of
 from worker.cpu import cpu_quota
 from worker.errors import UnscorableError
 from worker.intake.decode import DECODING, decode
 from worker.intake.sources import read_file
+from worker.loading import make_assessors
 from worker.settings import Settings
 
 __all__ = ["read_labelled", "readings_file"]

@@ -10,12 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from worker.app import make_assessors
 from worker.contracts.events import ImageUploaded
 from worker.contracts.verdicts import QualityVerdict
 from worker.cpu import cpu_quota
 from worker.errors import IqaError
 from worker.intake.sources import read_file
+from worker.loading import make_assessors
 from worker.pipeline import Pipeline
 from worker.settings import Settings
 

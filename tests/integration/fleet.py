@@ -112,10 +112,10 @@ class WorkerProcess:
             )
 
     def metric(self, name: str) -> float:
-        """A metric without labels, 0 while the worker does not answer."""
+        """A metric without labels, or the upload lane's; 0 while the worker does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
-                found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
+                found = re.search(rf'^{name}(?:{{lane="uploads"}})? (\S+)$', answer.read().decode(), re.MULTILINE)
         except OSError:
             return 0.0
         return float(found.group(1)) if found else 0.0

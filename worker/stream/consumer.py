@@ -23,6 +23,7 @@ from worker.settings import WorkerSettings
 from worker.stream.assignments import give_back, take
 from worker.stream.beginnings import Beginning, Stray, begin_again
 from worker.stream.breaker import CircuitBreaker
+from worker.stream.gauges import LaneGauges
 from worker.stream.incoming import Record, read_record
 from worker.stream.ledger import Entry, Ledger, Partition
 from worker.stream.offsets import Offsets
@@ -33,7 +34,7 @@ from worker.stream.publisher_thread import PublisherThread
 from worker.stream.stalls import Stalls
 from worker.stream.waiting import WaitingRoom
 from worker.telemetry.complaints import Complaints
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics import LaneMetrics
 
 __all__ = ["ConsumerLoop", "Handler"]
 
@@ -68,11 +69,10 @@ class ConsumerLoop:
         pool: carries the handler.
         handler: works on a record.
         settings: bounds and budgets.
-        metrics: what this loop measures for itself.
+        metrics: of the lane.
         delays_s: topics whose records wait, with the longest wait.
         breaker: is asked whether to take anything.
         latest: whether a group without a place in a partition begins at its end.
-        counters: what all loops of a worker count together, if that is another one than ``metrics``.
     """
 
     def __init__(
@@ -84,12 +84,11 @@ class ConsumerLoop:
         pool: HostPool,
         handler: Handler,
         settings: WorkerSettings,
-        metrics: Metrics,
+        metrics: LaneMetrics,
         delays_s: Mapping[str, float] | None = None,
         breaker: CircuitBreaker | None = None,
         *,
         latest: bool = False,
-        counters: Metrics | None = None,
     ) -> None:
         self._consumer = consumer
         self._pauses = Pauses(consumer)
@@ -104,7 +103,7 @@ class ConsumerLoop:
         self._handler = handler
         self._settings = settings
         self._metrics = metrics
-        self._counters = counters or metrics
+        self._gauges = LaneGauges(consumer, ledger, metrics)
         self._latest = latest
         self._complaints = Complaints()
         self._stalls = Stalls(consumer)
@@ -227,9 +226,8 @@ class ConsumerLoop:
     def _turn(self) -> None:
         self._note_group()
         self._pressure.wait(POLL_S)
-        self._metrics.breaker.set(int(self._breaker.open))
-        self._metrics.in_flight.set(self._ledger.count)
-        self._metrics.in_flight_bytes.set(self._ledger.bytes)
+        self._metrics.shared.breaker.set(int(self._breaker.open))
+        self._gauges.turn(self._assigned)
         self._offsets.commit()
         self._offsets.mark_idle(self._assigned - self._strays.keys(), self._waiting.owes)
         self._find_beginnings()
@@ -258,9 +256,9 @@ class ConsumerLoop:
         if self._ledger.goes_back(key, record.offset) or record.offset < self._next.get(key, 0):
             self._orphan(key, f"offsets went back to {record.offset}", anew=record.offset == 0)
         self._pressure.note(record.size)
-        entry = self._ledger.add(key, record.offset, record.size)
+        entry = self._ledger.add(key, record.offset, record.size, record.born_s, record.written_s)
         self._next[key] = record.offset + 1
-        self._metrics.events.inc()
+        self._gauges.taken(record)
         self._pool.submit(lambda: self._handler(record, entry))
 
     def _heed(self, error: KafkaError, message: Message) -> None:
@@ -287,7 +285,7 @@ class ConsumerLoop:
             if self._not_before.get(key, now) > now:
                 continue
             try:
-                why = begin_again(self._consumer, stray, self._counters, latest=self._latest)
+                why = begin_again(self._consumer, stray, self._metrics.shared, latest=self._latest)
             except BrokerError as error:
                 self._complaints.say("beginning_unknown", str(error), topic=key[0], partition=key[1])
                 # One question that is not answered in a turn: all others wait for the turn's end.
@@ -344,8 +342,8 @@ class ConsumerLoop:
         self.joined = False
 
     def _note(self, event: str, partitions: list[TopicPartition]) -> None:
+        keys = [_key(partition) for partition in partitions]
         if event != "assigned":
-            keys = [_key(partition) for partition in partitions]
             self._waiting.forget(keys)
             self._pauses.forget(keys)
             for key in keys:
@@ -355,7 +353,7 @@ class ConsumerLoop:
                 for known in (self._strays, self._not_before, self._begun, self._next):
                     known.pop(key, None)
         # Counted here: while the consumer closes, it may refuse to tell its assignment, and close would raise that.
-        self._metrics.assigned.set(len(self._assigned))
+        self._gauges.moved(event, keys, len(self._assigned))
         log.info("partitions", change=event, partitions=[f"{p.topic}/{p.partition}" for p in partitions])
 
     def _note_group(self) -> None:

@@ -7,6 +7,7 @@ the worker's own count for the circuit breaker; what a sender or a host does nev
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -129,7 +130,6 @@ class EventHandler:
         return verdict
 
     def _tell(self, verdict: QualityVerdict) -> None:
-        self._metrics.observe(verdict)
         log.info(
             "judged",
             status=verdict.status,
@@ -144,6 +144,7 @@ class EventHandler:
         published = fitting_verdict(verdict, topic, self._settings.worker.source, self._sizes.of(topic))
         if published is None:
             return [self._dead(record, Blame("verdict_too_large", f"larger than the {self._sizes.of(topic)} bytes of {topic}"))]
+        published = replace(published, note=partial(self._metrics.observe, verdict))
         if record.attempt > 0 and verdict.reason is not None and verdict.reason.code in PASSING_CODES:
             # Nobody waits for ever, and nothing is lost: a verdict that says so, and the event for a replay.
             return [published, self._dead(record, Blame(verdict.reason.code, verdict.reason.detail, "FetchFailedError"))]
@@ -190,14 +191,14 @@ class EventHandler:
         return [self._dead(record, Blame("refused_by_broker", refusal), bare=refusals > 2)]
 
     def _retry(self, record: Record, blame: Blame) -> Outgoing:
-        self._metrics.retries.labels(str(record.attempt + 1), blame.code).inc()
         log.info("retry", attempt=record.attempt + 1, code=blame.code, detail=blame.detail[:200])
-        return retry_record(record, self._settings, code=blame.code, detail=blame.detail)
+        made = retry_record(record, self._settings, code=blame.code, detail=blame.detail)
+        return replace(made, note=self._metrics.retries.labels(str(record.attempt + 1), blame.code).inc)
 
     def _dead(self, record: Record, blame: Blame, *, bare: bool = False) -> Outgoing:
-        self._metrics.dead_letters.labels(blame.code).inc()
         log.warning("dead_letter", code=blame.code, detail=blame.detail[:200])
         topic = self._settings.topics.dead_letters
-        return dead_letter(
+        made = dead_letter(
             record, topic, group_id=self._settings.kafka.group_id, blame=blame, limit=self._sizes.of(topic), bare=bare
         )
+        return replace(made, note=self._metrics.dead_letters.labels(blame.code).inc)

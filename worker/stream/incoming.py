@@ -80,6 +80,17 @@ class Record:
         return self.number("attempt")
 
     @property
+    def written_s(self) -> float | None:
+        """When it was written to its topic (seconds since 1970)."""
+        return self.timestamp_ms / 1000 if self.timestamp_ms >= 0 else None
+
+    @property
+    def born_s(self) -> float | None:
+        """When the event was first written to the uploads topic (seconds since 1970), retries notwithstanding."""
+        first = self.number("timestamp", self.timestamp_ms)
+        return first / 1000 if first >= 0 else None
+
+    @property
     def sender_headers(self) -> list[Header]:
         """The headers that the sender gave."""
         return [header for header in self.headers if not header[0].startswith(PREFIX)]

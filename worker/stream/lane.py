@@ -27,7 +27,7 @@ from worker.stream.sizes import RecordSizes
 from worker.stream.topic_facts import TopicFacts, describe
 from worker.stream.transactions import TransactionalPublisher, committed_offsets
 from worker.telemetry.complaints import Complaints
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics import LaneMetrics
 
 __all__ = ["Lane", "broker_error", "retry_group"]
 
@@ -51,8 +51,7 @@ class Lane:
         delays_s: topics with the longest time that their records wait.
         pool: carries events.
         pipeline: judges them.
-        metrics: for what both lanes count together.
-        gauges: for what each lane measures for itself.
+        metrics: of the lane.
         breaker: shared, since it is about the worker.
         on_failure: told if the lane's publisher dies.
 
@@ -68,8 +67,7 @@ class Lane:
         delays_s: Mapping[str, float],
         pool: HostPool,
         pipeline: Pipeline,
-        metrics: Metrics,
-        gauges: Metrics,
+        metrics: LaneMetrics,
         breaker: CircuitBreaker,
         on_failure: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
@@ -97,12 +95,11 @@ class Lane:
             self.ledger,
             self._publisher,
             pool,
-            EventHandler(pipeline, self.ledger, settings, metrics, breaker, pool, self._sizes),
+            EventHandler(pipeline, self.ledger, settings, metrics.shared, breaker, pool, self._sizes),
             settings.worker,
-            gauges,
+            metrics,
             {topic: delay for topic, delay in delays_s.items() if delay > 0},
             breaker,
-            counters=metrics,
             latest=settings.kafka.librdkafka().get("auto.offset.reset") in {"latest", "largest", "end"},
         )
 
@@ -155,8 +152,8 @@ class Lane:
             lambda: self.loop.group_metadata,
             committed_offsets(self._admin, self.group_id),
             self.ledger,
-            on_fenced=self._metrics.fenced.inc,
-            on_commit=self._metrics.transaction_partitions.observe,
+            on_fenced=self._metrics.shared.fenced.inc,
+            on_commit=self._metrics.shared.transaction_partitions.observe,
             closed_topics=self._closed_topics,
         )
 

@@ -32,6 +32,8 @@ class Outgoing:
     key: bytes
     value: bytes | None
     headers: Sequence[tuple[str, str | bytes | None]]
+    note: Callable[[], object] | None = field(default=None, compare=False, repr=False)
+    """Called once it is durable: what is counted is what was published."""
 
     @property
     def size(self) -> int:
@@ -69,6 +71,8 @@ class Entry:
     since: float = field(default_factory=time.monotonic)
     """When it came into its state (monotonic seconds)."""
     added: float = field(default_factory=time.monotonic)
+    born_s: float | None = None  # when the event was first written to a topic (seconds since 1970)
+    written_s: float | None = None  # when this record was
 
     def enter(self, state: _State) -> None:
         """Go over to ``state``, now."""
@@ -119,6 +123,7 @@ class Ledger:
         self._changed = threading.Condition()
         self._count = 0
         self._bytes = 0
+        self.on_published: Callable[[Entry], object] = lambda _: None  # told of every event whose records are durable
 
     @property
     def count(self) -> int:
@@ -143,7 +148,16 @@ class Ledger:
             orphans = any(orphan.partition == partition for orphan in self._orphans)
             return not (lane and lane.entries) and not orphans
 
-    def add(self, partition: Partition, offset: int, size: int) -> Entry:
+    def waiting(self, partition: Partition) -> tuple[int, float | None]:
+        """Events of ``partition`` that nothing was published for, and when the first of them was written."""
+        with self._changed:
+            lane = self._lanes.get(partition)
+            left = [entry for entry in lane.entries if entry.size and not entry.is_published] if lane else []
+            return len(left), left[0].written_s if left else None
+
+    def add(
+        self, partition: Partition, offset: int, size: int, born_s: float | None = None, written_s: float | None = None
+    ) -> Entry:
         """Take an event in. Offsets of a partition must rise, see ``goes_back``.
 
         Raises:
@@ -154,7 +168,7 @@ class Ledger:
             lane = self._lanes.setdefault(partition, _Lane(partition))
             if lane.entries and lane.entries[-1].offset >= offset:
                 raise ValueError(f"offset {offset} of {partition} comes after {lane.entries[-1].offset}")
-            entry = Entry(partition, offset, size)
+            entry = Entry(partition, offset, size, born_s=born_s, written_s=written_s)
             lane.entries.append(entry)
             lane.unfinished += 1
             self._count += 1
@@ -247,8 +261,14 @@ class Ledger:
     def mark_published(self, entry: Entry) -> None:
         """All records of ``entry`` are durable."""
         with self._changed:
-            if entry.state is _State.DONE:
-                entry.enter(_State.PUBLISHED)
+            if entry.state is not _State.DONE:
+                return
+            entry.enter(_State.PUBLISHED)
+        for record in entry.records:
+            if record.note is not None:
+                record.note()
+        if entry.size:  # else it was made up, to have a place committed
+            self.on_published(entry)
 
     def published(self, partitions: Iterable[Partition] | None = None) -> Prefix:
         """What may be committed: the published beginning of each of ``partitions`` (default: all). See ``confirm``."""

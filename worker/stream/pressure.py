@@ -12,7 +12,7 @@ import structlog
 from worker.settings import WorkerSettings
 from worker.stream.ledger import Ledger, Partition
 from worker.stream.pauses import Pauses
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics import LaneMetrics
 
 __all__ = ["Pressure"]
 
@@ -26,7 +26,7 @@ LEAST_BYTES = 1_000_000
 class Pressure:
     """Used by the thread that consumes, and by no other."""
 
-    def __init__(self, ledger: Ledger, pauses: Pauses, settings: WorkerSettings, metrics: Metrics) -> None:
+    def __init__(self, ledger: Ledger, pauses: Pauses, settings: WorkerSettings, metrics: LaneMetrics) -> None:
         self._ledger = ledger
         self._pauses = pauses
         self._settings = settings

@@ -18,7 +18,7 @@ from worker.stream.ledger import Entry, Ledger, Partition
 from worker.stream.publisher import Publisher
 from worker.stream.refusals import ClosedTopicError, RefusedError
 from worker.telemetry.complaints import Complaints
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics import LaneMetrics
 
 __all__ = ["PublisherThread"]
 
@@ -58,7 +58,7 @@ class PublisherThread:
         ledger: Ledger,
         publisher: Publisher,
         interval_s: float,
-        metrics: Metrics,
+        metrics: LaneMetrics,
         refresh_sizes: Callable[[], None] = lambda: None,
         on_failure: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
@@ -201,7 +201,7 @@ class PublisherThread:
         entry.refusals += 1
         where = {"topic": entry.partition[0], "partition": entry.partition[1], "offset": entry.offset}
         self._complaints.say("record_refused", str(error), refusals=entry.refusals, **where)
-        self._metrics.refused.labels(error.code).inc()
+        self._metrics.shared.refused.labels(error.code).inc()
         if entry.refit is None or entry.refusals >= MOST_REFUSALS:
             self._stuck[entry.partition] = time.monotonic() + REOPEN_S
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import sys
@@ -9,7 +10,8 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from worker.errors import SettingsError
 
@@ -54,16 +56,21 @@ class TelemetryServer:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path == "/metrics":
-                    self._send(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+                    # OpenMetrics for who asks for it, packed for who takes that.
+                    encode, kind = choose_encoder(self.headers.get("Accept", ""))
+                    self._send(200, kind, encode(registry), pack=gzip_accepted(self.headers.get("Accept-Encoding", "")))
                 elif path in checks:
                     results = checks[path]()
                     self._send(200 if all(results.values()) else 503, "application/json", json.dumps(results).encode())
                 else:
                     self._send(404, "text/plain", b"there are /livez, /readyz and /metrics\n")
 
-            def _send(self, status: int, kind: str, body: bytes) -> None:
+            def _send(self, status: int, kind: str, body: bytes, *, pack: bool = False) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
+                if pack:
+                    body = gzip.compress(body, 1)
+                    self.send_header("Content-Encoding", "gzip")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

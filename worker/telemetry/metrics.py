@@ -1,115 +1,154 @@
-"""Every metric of a worker, in one list."""
+"""The metrics of one worker or projection, made by the catalogue."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.process_collector import ProcessCollector
 
 from worker.contracts.verdicts import QualityVerdict
+from worker.telemetry.catalogue import CATALOGUE, LANES, STAGES, Metric
 
-__all__ = ["Metrics"]
+__all__ = ["LaneMetrics", "Metrics"]
 
-_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+M = TypeVar("M", bound=MetricWrapperBase)
+KINDS: Mapping[str, type[MetricWrapperBase]] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram, "info": Info}
+
+
+class _Family(Generic[M]):
+    """One family of the catalogue, as an attribute."""
+
+    def __init__(self, kind: type[M], name: str) -> None:
+        self._kind, self._name = kind, name
+
+    def __get__(self, metrics: Metrics, _: type[Metrics]) -> M:
+        found = metrics.families[self._name]
+        assert isinstance(found, self._kind)  # noqa: S101 - as the catalogue has it, and a test
+        return found
 
 
 class Metrics:
-    """All metrics on a registry of their own: two workers in one process do not mix."""
+    """All metrics on a registry of their own: two workers in one process do not mix.
+
+    Series whose labels are known beforehand are there from the start, so that the first event is seen as a rise.
+    """
+
+    build = _Family(Info, "iqa_build")
+    event_age = _Family(Histogram, "iqa_event_age_seconds")
+    events = _Family(Counter, "iqa_events")
+    verdicts = _Family(Counter, "iqa_verdicts")
+    lag_records = _Family(Gauge, "iqa_partition_lag_records")
+    lag_seconds = _Family(Gauge, "iqa_partition_lag_seconds")
+    end_offset = _Family(Gauge, "iqa_partition_end_offset")
+    progress = _Family(Gauge, "iqa_last_progress_timestamp_seconds")
+    in_flight = _Family(Gauge, "iqa_in_flight_events")
+    in_flight_bytes = _Family(Gauge, "iqa_in_flight_bytes")
+    oldest = _Family(Gauge, "iqa_oldest_event_seconds")
+    unpublished = _Family(Gauge, "iqa_unpublished_seconds")
+    breaker = _Family(Gauge, "iqa_breaker_open")
+    paused = _Family(Gauge, "iqa_paused")
+    crowded = _Family(Gauge, "iqa_crowded_partitions")
+    assigned = _Family(Gauge, "iqa_assigned_partitions")
+    rebalances = _Family(Counter, "iqa_rebalances")
+    moved = _Family(Counter, "iqa_partitions_moved")
+    silent = _Family(Gauge, "iqa_broker_silent_seconds")
+    publish_seconds = _Family(Histogram, "iqa_publish_seconds")
+    publish_failures = _Family(Counter, "iqa_publish_failures")
+    failing = _Family(Gauge, "iqa_publish_failing_seconds")
+    transaction_partitions = _Family(Histogram, "iqa_transaction_partitions")
+    refused = _Family(Counter, "iqa_refused_records")
+    fenced = _Family(Counter, "iqa_producers_fenced")
+    expired = _Family(Counter, "iqa_expired_events")
+    remade = _Family(Counter, "iqa_topics_remade")
+    stage_seconds = _Family(Histogram, "iqa_stage_seconds")
+    event_seconds = _Family(Histogram, "iqa_event_seconds")
+    unscorable = _Family(Counter, "iqa_unscorable")
+    fetches = _Family(Counter, "iqa_fetches")
+    picture_bytes = _Family(Histogram, "iqa_picture_bytes")
+    picture_pixels = _Family(Histogram, "iqa_picture_pixels")
+    decoder_deaths = _Family(Counter, "iqa_decoder_deaths")
+    score = _Family(Histogram, "iqa_score_points")
+    adjustments = _Family(Counter, "iqa_rule_adjustments")
+    repeats = _Family(Counter, "iqa_repeats")
+    shadow = _Family(Counter, "iqa_shadow_verdicts")
+    unknown_services = _Family(Counter, "iqa_unknown_services")
+    retries = _Family(Counter, "iqa_retries")
+    dead_letters = _Family(Counter, "iqa_dead_letters")
+    projected = _Family(Counter, "iqa_projected_verdicts")
+    projection_failures = _Family(Counter, "iqa_projection_failures")
+    projection_lag = _Family(Gauge, "iqa_projection_lag")
+    projection_missing = _Family(Gauge, "iqa_projection_missing_seconds")
+    projection_rewinds = _Family(Counter, "iqa_projection_rewinds")
+    projection_unreadable = _Family(Counter, "iqa_projection_unreadable")
+    projection_errors = _Family(Counter, "iqa_projection_errors")
+    start_seconds = _Family(Gauge, "iqa_start_seconds")
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        # Info: versions of software, engines and profile.
-        self.build = Info("iqa_build", "Versions of software, engines and profile", registry=self.registry)
-        # Counter: upload events taken from Kafka.
-        self.events = Counter("iqa_events", "Upload events taken from Kafka", registry=self.registry)
-        # Counter: verdicts by status (scored, unscorable) and category (low, medium, high, none).
-        self.verdicts = Counter("iqa_verdicts", "Verdicts", ["status", "category"], registry=self.registry)
-        # Counter: unscorable pictures by reason code.
-        self.unscorable = Counter("iqa_unscorable", "Pictures that could not be judged", ["code"], registry=self.registry)
-        # Counter: scores adjusted by each rule.
-        self.adjustments = Counter("iqa_rule_adjustments", "Scores adjusted by a rule", ["rule"], registry=self.registry)
-        # Counter: pictures also judged by a shadow profile, by the category that was published and the one it gives.
-        self.shadow = Counter(
-            "iqa_shadow_verdicts",
-            "Pictures also judged by a shadow profile",
-            ["profile", "shadow", "published", "category"],
-            registry=self.registry,
-        )
-        # Counter: events of services that no profile names, judged by the default one.
-        self.unknown_services = Counter("iqa_unknown_services", "Events of services without a profile", registry=self.registry)
-        # Counter: verdicts answered from the cache, without inference.
-        self.repeats = Counter("iqa_repeats", "Verdicts answered without inference", registry=self.registry)
-        # Counter: events sent to the dead-letter topic, by reason code.
-        self.dead_letters = Counter(
-            "iqa_dead_letters", "Events sent to the dead-letter topic", ["code"], registry=self.registry
-        )
-        # Counter: events sent to a retry topic, by attempt (1 is the first retry) and reason code.
-        self.retries = Counter("iqa_retries", "Events sent to a retry topic", ["attempt", "code"], registry=self.registry)
-        # Gauge: 1 while this worker takes nothing because most events fail in itself.
-        self.breaker = Gauge("iqa_breaker_open", "1 while the circuit breaker is open", registry=self.registry)
-        # Counter: decoding processes that died, took too long, or were out of memory for good.
-        self.decoder_deaths = Counter(
-            "iqa_decoder_deaths", "Decoding processes that had to be replaced", registry=self.registry
-        )
-        # Histogram: seconds per stage of an event (fetch, repeat, decode, quality, background, text_*, total).
-        self.stage_seconds = Histogram(
-            "iqa_stage_seconds", "Seconds per stage of an event", ["stage"], buckets=_SECONDS, registry=self.registry
-        )
-        # Gauge: events in flight, and their bytes.
-        self.in_flight = Gauge("iqa_in_flight_events", "Events taken and not yet published", registry=self.registry)
-        self.in_flight_bytes = Gauge("iqa_in_flight_bytes", "Bytes of events in flight", registry=self.registry)
-        # Gauges, in seconds, 0 where there is nothing to tell: since the oldest event in flight was taken, since the oldest
-        # result could have been published, since when every publication has failed, since the broker's last answer.
-        self.oldest = Gauge("iqa_oldest_event_seconds", "Age of the oldest event in flight", registry=self.registry)
-        self.unpublished = Gauge("iqa_unpublished_seconds", "Age of the oldest result to publish", registry=self.registry)
-        self.failing = Gauge("iqa_publish_failing_seconds", "How long publishing has failed", registry=self.registry)
-        self.silent = Gauge("iqa_broker_silent_seconds", "Time since the broker's last answer", registry=self.registry)
-        # Gauge: partitions assigned to this worker; paused says that it takes no more for now.
-        self.assigned = Gauge("iqa_assigned_partitions", "Partitions assigned", registry=self.registry)
-        self.paused = Gauge("iqa_paused", "1 while partitions are paused under pressure", registry=self.registry)
-        # Gauge: partitions that give nothing for now, since their share of what may be in flight is used up.
-        self.crowded = Gauge("iqa_crowded_partitions", "Partitions whose share is used up", registry=self.registry)
-        # Histogram: seconds to make a batch durable; counter: batches that the broker did not take.
-        self.publish_seconds = Histogram(
-            "iqa_publish_seconds", "Seconds to publish and commit a batch", buckets=_SECONDS, registry=self.registry
-        )
-        self.publish_failures = Counter("iqa_publish_failures", "Batches the broker did not take", registry=self.registry)
-        # Histogram: partitions that one transaction wrote to; as few as it read from where keys are partitioned alike.
-        self.transaction_partitions = Histogram(
-            "iqa_transaction_partitions",
-            "Partitions written to by one transaction",
-            buckets=(1, 2, 3, 6, 12, 24, 48, 96, 192),
-            registry=self.registry,
-        )
-        # Counter: records that the broker refused and that were published without what made it refuse them, by code.
-        self.refused = Counter("iqa_refused_records", "Records the broker refused for good", ["code"], registry=self.registry)
-        # Counter: producers that were fenced by another one under the same transactional id.
-        self.fenced = Counter("iqa_producers_fenced", "Producers fenced by another of the same id", registry=self.registry)
-        # Counter: events that the topic's retention took before they were read; and topics made anew while in use.
-        self.expired = Counter("iqa_expired_events", "Events that retention took unread", ["topic"], registry=self.registry)
-        self.remade = Counter("iqa_topics_remade", "Topics made anew while in use", ["topic"], registry=self.registry)
-        # Counter: verdicts projected to Redis, and attempts that Redis refused.
-        self.projected = Counter("iqa_projected_verdicts", "Verdicts written to Redis", registry=self.registry)
-        self.projection_failures = Counter("iqa_projection_failures", "Batches Redis did not take", registry=self.registry)
-        # Gauge: verdicts on the topic that this projection's Redis does not hold yet, of its own partitions.
-        self.projection_lag = Gauge("iqa_projection_lag", "Verdicts not yet in Redis", registry=self.registry)
-        # Gauge: seconds since a condition held last (joined, redis, broker, reading, progress); 0 while it holds.
-        self.projection_missing = Gauge(
-            "iqa_projection_missing_seconds", "Seconds since it held last", ["condition"], registry=self.registry
-        )
-        # Counter: times that Redis said another place than was read; verdicts that cannot be read; errors of the consumer.
-        self.projection_rewinds = Counter("iqa_projection_rewinds", "Partitions read again", registry=self.registry)
-        self.projection_unreadable = Counter("iqa_projection_unreadable", "Verdicts passed over", registry=self.registry)
-        self.projection_errors = Counter(
-            "iqa_projection_errors", "Errors of the projection's consumer", ["code"], registry=self.registry
-        )
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.families = {metric.name: _made(metric, self.registry) for metric in CATALOGUE if not metric.collected}
+
+    @cached_property
+    def lanes(self) -> Mapping[str, LaneMetrics]:
+        """What each lane measures for itself, by the lane's name."""
+        return {name: LaneMetrics(self, name) for name in LANES}
 
     def observe(self, verdict: QualityVerdict) -> None:
-        """Count one verdict."""
+        """Count one verdict, once it is published."""
         self.verdicts.labels(verdict.status, verdict.category or "none").inc()
         if verdict.reason is not None:
             self.unscorable.labels(verdict.reason.code).inc()
         for step in verdict.adjustments:
             self.adjustments.labels(step.rule).inc()
+        if verdict.score is not None:
+            self.score.labels(verdict.profile).observe(verdict.score)
+        if verdict.signals is not None:
+            self.picture_pixels.observe(verdict.signals.width * verdict.signals.height)
         if verdict.status == "scored" and "quality" not in verdict.latency_ms:
             self.repeats.inc()
         for stage, milliseconds in verdict.latency_ms.items():
-            self.stage_seconds.labels(stage).observe(milliseconds / 1000)
+            if stage in STAGES:
+                self.stage_seconds.labels(stage).observe(milliseconds / 1000)
+            elif stage == "total":
+                # Apart from its parts: a sum over all stages would count it twice.
+                self.event_seconds.observe(milliseconds / 1000)
+
+
+def _made(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:
+    options: dict[str, Any] = {"buckets": metric.buckets} if metric.kind == "histogram" else {}
+    made = KINDS[metric.kind](metric.name, metric.meaning, tuple(metric.labels), registry=registry, **options)
+    for values in metric.known:
+        made.labels(*values)
+    return made
+
+
+class LaneMetrics:
+    """One lane's own series, and those that all lanes count together (``shared``)."""
+
+    def __init__(self, shared: Metrics, lane: str) -> None:
+        self.shared = shared
+        self.events = shared.events.labels(lane)
+        self.taken_age = shared.event_age.labels(lane, "taken")
+        self.published_age = shared.event_age.labels(lane, "published")
+        self.polled_at = shared.progress.labels(lane, "poll")
+        self.taken_at = shared.progress.labels(lane, "taken")
+        self.published_at = shared.progress.labels(lane, "published")
+        self.in_flight = shared.in_flight.labels(lane)
+        self.in_flight_bytes = shared.in_flight_bytes.labels(lane)
+        self.paused = shared.paused.labels(lane)
+        self.crowded = shared.crowded.labels(lane)
+        self.assigned = shared.assigned.labels(lane)
+        self.publish_seconds = shared.publish_seconds.labels(lane)
+        self.publish_failures = shared.publish_failures.labels(lane)
+        self._lane = lane
+
+    def note_move(self, kind: str, partitions: int) -> None:
+        """Partitions were ``assigned``, ``revoked`` or ``lost``; ``partitions`` of them."""
+        self.shared.rebalances.labels(self._lane, kind).inc()
+        self.shared.moved.labels(self._lane, kind).inc(partitions)

@@ -57,12 +57,19 @@ class Loop:
         self.handled: list[bytes] = []
         self.ledger = Ledger()
         self.metrics = Metrics()
-        publisher = PublisherThread(self.ledger, Marker(self.ledger), 0.02, self.metrics)
+        publisher = PublisherThread(self.ledger, Marker(self.ledger), 0.02, self.metrics.lanes["uploads"])
         publisher.start()
         self.consumer = make_consumer(settings.kafka, settings.kafka.group_id)
         self.pool = HostPool(4, 4)
         self.loop = ConsumerLoop(
-            self.consumer, [TOPIC], self.ledger, publisher, self.pool, self.handle, settings.worker, self.metrics
+            self.consumer,
+            [TOPIC],
+            self.ledger,
+            publisher,
+            self.pool,
+            self.handle,
+            settings.worker,
+            self.metrics.lanes["uploads"],
         )
         self.lost: list[TopicPartition] = []
         self.lose = self.loop._on_lost
@@ -97,7 +104,7 @@ class Loop:
         assert not self.thread.is_alive()
 
     def value(self, name: str) -> float | None:
-        return self.metrics.registry.get_sample_value(name)
+        return self.metrics.registry.get_sample_value(name, {"lane": "uploads"})
 
 
 @pytest.fixture
@@ -280,7 +287,7 @@ def prepared() -> tuple[ConsumerLoop, Committer]:
         ledger.begin(entry)
         ledger.finish(entry, [])
         ledger.mark_published(entry)
-    parts: tuple[Any, ...] = (Marker(ledger), None, lambda *_: None, make_settings().worker, Metrics())
+    parts: tuple[Any, ...] = (Marker(ledger), None, lambda *_: None, make_settings().worker, Metrics().lanes["uploads"])
     loop = ConsumerLoop(cast("Consumer", committer), [TOPIC], ledger, *parts)
     loop._offsets.commit()
     assert committer.commits == [{0: 7, 1: 9}]

@@ -26,7 +26,7 @@ class Silent:
 
 def made(partitions: int, **worker: Any) -> tuple[Pressure, Ledger, Pauses, list[Partition]]:
     ledger, pauses = Ledger(), Pauses(cast("Consumer", Silent()))
-    pressure = Pressure(ledger, pauses, make_settings(worker=worker).worker, Metrics())
+    pressure = Pressure(ledger, pauses, make_settings(worker=worker).worker, Metrics().lanes["uploads"])
     return pressure, ledger, pauses, [("t", number) for number in range(partitions)]
 
 

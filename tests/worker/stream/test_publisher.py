@@ -134,7 +134,7 @@ def strict(values: Sequence[tuple[Partition, bytes, str]], refit: Refit | None =
         assert ledger.begin(entry)
         ledger.finish(entry, [Outgoing(topic, b"k", value, [])], refit)
     publisher = Strict(ledger)
-    return PublisherThread(ledger, publisher, 0.01, Metrics()), publisher
+    return PublisherThread(ledger, publisher, 0.01, Metrics().lanes["uploads"]), publisher
 
 
 def test_a_record_that_is_refused_for_good_stops_nobody() -> None:
@@ -225,7 +225,7 @@ def test_without_transactions_what_is_durable_is_not_sent_again() -> None:
     producer.refused, producer.code = {b"1"}, KafkaError.MSG_SIZE_TOO_LARGE
     for entry in ledger.finished():
         entry.refit = lambda *_: [Outgoing("dlq", b"k", b"small", [])]
-    assert PublisherThread(ledger, publisher, 0.01, Metrics()).publish_now()
+    assert PublisherThread(ledger, publisher, 0.01, Metrics().lanes["uploads"]).publish_now()
     assert producer.delivered == [b"0", b"2", b"small"]
     assert ledger.published().offsets == {P0: 3}
 
@@ -263,10 +263,10 @@ def test_thread_publishes_at_intervals_and_at_the_end(wait_until: Callable[..., 
     """Failures are counted and tried again; ``stop`` publishes what is left."""
     ledger, producer, publisher = filled(1)
     metrics = Metrics()
-    thread = PublisherThread(ledger, publisher, 0.01, metrics)
+    thread = PublisherThread(ledger, publisher, 0.01, metrics.lanes["uploads"])
     producer.away = True
     thread.start()
-    wait_until(lambda: metrics.registry.get_sample_value("iqa_publish_failures_total"))
+    wait_until(lambda: metrics.registry.get_sample_value("iqa_publish_failures_total", {"lane": "uploads"}))
     producer.away = False
     wait_until(lambda: ledger.published().offsets == {P0: 1})
     run(ledger, ledger.add(P0, 1, 1))

@@ -1,0 +1,197 @@
+"""Every metric: what it is called, what it tells, and in what unit. Code, documents, rules and dashboards go by this list.
+
+Names are Prometheus' (https://prometheus.io/docs/practices/naming/): base units, the unit as suffix, counters end in ``_total``
+where they are shown. ``otel`` is the name under OpenTelemetry's conventions (messaging and system, 1.44.0) where these have
+one for the same thing; all others would be ``iqa.`` and the name with dots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Literal
+
+from calibration.rules import RULES
+
+__all__ = ["CATALOGUE", "LANES", "STAGES", "Metric"]
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+ANY = ("...",)
+"""For labels whose values are not known beforehand: reason codes, names of topics, partitions and profiles."""
+LANES = ("uploads", "retry")
+STAGES = ("fetch", "repeat", "decode", "quality", "background", "text_detection", "text_recognition")
+SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+STAGE_SECONDS = (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
+AGES = (1, 5, 15, 30, 60, 120, 300, 900)
+"""Seconds; the objective, 60, is one of them."""
+BYTES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
+PIXELS = (100_000, 300_000, 1_000_000, 3_000_000, 12_000_000, 24_000_000)
+SCORES = tuple(range(5, 100, 5))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One family of time series.
+
+    Attributes:
+        name: without the suffix that Prometheus adds to counters.
+        kind: counter (only grows), gauge, histogram, or info (always 1, told in labels).
+        meaning: one sentence; what ``/metrics`` has as its help.
+        labels: with the values that each may have; ``ANY`` where they are not known beforehand.
+        buckets: upper bounds of a histogram, in the metric's unit.
+        otel: OpenTelemetry's name, where it has one.
+        collected: asked for at every scrape, by a collector of its own.
+
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    buckets: tuple[float, ...] = ()
+    otel: str = ""
+    collected: bool = False
+
+    @property
+    def unit(self) -> str:
+        """The last word of the name where that is a unit, else nothing."""
+        last = self.name.rpartition("_")[2]
+        return last if last in {"seconds", "bytes", "pixels", "points"} else ""
+
+    @property
+    def known(self) -> list[tuple[str, ...]]:
+        """All label values, where they are known: series that are there before anything has happened."""
+        if not self.labels or ANY in self.labels.values():
+            return []
+        return list(product(*self.labels.values()))
+
+
+_RULE_NAMES = tuple(rule.__name__ for rule in RULES)
+_LANE = {"lane": LANES}
+
+CATALOGUE = (
+    # Are users waiting?
+    Metric(
+        "iqa_event_age_seconds",
+        "histogram",
+        "From an event's first record to the moment that a worker took it, or that its result was published",
+        {**_LANE, "at": ("taken", "published")},
+        AGES,
+    ),
+    Metric("iqa_events", "counter", "Events taken from Kafka", _LANE, otel="messaging.client.consumed.messages"),
+    Metric(
+        "iqa_verdicts",
+        "counter",
+        "Verdicts published",
+        {"status": ("scored", "unscorable"), "category": ("low", "medium", "high", "none")},
+    ),
+    # How far behind, and where?
+    Metric(
+        "iqa_partition_lag_records",
+        "gauge",
+        "Records of a partition of this worker's that no result was published for",
+        {"topic": ANY, "partition": ANY},
+    ),
+    Metric(
+        "iqa_partition_lag_seconds",
+        "gauge",
+        "Age of the oldest of them, at most; 0 if there is none",
+        {"topic": ANY, "partition": ANY},
+    ),
+    Metric("iqa_partition_end_offset", "gauge", "Where a partition of this worker's ends", {"topic": ANY, "partition": ANY}),
+    # Is it stuck?
+    Metric(
+        "iqa_last_progress_timestamp_seconds",
+        "gauge",
+        "When it last went round, took an event, published one (seconds since 1970); 0 before the first",
+        {**_LANE, "what": ("poll", "taken", "published")},
+    ),
+    Metric("iqa_in_flight_events", "gauge", "Events taken and not yet published", _LANE),
+    Metric("iqa_in_flight_bytes", "gauge", "Bytes of events in flight", _LANE),
+    Metric("iqa_oldest_event_seconds", "gauge", "Since the oldest event in flight was taken; 0 if there is none"),
+    Metric("iqa_unpublished_seconds", "gauge", "Since the oldest result could have been published; 0 if there is none"),
+    Metric("iqa_breaker_open", "gauge", "1 while the worker takes nothing because most events fail in itself"),
+    Metric("iqa_paused", "gauge", "1 while all partitions are held because of bytes in flight or the breaker", _LANE),
+    Metric("iqa_crowded_partitions", "gauge", "Partitions that are held because their share is used up", _LANE),
+    # Who owns what, and does it change?
+    Metric("iqa_assigned_partitions", "gauge", "Partitions assigned to this worker", _LANE),
+    Metric(
+        "iqa_rebalances",
+        "counter",
+        "Times that partitions were given to this worker or taken from it",
+        {**_LANE, "kind": ("assigned", "revoked", "lost")},
+    ),
+    Metric(
+        "iqa_partitions_moved",
+        "counter",
+        "Partitions given to this worker or taken from it",
+        {**_LANE, "kind": ("assigned", "revoked", "lost")},
+    ),
+    # Is the broker the problem?
+    Metric("iqa_broker_silent_seconds", "gauge", "Since the broker's last answer"),
+    Metric("iqa_publish_seconds", "histogram", "To publish a batch and commit its offsets", _LANE, SECONDS),
+    Metric("iqa_publish_failures", "counter", "Batches that the broker did not take", _LANE),
+    Metric("iqa_publish_failing_seconds", "gauge", "Since when every publication has failed; 0 if the last one has not"),
+    Metric(
+        "iqa_transaction_partitions",
+        "histogram",
+        "Partitions that one transaction wrote to",
+        buckets=(1, 2, 3, 6, 12, 24, 48, 96, 192),
+    ),
+    Metric("iqa_refused_records", "counter", "Records that the broker refused for good", {"code": ANY}),
+    Metric("iqa_producers_fenced", "counter", "Producers that were fenced by another one of the same id"),
+    Metric("iqa_expired_events", "counter", "Events that the topic's retention took unread", {"topic": ANY}),
+    Metric("iqa_topics_remade", "counter", "Topics that were made anew while in use", {"topic": ANY}),
+    # Where does the time go?
+    Metric("iqa_stage_seconds", "histogram", "Of one event, by stage", {"stage": STAGES}, STAGE_SECONDS),
+    Metric("iqa_event_seconds", "histogram", "Of one event from start to end, all stages", buckets=SECONDS),
+    # Are pictures odd, or hosts away?
+    Metric("iqa_unscorable", "counter", "Verdicts published on pictures that could not be judged", {"code": ANY}),
+    Metric(
+        "iqa_fetches",
+        "counter",
+        "Pictures fetched, by how that ended",
+        {"outcome": ("fetched", "failed")},
+    ),
+    Metric("iqa_picture_bytes", "histogram", "Size of a fetched picture", buckets=BYTES),
+    Metric("iqa_picture_pixels", "histogram", "Pixels of a picture that was judged", buckets=PIXELS),
+    Metric("iqa_decoder_deaths", "counter", "Decoding processes that had to be replaced"),
+    # Does the model judge otherwise?
+    Metric("iqa_score_points", "histogram", "Calibrated scores of verdicts published", {"profile": ANY}, SCORES),
+    Metric("iqa_rule_adjustments", "counter", "Scores of verdicts published that a rule adjusted", {"rule": _RULE_NAMES}),
+    Metric("iqa_repeats", "counter", "Verdicts published without inference"),
+    Metric(
+        "iqa_shadow_verdicts",
+        "counter",
+        "Pictures also judged by a shadow profile",
+        {"profile": ANY, "shadow": ANY, "published": ANY, "category": ANY},
+    ),
+    Metric("iqa_unknown_services", "counter", "Events of services that no profile names"),
+    Metric("iqa_build", "info", "Versions of software, engines and profile"),
+    # Retries and dead letters
+    Metric("iqa_retries", "counter", "Events published to a retry topic", {"attempt": ANY, "code": ANY}),
+    Metric("iqa_dead_letters", "counter", "Events published to the dead-letter topic", {"code": ANY}),
+    # Redis
+    Metric("iqa_projected_verdicts", "counter", "Verdicts written to Redis"),
+    Metric("iqa_projection_failures", "counter", "Batches that Redis did not take"),
+    Metric("iqa_projection_lag", "gauge", "Verdicts on this projection's partitions that Redis does not hold yet"),
+    Metric(
+        "iqa_projection_missing_seconds",
+        "gauge",
+        "Since a condition of the projection held last; 0 while it holds",
+        {"condition": ANY},
+    ),
+    Metric("iqa_projection_rewinds", "counter", "Partitions read again because Redis said another place"),
+    Metric("iqa_projection_unreadable", "counter", "Verdicts that cannot be read and were passed over"),
+    Metric("iqa_projection_errors", "counter", "Errors of the projection's consumer", {"code": ANY}),
+    # Why is it not ready?
+    Metric(
+        "iqa_condition",
+        "gauge",
+        "1 while a condition of a probe holds, 0 while it fails",
+        {"probe": ("live", "ready"), "condition": ANY},
+        collected=True,
+    ),
+    Metric("iqa_start_seconds", "gauge", "From the process's start until a phase was over", {"phase": ("engines", "joined")}),
+)
