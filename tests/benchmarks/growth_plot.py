@@ -51,9 +51,13 @@ def _panel(name: str, points: list[dict[str, float]], left: float, top: float) -
         parts += [
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#33506f"/>',
             _text(x, y - 8, f"{point['core_ms']:.0f}", "middle"),
-            _text(x, base + 15, f"{point['much']:g}", "middle"),
+            _text(x, base + 15, _short(point["much"]), "middle"),
         ]
     return parts
+
+
+def _short(much: float) -> str:
+    return f"{much / 1000:g}k" if much >= 1000 else f"{much:g}"
 
 
 def _text(x: float, y: float, words: str, anchor: str = "start", weight: str = "normal") -> str:

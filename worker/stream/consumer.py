@@ -103,7 +103,7 @@ class ConsumerLoop:
         self._handler = handler
         self._settings = settings
         self._metrics = metrics
-        self._gauges = LaneGauges(consumer, ledger, metrics)
+        self._gauges = LaneGauges(consumer, ledger, metrics, latest=latest)
         self._latest = latest
         self._complaints = Complaints()
         self._stalls = Stalls(consumer)

@@ -26,16 +26,24 @@ class LaneGauges:
         consumer: knows positions and ends, without asking the broker.
         ledger: knows what is in flight.
         metrics: of the lane.
+        latest: whether a group without a place in a partition begins at its end.
         clock: seconds since 1970.
 
     """
 
     def __init__(
-        self, consumer: Consumer, ledger: Ledger, metrics: LaneMetrics, clock: Callable[[], float] = time.time
+        self,
+        consumer: Consumer,
+        ledger: Ledger,
+        metrics: LaneMetrics,
+        *,
+        latest: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._consumer = consumer
         self._ledger = ledger
         self._metrics = metrics
+        self._latest = latest
         self._clock = clock
         self._looked = clock()
         self._starts: dict[Partition, int] = {}
@@ -88,8 +96,8 @@ class LaneGauges:
                 marks = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
                 if not marks or marks[1] < 0:
                     continue
-                # Where the group has no place yet, it begins at the partition's beginning, or where it is told to.
-                position = place if place >= 0 else marks[0]
+                # What retention took is no lag; and where the group has no place yet, it begins at one of both ends.
+                position = marks[1] if place < 0 and self._latest else max(place, marks[0])
                 labels = key[0], str(key[1])
                 waiting, oldest_s = self._ledger.waiting(key)
                 unread = max(0, marks[1] - position)

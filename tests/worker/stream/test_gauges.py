@@ -1,0 +1,159 @@
+"""What a lane shows: ages of events, lag of its partitions in records and seconds, when it last moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from worker.stream.gauges import LOOK_S, LaneGauges
+from worker.stream.incoming import Record
+from worker.stream.ledger import Ledger, Outgoing, Partition
+from worker.telemetry.metrics import Metrics
+
+TOPIC = "image.uploads"
+P0: Partition = (TOPIC, 0)
+BEGAN = 1_800_000_000.0
+
+
+class Broker:
+    """Where a partition begins and ends, where it is read next, and where the group was; -1001 is librdkafka's "unknown"."""
+
+    def __init__(self) -> None:
+        self.low, self.high, self.place, self.group = 0, 0, -1001, -1001
+        self.asked = 0
+
+    def position(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        return [TopicPartition(each.topic, each.partition, self.place) for each in partitions]
+
+    def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
+        self.asked += 1
+        return [TopicPartition(each.topic, each.partition, self.group) for each in partitions]
+
+    def get_watermark_offsets(self, partition: TopicPartition, **_: Any) -> tuple[int, int]:
+        return self.low, self.high
+
+
+class Stage:
+    """Gauges over a broker, a ledger and a clock of their own; partition 0 is assigned."""
+
+    def __init__(self, *, latest: bool = False) -> None:
+        self.now = BEGAN
+        self.broker, self.ledger, self.metrics = Broker(), Ledger(), Metrics()
+        self.lane = self.metrics.lanes["uploads"]
+        self.gauges = LaneGauges(cast("Consumer", self.broker), self.ledger, self.lane, latest=latest, clock=lambda: self.now)
+        self.gauges.moved("assigned", [P0], 1)
+
+    def shown(self) -> tuple[float | None, float | None]:
+        """Lag in records and in seconds, after the loop's next look."""
+        self.now += LOOK_S
+        self.gauges.turn([P0])
+        labels = {"topic": TOPIC, "partition": "0"}
+        value = self.metrics.registry.get_sample_value
+        return value("iqa_partition_lag_records", labels), value("iqa_partition_lag_seconds", labels)
+
+    def take(self, offset: int, written_s: float) -> None:
+        record = Record(TOPIC, 0, offset, timestamp_ms=int(1000 * written_s))
+        self.gauges.taken(record)
+        self.ledger.add(P0, offset, record.size, record.born_s, record.written_s)
+        self.broker.place = offset + 1
+
+    def publish(self, records: Sequence[Outgoing] = ()) -> None:
+        lane = self.ledger._lanes[P0]
+        entry = next(entry for entry in lane.entries if not entry.is_published)
+        assert self.ledger.begin(entry)
+        self.ledger.finish(entry, records)
+        self.ledger.mark_published(entry)
+
+
+@pytest.mark.parametrize("place", [-1001, 0])
+def test_an_empty_partition_has_no_lag(place: int) -> None:
+    """Nor does one of which nothing was ever read."""
+    stage = Stage()
+    stage.broker.place = place
+    assert stage.shown() == (0, 0)
+
+
+def test_what_was_read_before_is_no_lag() -> None:
+    """At the start nothing has been read yet: the group's place counts, and is asked for once."""
+    stage = Stage()
+    stage.broker.high = stage.broker.group = 900
+    assert stage.shown() == (0, 0)
+    assert stage.shown() == (0, 0)
+    assert stage.broker.asked == 1
+
+
+def test_what_nobody_has_read_has_no_age() -> None:
+    """Records are counted; of those that retention has taken none are."""
+    stage = Stage()
+    stage.broker.low, stage.broker.high, stage.broker.group = 700, 900, 500
+    records, seconds = stage.shown()
+    assert records == 200
+    assert seconds is None
+
+
+@pytest.mark.parametrize(("latest", "lag"), [(False, 50), (True, 0)])
+def test_a_group_without_a_place_begins_at_one_end(latest: bool, lag: int) -> None:
+    """As it is told to."""
+    stage = Stage(latest=latest)
+    stage.broker.high = 50
+    assert stage.shown()[0] == lag
+
+
+def test_lag_is_that_of_the_oldest_without_a_result() -> None:
+    """Records in flight count until their results are published; then those that were not read yet."""
+    stage = Stage()
+    stage.broker.high = 5
+    stage.take(0, BEGAN - 50)
+    stage.take(1, BEGAN - 40)
+    assert stage.shown() == (5, 50 + LOOK_S)
+    stage.publish()
+    assert stage.shown() == (4, 40 + 2 * LOOK_S)
+    stage.publish()
+    # The next record is no older than the last one that was taken.
+    assert stage.shown() == (3, 40 + 3 * LOOK_S)
+    stage.broker.place = 5
+    assert stage.shown() == (0, 0)
+
+
+def test_partitions_that_go_are_shown_no_more() -> None:
+    """Another worker shows them."""
+    stage = Stage()
+    stage.broker.high = stage.broker.place = 5
+    assert stage.shown() == (0, 0)
+    stage.gauges.moved("revoked", [P0], 0)
+    labels = {"topic": TOPIC, "partition": "0"}
+    assert stage.metrics.registry.get_sample_value("iqa_partition_lag_records", labels) is None
+    assert stage.metrics.registry.get_sample_value("iqa_assigned_partitions", {"lane": "uploads"}) == 0
+    assert stage.metrics.registry.get_sample_value("iqa_partitions_moved_total", {"lane": "uploads", "kind": "revoked"}) == 1
+
+
+def test_ages_count_from_the_first_record() -> None:
+    """A retry's own record is younger than the event; the objective's bound is a bucket."""
+    stage = Stage()
+    first = Record(TOPIC, 0, 0, headers=(("iqa_timestamp", b"%d" % int(1000 * (BEGAN - 90))),), timestamp_ms=int(1000 * BEGAN))
+    stage.gauges.taken(first)
+    value = stage.metrics.registry.get_sample_value
+    labels = {"lane": "uploads", "at": "taken"}
+    assert value("iqa_event_age_seconds_sum", labels) == 90
+    assert value("iqa_event_age_seconds_bucket", {**labels, "le": "60.0"}) == 0
+    assert value("iqa_event_age_seconds_bucket", {**labels, "le": "120.0"}) == 1
+
+
+def test_what_is_counted_was_published() -> None:
+    """Once, however often it is marked; a place that is only committed is no event."""
+    stage = Stage()
+    counted: list[str] = []
+    stage.take(0, BEGAN - 10)
+    stage.publish([Outgoing("verdicts", b"k", b"v", (), note=lambda: counted.append("verdict"))])
+    stage.ledger.mark_published(stage.ledger._lanes[P0].entries[0])
+    assert counted == ["verdict"]
+    value = stage.metrics.registry.get_sample_value
+    labels = {"lane": "uploads", "at": "published"}
+    assert value("iqa_event_age_seconds_count", labels) == 1
+    stage.ledger.confirm(stage.ledger.published())
+    stage.ledger.mark(P0, 9)
+    stage.ledger.mark_published(stage.ledger._lanes[P0].entries[0])
+    assert value("iqa_event_age_seconds_count", labels) == 1
