@@ -98,7 +98,7 @@ class LaneGauges:
                     continue
                 # What retention took is no lag; and where the group has no place yet, it begins at one of both ends.
                 position = marks[1] if place < 0 and self._latest else max(place, marks[0])
-                labels = key[0], str(key[1])
+                labels = self._metrics.lane, key[0], str(key[1])
                 waiting, oldest_s = self._ledger.waiting(key)
                 unread = max(0, marks[1] - position)
                 since = oldest_s if waiting else self._last.get(key) if unread else now
@@ -129,4 +129,4 @@ class LaneGauges:
         shared = self._metrics.shared
         for gauge in (shared.end_offset, shared.lag_records, shared.lag_seconds):
             with suppress(KeyError):
-                gauge.remove(key[0], str(key[1]))
+                gauge.remove(self._metrics.lane, key[0], str(key[1]))

@@ -91,15 +91,20 @@ CATALOGUE = (
         "iqa_partition_lag_records",
         "gauge",
         "Records of a partition of this worker's that no result was published for",
-        {"topic": ANY, "partition": ANY},
+        {**_LANE, "topic": ANY, "partition": ANY},
     ),
     Metric(
         "iqa_partition_lag_seconds",
         "gauge",
         "Age of the oldest of them, at most; 0 if there is none",
-        {"topic": ANY, "partition": ANY},
+        {**_LANE, "topic": ANY, "partition": ANY},
     ),
-    Metric("iqa_partition_end_offset", "gauge", "Where a partition of this worker's ends", {"topic": ANY, "partition": ANY}),
+    Metric(
+        "iqa_partition_end_offset",
+        "gauge",
+        "Where a partition of this worker's ends",
+        {**_LANE, "topic": ANY, "partition": ANY},
+    ),
     # Is it stuck?
     Metric(
         "iqa_last_progress_timestamp_seconds",

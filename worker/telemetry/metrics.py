@@ -146,9 +146,9 @@ class LaneMetrics:
         self.assigned = shared.assigned.labels(lane)
         self.publish_seconds = shared.publish_seconds.labels(lane)
         self.publish_failures = shared.publish_failures.labels(lane)
-        self._lane = lane
+        self.lane = lane
 
     def note_move(self, kind: str, partitions: int) -> None:
         """Partitions were ``assigned``, ``revoked`` or ``lost``; ``partitions`` of them."""
-        self.shared.rebalances.labels(self._lane, kind).inc()
-        self.shared.moved.labels(self._lane, kind).inc(partitions)
+        self.shared.rebalances.labels(self.lane, kind).inc()
+        self.shared.moved.labels(self.lane, kind).inc(partitions)

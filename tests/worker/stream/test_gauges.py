@@ -50,7 +50,7 @@ class Stage:
         """Lag in records and in seconds, after the loop's next look."""
         self.now += LOOK_S
         self.gauges.turn([P0])
-        labels = {"topic": TOPIC, "partition": "0"}
+        labels = {"lane": "uploads", "topic": TOPIC, "partition": "0"}
         value = self.metrics.registry.get_sample_value
         return value("iqa_partition_lag_records", labels), value("iqa_partition_lag_seconds", labels)
 
@@ -124,7 +124,7 @@ def test_partitions_that_go_are_shown_no_more() -> None:
     stage.broker.high = stage.broker.place = 5
     assert stage.shown() == (0, 0)
     stage.gauges.moved("revoked", [P0], 0)
-    labels = {"topic": TOPIC, "partition": "0"}
+    labels = {"lane": "uploads", "topic": TOPIC, "partition": "0"}
     assert stage.metrics.registry.get_sample_value("iqa_partition_lag_records", labels) is None
     assert stage.metrics.registry.get_sample_value("iqa_assigned_partitions", {"lane": "uploads"}) == 0
     assert stage.metrics.registry.get_sample_value("iqa_partitions_moved_total", {"lane": "uploads", "kind": "revoked"}) == 1

@@ -24,7 +24,7 @@ def busy() -> Metrics:
     metrics = Metrics()
     for partition in range(PARTITIONS):
         for gauge in (metrics.lag_records, metrics.lag_seconds, metrics.end_offset):
-            gauge.labels("image.uploads", str(partition)).set(1)
+            gauge.labels("uploads", "image.uploads", str(partition)).set(1)
     metrics.observe(verdict(status="scored", category="high", reason=None, score=70.0, latency_ms=dict.fromkeys(STAGES, 1.0)))
     for code in ("http_not_found", "truncated", "host_unreachable"):
         metrics.unscorable.labels(code).inc()
