@@ -68,7 +68,7 @@ def some(name: str) -> list[Case]:
 
 
 def late(told: str, *parts: tuple[float, float, float], fires: bool, step: int) -> Case:
-    """Parts of a time, each of some hours with some events a minute, of which a share is late; a sample a ``step`` (seconds)."""
+    """Parts of a time: hours, events a minute, the share of them that is late; a sample a ``step`` (seconds)."""
     labels, seen, in_time = 'lane="uploads",at="published"', 0.0, 0.0
     count, bucket = ["0x0"], ["0x0"]
     for hours, a_minute, share_late in parts:
