@@ -39,6 +39,7 @@ from worker.store import VerdictReader, connect
 from worker.stream.records import software_version
 from worker.table import verdict_table
 from worker.telemetry.logs import configure_logs
+from worker.top_cli import top
 from worker.topics_cli import app as topics_app
 
 __all__ = ["INTERNAL", "app", "main"]
@@ -60,6 +61,7 @@ app.add_typer(engines_app, name="engines")
 app.add_typer(calibrate_app, name="calibrate")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(projection_app, name="projection")
+app.command()(top)
 
 
 def _version(wanted: bool) -> None:

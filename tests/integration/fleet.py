@@ -103,7 +103,7 @@ class WorkerProcess:
     """``iqa worker run`` (or ``iqa projection run``) as a process."""
 
     def __init__(self, environment: dict[str, str], log: Path, what: str = "worker", program: str = "worker.cli") -> None:
-        self.port = free_port()
+        self.port = int(environment.get("IQA_HTTP__PORT") or free_port())
         self.log = log
         command = [sys.executable, "-m", program, what, "run"]
         with log.open("wb") as file:

@@ -1,0 +1,227 @@
+"""What Kafka alone knows of a fleet: lag by partition, who owns what, how fast it goes, what the last verdicts say.
+
+Nothing is scraped, so that it can be asked where no worker answers. A partition's age is that of the first record without a
+result: its timestamp is read at the group's committed offset.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import quantiles
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from pydantic import ValidationError
+
+from worker.contracts.verdicts import QualityVerdict
+from worker.errors import BrokerError
+from worker.settings import Settings
+from worker.stream.clients import make_admin, make_consumer
+from worker.stream.lane import retry_group
+
+__all__ = ["LaneView", "Overview", "PartitionView", "Verdicts", "look"]
+
+ASK_S = 10.0
+READ_S = 5.0
+"""For the records whose times are wanted; what does not come is shown without an age."""
+LATEST = 200
+"""Verdicts that are looked at."""
+
+
+@dataclass(frozen=True)
+class PartitionView:
+    """One partition: its end, the group's place (``None`` if it has none), what lies between, its oldest record's age."""
+
+    topic: str
+    partition: int
+    end: int
+    committed: int | None
+    lag: int
+    age_s: float | None
+    owner: str
+
+
+@dataclass(frozen=True)
+class LaneView:
+    """One consumer group: its state as Kafka names it, its members, its partitions."""
+
+    group: str
+    state: str
+    members: int
+    partitions: tuple[PartitionView, ...]
+
+    @property
+    def lag(self) -> int:
+        """Records without a result."""
+        return sum(each.lag for each in self.partitions)
+
+    @property
+    def oldest_s(self) -> float:
+        """Age of the oldest of them; 0 if there is none."""
+        return max((each.age_s or 0.0 for each in self.partitions), default=0.0)
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The last verdicts: how many were looked at, from upload to verdict in seconds, categories, reasons, fingerprints."""
+
+    count: int = 0
+    p50_s: float | None = None
+    p99_s: float | None = None
+    categories: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    fingerprints: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All of it, at one moment (seconds since 1970)."""
+
+    at: float
+    uploads: LaneView
+    retries: LaneView
+    verdicts_end: int
+    dead_letters: int
+    verdicts: Verdicts
+
+
+def look(settings: Settings) -> Overview:
+    """Ask Kafka.
+
+    Raises:
+        BrokerError: it does not answer, or the topics are not there.
+
+    """
+    admin = make_admin(settings.kafka)
+    reader = make_consumer(settings.kafka, "iqa-top", **{"enable.partition.eof": True})
+    try:
+        names = settings.topics
+        ends = _offsets(admin, [names.uploads, *settings.retry_topics, names.verdicts, names.dead_letters], OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        begins = _offsets(admin, [names.dead_letters], OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        return Overview(
+            at=time.time(),
+            uploads=_lane(admin, reader, settings.kafka.group_id, _of(ends, [names.uploads])),
+            retries=_lane(admin, reader, retry_group(settings.kafka.group_id), _of(ends, settings.retry_topics)),
+            verdicts_end=sum(_of(ends, [names.verdicts]).values()),
+            dead_letters=sum(_of(ends, [names.dead_letters]).values()) - sum(begins.values()),
+            verdicts=_latest(reader, _of(ends, [names.verdicts])),
+        )
+    except KafkaException as error:
+        raise BrokerError(f"Kafka does not tell: {error.args[0].str()}") from error
+    finally:
+        reader.close()
+
+
+Places = dict[tuple[str, int], int]
+
+
+def _of(places: Places, topics: Iterable[str]) -> Places:
+    wanted = set(topics)
+    return {key: offset for key, offset in places.items() if key[0] in wanted}
+
+
+def _offsets(admin: AdminClient, topics: Sequence[str], which: OffsetSpec) -> Places:
+    """Ends or beginnings of all partitions of those topics that are there."""
+    there = admin.list_topics(timeout=ASK_S).topics
+    keys = [(topic, number) for topic in topics if topic in there for number in there[topic].partitions]
+    if topics[0] not in there:
+        raise BrokerError(f"there is no topic {topics[0]}: iqa topics create makes it")
+    asked = admin.list_offsets({TopicPartition(*key): which for key in keys}, request_timeout=ASK_S)
+    return {(place.topic, place.partition): future.result().offset for place, future in asked.items()}
+
+
+def _lane(admin: AdminClient, reader: Consumer, group: str, ends: Places) -> LaneView:
+    (described,) = admin.describe_consumer_groups([group], request_timeout=ASK_S).values()
+    found = described.result()
+    owners = {
+        (place.topic, place.partition): f"{member.client_id}@{member.host.removeprefix('/')}"
+        for member in found.members
+        for place in member.assignment.topic_partitions
+    }
+    committed = _committed(admin, group, ends)
+    behind = {key: committed[key] for key in ends if committed.get(key) is not None and committed[key] < ends[key]}
+    ages, now = _times(reader, behind), time.time()
+    partitions = tuple(
+        PartitionView(
+            topic=key[0],
+            partition=key[1],
+            end=end,
+            committed=committed.get(key),
+            lag=max(0, end - committed.get(key, 0)),
+            age_s=0.0 if key not in behind and key in committed else None if key not in ages else max(0.0, now - ages[key]),
+            owner=owners.get(key, ""),
+        )
+        for key, end in sorted(ends.items())
+    )
+    return LaneView(group, found.state.name.lower(), len(found.members), partitions)
+
+
+def _committed(admin: AdminClient, group: str, ends: Places) -> Places:
+    (asked,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ASK_S).values()
+    try:
+        places = asked.result().topic_partitions
+    except KafkaException:
+        # A group that nobody has ever joined.
+        return {}
+    return {(p.topic, p.partition): p.offset for p in places if p.offset >= 0 and (p.topic, p.partition) in ends}
+
+
+def _times(reader: Consumer, places: Places) -> dict[tuple[str, int], float]:
+    """When the first record at or after each place was written (seconds since 1970), of those that come in time."""
+    if not places:
+        return {}
+    reader.assign([TopicPartition(*key, offset) for key, offset in places.items()])
+    found: dict[tuple[str, int], float] = {}
+    left, end = set(places), time.monotonic() + READ_S
+    while left and time.monotonic() < end:
+        for message in reader.consume(100, 0.2):
+            key = (message.topic() or "", message.partition() or 0)
+            if key not in left:
+                continue
+            left.discard(key)
+            if message.error() is None and message.timestamp()[1] >= 0:
+                found[key] = message.timestamp()[1] / 1000
+            reader.incremental_unassign([TopicPartition(*key)])
+    reader.unassign()
+    return found
+
+
+def _latest(reader: Consumer, ends: Places) -> Verdicts:
+    """The last verdicts of all partitions together."""
+    share = -(-LATEST // max(1, len(ends)))
+    places = {key: max(0, end - share) for key, end in ends.items() if end > 0}
+    if not places:
+        return Verdicts()
+    reader.assign([TopicPartition(*key, offset) for key, offset in places.items()])
+    seen: list[QualityVerdict] = []
+    left, end = set(places), time.monotonic() + READ_S
+    while left and time.monotonic() < end:
+        for message in reader.consume(200, 0.2):
+            key = (message.topic() or "", message.partition() or 0)
+            if message.error() is not None:
+                left.discard(key)
+                continue
+            try:
+                seen.append(QualityVerdict.model_validate_json(message.value() or b""))
+            except ValidationError:
+                continue
+    reader.unassign()
+    seen.sort(key=lambda verdict: verdict.produced_at)
+    return _told(seen[-LATEST:])
+
+
+def _told(verdicts: Sequence[QualityVerdict]) -> Verdicts:
+    ages = [(verdict.produced_at - verdict.uploaded_at).total_seconds() for verdict in verdicts if verdict.uploaded_at]
+    cuts = quantiles(ages, n=100, method="inclusive") if len(ages) > 1 else ages * 99
+    return Verdicts(
+        count=len(verdicts),
+        p50_s=round(cuts[49], 3) if cuts else None,
+        p99_s=round(cuts[98], 3) if cuts else None,
+        categories=dict(Counter(verdict.category or verdict.status for verdict in verdicts).most_common()),
+        reasons=dict(Counter(verdict.reason.code for verdict in verdicts if verdict.reason).most_common(5)),
+        fingerprints=dict(Counter(verdict.fingerprint for verdict in verdicts).most_common()),
+    )
