@@ -93,7 +93,7 @@ def _page(now: Overview, before: Overview) -> RenderableType:
     speed = f"{a_second['arrived']:g}/s come, {a_second['done']:g}/s are done"
     lines = [
         f"[bold]{now.uploads.lag}[/] events wait, the oldest for {now.uploads.oldest_s:.0f} s; {speed}",
-        _told_of("workers", now.uploads),
+        _told_of(now.uploads),
         f"{now.retries.lag} retries wait; {now.dead_letters} dead letters lie on their topic",
         _told_verdicts(now),
     ]
@@ -106,10 +106,11 @@ def _page(now: Overview, before: Overview) -> RenderableType:
     return Group(*lines, table, *more)
 
 
-def _told_of(name: str, lane: LaneView) -> str:
+def _told_of(lane: LaneView) -> str:
     orphans = sum(not each.owner for each in lane.partitions)
     nobody = f", [red]{orphans} partitions are nobody's[/]" if orphans else ""
-    return f"{lane.members} {name} in group {lane.group} ({lane.state}){nobody}"
+    workers = "1 worker" if lane.members == 1 else f"{lane.members} workers"
+    return f"{workers} in group {lane.group} ({lane.state}){nobody}"
 
 
 def _told_verdicts(now: Overview) -> str:

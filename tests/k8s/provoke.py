@@ -65,7 +65,8 @@ class Stage:
         self.send(60)
         topic = self.fleet.settings.topics.uploads
         gone = [TopicPartition(topic, number, -1) for number in range(PARTITIONS)]
-        for done in make_admin(self.fleet.settings.kafka).delete_records(gone).values():
+        admin = make_admin(self.fleet.settings.kafka)
+        for done in admin.delete_records(gone).values():
             done.result(30)
         self.start_worker()
 
