@@ -86,8 +86,11 @@ class Record:
 
     @property
     def born_s(self) -> float | None:
-        """When the event was first written to the uploads topic (seconds since 1970), retries notwithstanding."""
-        first = self.number("timestamp", self.timestamp_ms)
+        """When the event was first written to the uploads topic (seconds since 1970), retries notwithstanding.
+
+        A replay is a new beginning: nobody has waited for it since its first one.
+        """
+        first = self.number("timestamp", self.timestamp_ms) if self.attempt else self.timestamp_ms
         return first / 1000 if first >= 0 else None
 
     @property

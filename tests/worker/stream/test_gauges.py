@@ -130,15 +130,16 @@ def test_partitions_that_go_are_shown_no_more() -> None:
     assert stage.metrics.registry.get_sample_value("iqa_partitions_moved_total", {"lane": "uploads", "kind": "revoked"}) == 1
 
 
-def test_ages_count_from_the_first_record() -> None:
-    """A retry's own record is younger than the event; the objective's bound is a bucket."""
+@pytest.mark.parametrize(("attempt", "age"), [(b"1", 90), (b"0", 0)], ids=["retry", "replay"])
+def test_ages_count_from_the_first_record(attempt: bytes, age: int) -> None:
+    """A retry's own record is younger than the event, a replay's is its beginning; the objective's bound is a bucket."""
     stage = Stage()
-    first = Record(TOPIC, 0, 0, headers=(("iqa_timestamp", b"%d" % int(1000 * (BEGAN - 90))),), timestamp_ms=int(1000 * BEGAN))
-    stage.gauges.taken(first)
+    headers = (("iqa_timestamp", b"%d" % int(1000 * (BEGAN - 90))), ("iqa_attempt", attempt))
+    stage.gauges.taken(Record(TOPIC, 0, 0, headers=headers, timestamp_ms=int(1000 * BEGAN)))
     value = stage.metrics.registry.get_sample_value
     labels = {"lane": "uploads", "at": "taken"}
-    assert value("iqa_event_age_seconds_sum", labels) == 90
-    assert value("iqa_event_age_seconds_bucket", {**labels, "le": "60.0"}) == 0
+    assert value("iqa_event_age_seconds_sum", labels) == age
+    assert value("iqa_event_age_seconds_bucket", {**labels, "le": "60.0"}) == (age < 60)
     assert value("iqa_event_age_seconds_bucket", {**labels, "le": "120.0"}) == 1
 
 
