@@ -72,8 +72,8 @@ class KeywordSearch:
     def settled(self, unread: Sequence[float]) -> bool:
         """Whether lines of these heights, none higher than those that were added, cannot change if there are keywords.
 
-        More lines never take a keyword away again: none is higher, so what is large stays large, and what is believed of few
-        lines is believed of many.
+        More lines may move a word from mentions to titles, but never take the last one away: none is higher, so what is large
+        stays large, and what is believed of few lines is believed of many.
         """
         if self._found(len(self._lines)):
             return True

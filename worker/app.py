@@ -107,6 +107,10 @@ class Worker:
         threads = settings.worker.threads
         self._pool = HostPool(threads, share_of(threads, settings.fetch.per_host))
         self._breaker = CircuitBreaker()
+        for topic in (settings.topics.uploads, *settings.retry_topics):
+            # There before their first event, which no rate would see else.
+            self.metrics.expired.labels(topic)
+            self.metrics.remade.labels(topic)
         self._uploads = self._make_lane(settings.kafka.group_id, {settings.topics.uploads: 0.0}, "uploads")
         self._retries: Lane | None = None
         self._retry_thread = threading.Thread(target=self._run_retries, name="retries", daemon=True)

@@ -23,17 +23,39 @@ POOLS = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
 
 
 def keep_blocks(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Rewrite ``model`` in place; what fits neither pattern is left as it is. Done twice, nothing more happens."""
-    _fold_padding(model)
-    nodes = [new for node in model.graph.node for new in _pooled(node)]
+    """Rewrite ``model`` in place; what fits neither pattern is left as it is. Done twice, nothing more happens.
+
+    For what our exporter writes: opset 11 to 17, no graphs within nodes. Any other model is left alone.
+    """
+    opset = next((each.version for each in model.opset_import if not each.domain), 0)
+    if not 11 <= opset <= 17 or any(attribute.HasField("g") for node in model.graph.node for attribute in node.attribute):
+        return model
+    while _fold_padding(model):
+        pass
+    maps = _maps(model)
+    nodes = [
+        new for node in model.graph.node for new in (_pooled(node) if node.input[:1] and node.input[0] in maps else [node])
+    ]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     _drop_unused(model.graph)
     return model
 
 
-def _fold_padding(model: onnx.ModelProto) -> None:
-    """Move zeros that are added around a convolution's input, always as many, into the convolution."""
+def _maps(model: onnx.ModelProto) -> set[str]:
+    """Tensors that are known to be N x C x H x W, of numbers with a fraction."""
+    known = onnx.shape_inference.infer_shapes(model).graph
+    found = set()
+    for value in (*known.input, *known.value_info):
+        kind = value.type.tensor_type
+        if kind.elem_type == TensorProto.FLOAT and kind.HasField("shape") and len(kind.shape.dim) == 4:
+            found.add(value.name)
+    return found
+
+
+def _fold_padding(model: onnx.ModelProto) -> bool:
+    """Move zeros that are added around a convolution's input, always as many, into the convolution; whether there were any."""
+    found = False
     graph = model.graph
     outputs = {output.name for output in graph.output}
     for pad in [node for node in graph.node if node.op_type == "Pad"]:
@@ -56,6 +78,8 @@ def _fold_padding(model: onnx.ModelProto) -> None:
             _set_ints(conv, "pads", [old + int(new) for old, new in zip(before, widths[[2, 3, 6, 7]], strict=True)])
             conv.input[0] = pad.input[0]
         graph.node.remove(pad)
+        found = True
+    return found
 
 
 def _pooled(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:

@@ -1,15 +1,18 @@
 """Which of two runtimes is the quicker one for a network on this machine.
 
 Both load it, and take turns on an input of its usual size. That happens in a process of its own: the libraries of the one that
-loses need not stay in memory, and one that dies on this processor takes nothing else along.
+loses need not stay in memory, and one that dies or hangs on this processor takes nothing else along.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -33,8 +36,11 @@ WORTH = 0.9
 """How much of the reference's time another one may take to be preferred: less would be noise."""
 ROUNDING = 1e-3
 """How far outputs may differ, as a share of the largest: sums in another order, through some hundred layers."""
-END_S = 10.0
-"""For the process to end once it is told so."""
+PATIENCE_S = 60.0
+"""For one network: a hundred times what it takes."""
+END_S = 2.0
+"""For a process to end that answers no more."""
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -84,50 +90,73 @@ class Contest:
 
     Args:
         reference: label of the runtime that serves where nothing can be measured.
-        module: what the process runs; tests have one that dies.
+        module: what the process runs; tests have some that die or hang.
+        patience_s: for one network; then the process is killed.
 
     """
 
-    def __init__(self, reference: str, module: str = "engines.runtime.contest") -> None:
-        self._reference, self._module = reference, module
+    def __init__(self, reference: str, module: str = "engines.runtime.contest", patience_s: float = PATIENCE_S) -> None:
+        self._reference, self._module, self._patience_s = reference, module, patience_s
         self._process: subprocess.Popen[str] | None = None
 
     def __call__(self, path: Path, manifest: Manifest) -> Chosen:
-        """What was measured for the network in ``path``."""
-        if self._process is None:
-            command = [sys.executable, "-m", self._module]
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-            )
-            weakref.finalize(self, _end, self._process)
-        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: PT018, S101 - pipes, as asked for
+        """What was measured for the network in ``path``. Whatever goes wrong is told, and the reference serves."""
         try:
-            self._process.stdin.write(json.dumps({"path": str(path), "manifest": manifest.model_dump_json()}) + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
-        except OSError as error:
-            return self._unmeasured(manifest, str(error))
+            return self._measured(path, manifest)
+        except (OSError, ValueError, TypeError, subprocess.TimeoutExpired) as error:
+            # No second try: what dies or hangs on this processor does so again, and a start should not take minutes.
+            if self._process is not None:
+                self._process.kill()
+            return Chosen(manifest.label, self._reference, failed=str(error) or type(error).__name__)
+
+    def _measured(self, path: Path, manifest: Manifest) -> Chosen:
+        process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - pipes, as asked for
+        late = threading.Timer(self._patience_s, process.kill)
+        late.start()
+        try:
+            process.stdin.write(json.dumps({"path": str(path), "manifest": manifest.model_dump_json()}) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        finally:
+            late.cancel()
         if not answer:
-            return self._unmeasured(manifest, f"the process that measures ended with {self._process.wait(END_S)}")
+            raise ValueError(f"the process that measures ended with {process.wait(END_S)}, or took over {self._patience_s:g} s")
         return Chosen(**json.loads(answer))
 
-    def _unmeasured(self, manifest: Manifest, why: str) -> Chosen:
-        return Chosen(manifest.label, self._reference, failed=why)
+    def _start(self) -> subprocess.Popen[str]:
+        root = str(Path(__file__).resolve().parents[2])
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        # Nothing is imported from the current directory (-P), which may be anybody's.
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-P", "-m", self._module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+        weakref.finalize(self, _end, self._process)
+        return self._process
 
 
 def _end(process: subprocess.Popen[str]) -> None:
     for pipe in (process.stdin, process.stdout):
         with suppress(OSError):  # what it never read is gone with it
             pipe.close()  # type: ignore[union-attr]
-    try:
-        process.wait(END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    process.kill()
+    process.wait()
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when the one that asked for it ends, however that ends (Linux: prctl(2))."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main() -> None:
     """Answer a line of JSON with a line of JSON until there are no more."""
+    _die_with_parent()
     # What libraries print must not pass for an answer.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

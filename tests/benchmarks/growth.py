@@ -33,7 +33,7 @@ from worker.stopwatch import Stopwatch
 
 CORES = 2
 MEGAPIXELS = (0.1, 0.3, 1, 3, 6, 12, 24, 48)
-TURNS = 8
+TURNS = 24
 console = Console()
 
 

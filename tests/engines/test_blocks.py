@@ -131,6 +131,42 @@ def test_means_over_something_else_stay(axes: list[int] | None) -> None:
     assert operators(rewritten(network(helper.make_node("ReduceMean", ["x"], ["y"], **told)))) == {"ReduceMean": 1}
 
 
+def test_padding_in_two_steps_is_folded_whole() -> None:
+    """And done twice, nothing more happens."""
+    model = network(
+        helper.make_node("Pad", ["x", "widths"], ["once"]),
+        helper.make_node("Pad", ["once", "widths"], ["twice"]),
+        helper.make_node("Conv", ["twice", "w"], ["y"]),
+        widths=[0, 0, 1, 0, 0, 0, 0, 1],
+    )
+    assert operators(rewritten(model)) == {"Conv": 1}
+
+
+def test_what_is_no_map_stays() -> None:
+    """Of another rank or type, where the same axes mean something else."""
+    deep = network(
+        helper.make_node("Unsqueeze", ["x", "axis"], ["deep"]),
+        helper.make_node("ReduceMean", ["deep"], ["y"], axes=[2, 3]),
+    )
+    deep.graph.initializer.append(numpy_helper.from_array(np.array([4], np.int64), "axis"))
+    assert operators(rewritten(deep))["ReduceMean"] == 1
+    whole = network(
+        helper.make_node("Cast", ["x"], ["whole"], to=TensorProto.INT32),
+        helper.make_node("ReduceMax", ["whole"], ["most"], axes=[2, 3]),
+        helper.make_node("Cast", ["most"], ["y"], to=F32),
+    )
+    assert operators(rewritten(whole))["ReduceMax"] == 1
+
+
+@pytest.mark.parametrize("opset", [10, 18])
+def test_models_of_other_opsets_stay(opset: int) -> None:
+    """Their operators mean other things."""
+    model = network(helper.make_node("Relu", ["x"], ["y"]))
+    model.opset_import[0].version = opset
+    before = model.SerializeToString()
+    assert keep_blocks(model).SerializeToString() == before
+
+
 def test_the_default_engine_has_neither() -> None:
     """It was rewritten without being trained again."""
     model = onnx.load(shipped_weights() / load_manifest("hyperiqa-lite0").file)

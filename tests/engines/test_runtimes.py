@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from engines.runtime.onnx import OnnxRuntime
 from engines.runtime.select import make_runtime
 from engines.verify import verify_engines
 from tests.engines.fakes import QUALITY
+from tests.patience import PATIENCE_S
 
 pytest.importorskip("openvino", reason="there is one for x86-64 alone")
 
@@ -195,16 +197,47 @@ def test_contests_are_held_in_another_process() -> None:
     process = contest._process
     assert process is not None
     del contest
-    assert process.poll() == 0
+    assert process.poll() is not None
 
 
-def test_where_a_contest_dies_the_reference_serves() -> None:
-    """As a library does on a processor that it does not know; every network is told of."""
-    contest = Contest("onnx@1", "tests.engines.dying_contest")
+@pytest.mark.parametrize("odd", ["die", "hang", "warn", "stop", "other", "close"])
+def test_where_nothing_can_be_measured_the_reference_serves(odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a library does on a processor that it does not know; every network is told of, and no process is left."""
+    monkeypatch.setenv("ODD", odd)
+    contest = Contest("onnx@1", "tests.engines.odd_contest", patience_s=1.0)
     for _ in range(2):
         chosen = contest(FILE, QUALITY)
         assert chosen.runtime == "onnx@1"
         assert chosen.failed
+    process = contest._process
+    assert process is not None
+    assert process.wait(PATIENCE_S) is not None
+
+
+def test_nothing_is_imported_from_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file called json.py may lie."""
+    (tmp_path / "json.py").write_text("import os; os._exit(7)")
+    monkeypatch.chdir(tmp_path)
+    assert not Contest("onnx@1")(FILE, QUALITY).failed
+
+
+ASKS = """
+import sys
+from engines.runtime.contest import Contest
+contest = Contest("onnx@1")
+print(contest._start().pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_contest_ends_with_who_asked(wait_until: Callable[..., Any]) -> None:
+    """Also where that one is killed."""
+    asked = subprocess.Popen([sys.executable, "-c", ASKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert asked.stdout is not None
+    state = Path(f"/proc/{int(asked.stdout.readline())}/stat")
+    asked.kill()
+    asked.wait()
+    wait_until(lambda: not state.exists() or state.read_text().split()[2] == "Z", what="the child's end")
 
 
 def test_the_loser_is_never_loaded() -> None:

@@ -70,6 +70,8 @@ def test_retries_are_counted_by_their_lane(fleet: Fleet, wait_until: Wait) -> No
         wait_until(lambda: worker.metric("iqa_assigned_partitions") == PARTITIONS, what="the assignment")
         send_to(fleet, server, 1)
         wait_until(lambda: counted(worker, "iqa_retries_total", attempt="1") == 1, what="a retry")
+        wait_until(lambda: counted(worker, "iqa_partition_lag_seconds", lane="retry") > 0, what="a retry that waits")
+        assert counted(worker, "iqa_partition_lag_records", lane="retry") >= 1
         server.down = False
         wait_until(lambda: fleet.read() >= 1, what="the verdict")
         age = {"lane": "retry", "at": "published"}

@@ -164,7 +164,10 @@ CASES: dict[str, list[Case]] = {
     "IqaProducersFenced": counter("iqa_producers_fenced_total", 3, 15),
     "IqaEventsExpired": some('iqa_expired_events_total{topic="image.uploads"}'),
     "IqaTopicRemade": some('iqa_topics_remade_total{topic="image.uploads"}'),
-    "IqaRecordsRefused": some('iqa_refused_records_total{code="MSG_SIZE_TOO_LARGE"}'),
+    "IqaRecordsRefused": [
+        *some('iqa_refused_records_total{code="MSG_SIZE_TOO_LARGE"}'),
+        Case("the first of its code", {'iqa_refused_records_total{code="MSG_SIZE_TOO_LARGE"}': "_x100 1x20"}, fires=True),
+    ],
     "IqaDeadLetters": share('iqa_dead_letters_total{code="not_json"}', f"iqa_events_total{UPLOADS}", 0.02),
     "IqaUnscorable": around(
         0.2,

@@ -144,7 +144,7 @@ def prometheus(folder: Path, target: int) -> Iterator[Callable[[], set[str]]]:
 
     def asked(path: str) -> dict[str, Any]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=10) as got:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=30) as got:
                 found: dict[str, Any] = json.loads(got.read())["data"]
         except OSError:
             return {}

@@ -15,6 +15,7 @@ from worker.settings import KafkaSettings
 
 __all__ = [
     "MAX_RECORD_BYTES",
+    "check",
     "make_admin",
     "make_consumer",
     "make_producer",
@@ -200,3 +201,18 @@ def _make(kind: Callable[..., Client], properties: dict[str, Any]) -> Client:
 
 def _without(properties: dict[str, Any], prefixes: tuple[str, ...]) -> dict[str, Any]:
     return {key: value for key, value in properties.items() if not key.startswith(prefixes)}
+
+
+def check(error: KafkaError) -> None:
+    """Whether a consumer can go on after ``error``.
+
+    ``KafkaError.fatal`` is false for fatal errors that come by ``consume``: their code tells
+    (https://github.com/confluentinc/confluent-kafka-python/issues/869).
+
+    Raises:
+        BrokerError: it cannot.
+
+    """
+    if error.code() == KafkaError._FATAL or error.fatal():  # noqa: SLF001 - the library's own name
+        told = "; each worker needs an IQA_KAFKA__INSTANCE_ID of its own" if "group.instance.id" in error.str() else ""
+        raise BrokerError(f"the consumer cannot go on: {error.str()}{told}") from KafkaException(error)

@@ -16,13 +16,15 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from worker.errors import BrokerError
 from worker.settings import WorkerSettings
+from worker.stream.asking import Asking
 from worker.stream.assignments import give_back, take
 from worker.stream.beginnings import Beginning, Stray, begin_again
 from worker.stream.breaker import CircuitBreaker
+from worker.stream.clients import check
 from worker.stream.gauges import LaneGauges
 from worker.stream.incoming import Record, read_record
 from worker.stream.ledger import Entry, Ledger, Partition
@@ -73,6 +75,7 @@ class ConsumerLoop:
         delays_s: topics whose records wait, with the longest wait.
         breaker: is asked whether to take anything.
         latest: whether a group without a place in a partition begins at its end.
+        asking: the broker, for what is shown of lag.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class ConsumerLoop:
         breaker: CircuitBreaker | None = None,
         *,
         latest: bool = False,
+        asking: Asking | None = None,
     ) -> None:
         self._consumer = consumer
         self._pauses = Pauses(consumer)
@@ -103,7 +107,7 @@ class ConsumerLoop:
         self._handler = handler
         self._settings = settings
         self._metrics = metrics
-        self._gauges = LaneGauges(consumer, ledger, metrics, latest=latest)
+        self._gauges = LaneGauges(consumer, ledger, metrics, asking=asking, latest=latest)
         self._latest = latest
         self._complaints = Complaints()
         self._stalls = Stalls(consumer)
@@ -251,7 +255,10 @@ class ConsumerLoop:
         record = read_record(message)
         key = (record.topic, record.partition)
         # What was given away within this batch is another's: judged here too, it would be judged twice.
-        if key not in self._assigned or self._waiting.keeps(record):
+        if key not in self._assigned:
+            return
+        if self._waiting.keeps(record):
+            self._gauges.put_back(record)
             return
         if self._ledger.goes_back(key, record.offset) or record.offset < self._next.get(key, 0):
             self._orphan(key, f"offsets went back to {record.offset}", anew=record.offset == 0)
@@ -294,6 +301,7 @@ class ConsumerLoop:
             del self._strays[key]
             self._not_before.pop(key, None)
             self._waiting.forget([key])
+            self._gauges.begin(key)
             self._pauses.begin([key])
             if why is Beginning.STALE:
                 continue
@@ -380,18 +388,3 @@ class ConsumerLoop:
 
 def _key(partition: TopicPartition) -> Partition:
     return partition.topic, partition.partition
-
-
-def check(error: KafkaError) -> None:
-    """Whether a consumer can go on after ``error``.
-
-    ``KafkaError.fatal`` is false for fatal errors that come by ``consume``: their code tells
-    (https://github.com/confluentinc/confluent-kafka-python/issues/869).
-
-    Raises:
-        BrokerError: it cannot.
-
-    """
-    if error.code() == KafkaError._FATAL or error.fatal():  # noqa: SLF001 - the library's own name
-        told = "; each worker needs an IQA_KAFKA__INSTANCE_ID of its own" if "group.instance.id" in error.str() else ""
-        raise BrokerError(f"the consumer cannot go on: {error.str()}{told}") from KafkaException(error)

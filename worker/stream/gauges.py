@@ -1,31 +1,38 @@
-"""What a lane shows of itself: how old events are, how far its partitions are behind, when it last moved."""
+"""What a lane shows of itself: how old events are, how far its partitions are behind, when it last moved.
+
+Where partitions end is asked of the broker without waiting for the answer: what the consumer knows of that stands still while a
+partition is held. Where they are read next is kept here: the consumer forgets it when a record is put back.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
+import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from worker.stream.asking import Answer, Asking, answered
 from worker.stream.incoming import Record
 from worker.stream.ledger import Entry, Ledger, Partition
 from worker.telemetry.metrics import LaneMetrics
 
 __all__ = ["LaneGauges"]
 
+log = structlog.get_logger()
+
 LOOK_S = 2.0
-ASK_S = 1.0
-"""For the broker to say what is committed, in one question for all partitions that it is not known of yet."""
 
 
 class LaneGauges:
     """Used by the thread that consumes, but ``published``, which any may call.
 
     Args:
-        consumer: knows positions and ends, without asking the broker.
+        consumer: knows positions.
         ledger: knows what is in flight.
         metrics: of the lane.
+        asking: the broker; without it, what the consumer knows is taken, and a partition is begun at its beginning.
         latest: whether a group without a place in a partition begins at its end.
         clock: seconds since 1970.
 
@@ -37,19 +44,29 @@ class LaneGauges:
         ledger: Ledger,
         metrics: LaneMetrics,
         *,
+        asking: Asking | None = None,
         latest: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._consumer = consumer
         self._ledger = ledger
         self._metrics = metrics
+        self._asking = asking
         self._latest = latest
         self._clock = clock
         self._looked = clock()
+        self._asked: Mapping[Partition, Answer] = {}
+        self._told: dict[Partition, int] = {}
+        self._ends: dict[Partition, int] = {}
+        self._asked_group: Answer | None = None
         self._starts: dict[Partition, int] = {}
         """Where the group was in partitions that have given no record yet; -1 if nowhere."""
-        self._last: dict[Partition, float] = {}
-        """When the last record that was taken of each partition was written (seconds since 1970)."""
+        self._next: dict[Partition, int] = {}
+        """The offset after the last record that was taken, or that of one that was put back."""
+        self._held: dict[Partition, float] = {}
+        """When the record that was put back was written."""
+        self._since: dict[Partition, float] = {}
+        """What is not read yet was written after this: the last record that was taken, or when there was nothing to read."""
         self._shown: set[Partition] = set()
         ledger.on_published = self.published
 
@@ -65,61 +82,120 @@ class LaneGauges:
 
     def taken(self, record: Record) -> None:
         """An event was taken."""
-        now = self._clock()
+        now, key = self._clock(), (record.topic, record.partition)
         self._metrics.events.inc()
         self._metrics.taken_at.set(now)
         if record.born_s is not None:
             self._metrics.taken_age.observe(max(0.0, now - record.born_s))
+        self._next[key] = record.offset + 1
+        self._held.pop(key, None)
         if record.written_s is not None:
-            self._last[record.topic, record.partition] = record.written_s
+            self._since[key] = record.written_s
+
+    def put_back(self, record: Record) -> None:
+        """It must wait, and is read again."""
+        key = record.topic, record.partition
+        if key not in self._held:
+            self._next[key] = record.offset
+            self._held[key] = record.written_s or self._clock()
 
     def published(self, entry: Entry) -> None:
-        """All that came of an event is durable."""
+        """All that came of an event is durable. Never raises: what is counted must not stop what is published."""
         now = self._clock()
-        self._metrics.published_at.set(now)
-        if entry.born_s is not None:
-            self._metrics.published_age.observe(max(0.0, now - entry.born_s))
+        try:
+            self._metrics.published_at.set(now)
+            if entry.born_s is not None:
+                self._metrics.published_age.observe(max(0.0, now - entry.born_s))
+            for record in entry.records:
+                if record.note is not None:
+                    record.note()
+        except Exception as error:
+            log.error("not_counted", exc_info=error)
 
     def moved(self, kind: str, partitions: Collection[Partition], assigned: int) -> None:
         """Partitions were ``assigned``, ``revoked`` or ``lost``; so many are ``assigned`` now."""
         self._metrics.note_move(kind, len(partitions))
         self._metrics.assigned.set(assigned)
         for key in partitions:
-            self._starts.pop(key, None)
-            self._last.pop(key, None)
+            self.begin(key)
             self._hide(key)
+
+    def begin(self, key: Partition) -> None:
+        """It is read from another place than before."""
+        for places in (self._told, self._ends, self._starts, self._next):
+            places.pop(key, None)
+        # Of the place before; what is asked now is answered by a later question.
+        self._asked = {other: answer for other, answer in self._asked.items() if other != key}
+        for times in (self._held, self._since):
+            times.pop(key, None)
 
     def _show_lag(self, assigned: Collection[Partition], now: float) -> None:
         shared = self._metrics.shared
-        for key, place in self._positions(assigned).items():
-            with suppress(KafkaException, RuntimeError):
-                marks = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
-                if not marks or marks[1] < 0:
-                    continue
-                # What retention took is no lag; and where the group has no place yet, it begins at one of both ends.
-                position = marks[1] if place < 0 and self._latest else max(place, marks[0])
-                labels = self._metrics.lane, key[0], str(key[1])
-                waiting, oldest_s = self._ledger.waiting(key)
-                unread = max(0, marks[1] - position)
-                since = oldest_s if waiting else self._last.get(key) if unread else now
-                shared.end_offset.labels(*labels).set(marks[1])
-                shared.lag_records.labels(*labels).set(unread + waiting)
-                # What was never read has an age that nobody knows: as long as that is so, nothing is said.
-                if since is not None:
-                    shared.lag_seconds.labels(*labels).set(max(0.0, now - since))
-                self._shown.add(key)
+        lows = self._note_ends(assigned)
+        for key, place in self._places(assigned, lows).items():
+            end = self._ends.get(key, -1)
+            if end < 0:
+                continue
+            labels = self._metrics.lane, key[0], str(key[1])
+            waiting, oldest_s = self._ledger.waiting(key)
+            unread = max(0, end - place)
+            if not unread:
+                self._since[key] = now
+            known = oldest_s if waiting else self._held.get(key) if unread else now
+            # What was never read is as old as that was seen, at least.
+            since = known if known is not None else self._since.setdefault(key, now)
+            shared.end_offset.labels(*labels).set(end)
+            shared.lag_records.labels(*labels).set(unread + waiting)
+            shared.lag_seconds.labels(*labels).set(max(0.0, now - since))
+            self._shown.add(key)
 
-    def _positions(self, assigned: Collection[Partition]) -> dict[Partition, int]:
-        """Where each partition is read next; before its first record, where the group is."""
+    def _note_ends(self, assigned: Collection[Partition]) -> dict[Partition, int]:
+        """The ends that were answered, or what the consumer knows if that is more; gives the beginnings that it knows."""
+        if self._asking is not None and assigned and all(answer.done() for answer in self._asked.values()):
+            self._told |= {key: found.offset for key, answer in self._asked.items() if (found := answered(answer)) is not None}
+            self._asked = self._asking.ends(sorted(assigned))
+        lows = {}
+        for key in assigned:
+            with suppress(KafkaException, RuntimeError):
+                low, high = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True) or (-1, -1)
+                lows[key] = low
+                self._ends[key] = max(high, self._told.get(key, -1))
+        return lows
+
+    def _places(self, assigned: Collection[Partition], lows: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Where each partition is read next. Retention may have taken what lies there."""
+        places: dict[Partition, int] = {}
+        unknown: list[Partition] = []
         with suppress(KafkaException, RuntimeError):
-            places = self._consumer.position([TopicPartition(*key) for key in assigned])
-            found = {(place.topic, place.partition): place.offset for place in places}
-            asked = [key for key, offset in found.items() if offset < 0 and key not in self._starts]
-            if asked:
-                committed = self._consumer.committed([TopicPartition(*key) for key in asked], timeout=ASK_S)
-                self._starts |= {(place.topic, place.partition): max(-1, place.offset) for place in committed}
-            return {key: offset if offset >= 0 else self._starts.get(key, -1) for key, offset in found.items()}
-        return {}
+            for found in self._consumer.position([TopicPartition(*key) for key in assigned]):
+                key = (found.topic, found.partition)
+                place = self._next.get(key, -1)
+                if key not in self._held:
+                    # Markers of transactions lie between the last record and the position.
+                    place = max(place, found.offset)
+                if place < 0 and self._asking is not None:
+                    if key not in self._starts:
+                        unknown.append(key)
+                        continue
+                    place = self._starts[key]
+                    if place < 0 and self._latest:
+                        # Where the partition ended when this was asked is where it is read from.
+                        place = self._starts[key] = self._ends.get(key, -1)
+                places[key] = max(place, lows.get(key, -1))
+        self._ask_for(unknown)
+        return places
+
+    def _ask_for(self, unknown: list[Partition]) -> None:
+        """Where the group is in partitions that have given no record yet."""
+        if self._asked_group is not None and self._asked_group.done():
+            found = answered(self._asked_group)
+            for place in found.topic_partitions if found is not None else ():
+                if place.error is None:
+                    self._starts[place.topic, place.partition] = max(-1, place.offset)
+            self._asked_group = None
+        left = [key for key in unknown if key not in self._starts]
+        if left and self._asking is not None and self._asked_group is None:
+            self._asked_group = self._asking.group(left)
 
     def _hide(self, key: Partition) -> None:
         """It is another worker's to show."""

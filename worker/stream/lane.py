@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from worker.pipeline import Pipeline
 from worker.settings import Settings
+from worker.stream.asking import BrokerAsking
 from worker.stream.breaker import CircuitBreaker
 from worker.stream.clients import MAX_RECORD_BYTES, make_admin, make_consumer, make_producer, make_transactional_producer
 from worker.stream.consumer import ConsumerLoop
@@ -101,6 +102,7 @@ class Lane:
             {topic: delay for topic, delay in delays_s.items() if delay > 0},
             breaker,
             latest=settings.kafka.librdkafka().get("auto.offset.reset") in {"latest", "largest", "end"},
+            asking=BrokerAsking(self._admin, group_id),
         )
 
     def start(self) -> None:

@@ -264,9 +264,6 @@ class Ledger:
             if entry.state is not _State.DONE:
                 return
             entry.enter(_State.PUBLISHED)
-        for record in entry.records:
-            if record.note is not None:
-                record.note()
         if entry.size:  # else it was made up, to have a place committed
             self.on_published(entry)
 

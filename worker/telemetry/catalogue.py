@@ -90,13 +90,13 @@ CATALOGUE = (
     Metric(
         "iqa_partition_lag_records",
         "gauge",
-        "Records of a partition of this worker's that no result was published for",
+        "Records of a partition of this worker's without a published result, senders' transaction markers among them",
         {**_LANE, "topic": ANY, "partition": ANY},
     ),
     Metric(
         "iqa_partition_lag_seconds",
         "gauge",
-        "Age of the oldest of them, at most; 0 if there is none",
+        "Age of the oldest of them, as far as it is known; 0 if there is none",
         {**_LANE, "topic": ANY, "partition": ANY},
     ),
     Metric(
@@ -109,7 +109,7 @@ CATALOGUE = (
     Metric(
         "iqa_last_progress_timestamp_seconds",
         "gauge",
-        "When it last went round, took an event, published one (seconds since 1970); 0 before the first",
+        "When it last went round, took an event, published one (seconds since 1970); 0 before the first, or if there is no such lane",
         {**_LANE, "what": ("poll", "taken", "published")},
     ),
     Metric("iqa_in_flight_events", "gauge", "Events taken and not yet published", _LANE),

@@ -18,8 +18,8 @@ from tests.worker.stack import PROPERTIES, produce
 from worker.embedded.broker import EmbeddedBroker
 from worker.errors import BrokerError
 from worker.settings import Settings
-from worker.stream.clients import make_consumer, make_producer
-from worker.stream.consumer import ConsumerLoop, check
+from worker.stream.clients import check, make_consumer, make_producer
+from worker.stream.consumer import ConsumerLoop
 from worker.stream.incoming import Record
 from worker.stream.ledger import Entry, Ledger
 from worker.stream.pool import HostPool

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 
+from worker.stream.asking import Answer
 from worker.stream.gauges import LOOK_S, LaneGauges
 from worker.stream.incoming import Record
 from worker.stream.ledger import Ledger, Outgoing, Partition
@@ -22,18 +24,33 @@ class Broker:
     """Where a partition begins and ends, where it is read next, and where the group was; -1001 is librdkafka's "unknown"."""
 
     def __init__(self) -> None:
-        self.low, self.high, self.place, self.group = 0, 0, -1001, -1001
+        self.low, self.high, self.place, self.group_at = 0, 0, -1001, -1001
+        self.fetched: int | None = None
+        """What the consumer knows of the end, if that is less."""
         self.asked = 0
+        self.away = False
 
     def position(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         return [TopicPartition(each.topic, each.partition, self.place) for each in partitions]
 
-    def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
-        self.asked += 1
-        return [TopicPartition(each.topic, each.partition, self.group) for each in partitions]
-
     def get_watermark_offsets(self, partition: TopicPartition, **_: Any) -> tuple[int, int]:
-        return self.low, self.high
+        return self.low, self.high if self.fetched is None else self.fetched
+
+    def ends(self, partitions: Sequence[Partition]) -> dict[Partition, Answer]:
+        return {key: self._answer(TopicPartition(*key, self.high)) for key in partitions}
+
+    def group(self, partitions: Sequence[Partition]) -> Answer:
+        self.asked += 1
+        places = [TopicPartition(*key, self.group_at) for key in partitions]
+        return self._answer(ConsumerGroupTopicPartitions("g", places))
+
+    def _answer(self, found: object) -> Answer:
+        answer: Answer = Future()
+        if self.away:
+            answer.set_exception(TimeoutError())
+        else:
+            answer.set_result(found)
+        return answer
 
 
 class Stage:
@@ -43,11 +60,14 @@ class Stage:
         self.now = BEGAN
         self.broker, self.ledger, self.metrics = Broker(), Ledger(), Metrics()
         self.lane = self.metrics.lanes["uploads"]
-        self.gauges = LaneGauges(cast("Consumer", self.broker), self.ledger, self.lane, latest=latest, clock=lambda: self.now)
+        self.gauges = LaneGauges(
+            cast("Consumer", self.broker), self.ledger, self.lane, asking=self.broker, latest=latest, clock=lambda: self.now
+        )
         self.gauges.moved("assigned", [P0], 1)
 
     def shown(self) -> tuple[float | None, float | None]:
-        """Lag in records and in seconds, after the loop's next look."""
+        """Lag in records and in seconds, after the loop's next look, whose questions were answered before."""
+        self.gauges.turn([P0])
         self.now += LOOK_S
         self.gauges.turn([P0])
         labels = {"lane": "uploads", "topic": TOPIC, "partition": "0"}
@@ -68,30 +88,101 @@ class Stage:
         self.ledger.mark_published(entry)
 
 
+def settled(stage: Stage) -> tuple[float | None, float | None]:
+    """What is shown once the group's place was asked for and answered."""
+    for _ in range(3):
+        found = stage.shown()
+    return found
+
+
 @pytest.mark.parametrize("place", [-1001, 0])
 def test_an_empty_partition_has_no_lag(place: int) -> None:
     """Nor does one of which nothing was ever read."""
     stage = Stage()
     stage.broker.place = place
-    assert stage.shown() == (0, 0)
+    assert settled(stage) == (0, 0)
 
 
 def test_what_was_read_before_is_no_lag() -> None:
     """At the start nothing has been read yet: the group's place counts, and is asked for once."""
     stage = Stage()
-    stage.broker.high = stage.broker.group = 900
-    assert stage.shown() == (0, 0)
-    assert stage.shown() == (0, 0)
+    stage.broker.high = stage.broker.group_at = 900
+    assert settled(stage) == (0, 0)
+    assert settled(stage) == (0, 0)
     assert stage.broker.asked == 1
 
 
-def test_what_nobody_has_read_has_no_age() -> None:
-    """Records are counted; of those that retention has taken none are."""
+def test_nothing_is_said_of_what_is_not_known() -> None:
+    """A broker that does not answer is asked again."""
     stage = Stage()
-    stage.broker.low, stage.broker.high, stage.broker.group = 700, 900, 500
-    records, seconds = stage.shown()
+    stage.broker.high, stage.broker.away = 900, True
+    assert settled(stage) == (None, None)
+    stage.broker.away = False
+    assert settled(stage)[0] == 900
+
+
+def test_what_nobody_has_read_is_as_old_as_it_was_seen() -> None:
+    """At least; and of what retention has taken nothing is counted."""
+    stage = Stage()
+    stage.broker.low, stage.broker.high, stage.broker.group_at = 700, 900, 500
+    records, first = settled(stage)
     assert records == 200
-    assert seconds is None
+    stage.now += 3600
+    records, later = stage.shown()
+    assert records == 200
+    assert later == pytest.approx((first or 0) + 3600 + LOOK_S)
+
+
+def test_an_idle_partition_does_not_look_late() -> None:
+    """What comes after three quiet hours is no older than the last look."""
+    stage = Stage()
+    stage.broker.high = 1
+    stage.take(0, BEGAN)
+    stage.publish()
+    assert stage.shown() == (0, 0)
+    stage.now += 3 * 3600
+    assert stage.shown() == (0, 0)
+    stage.broker.high = 2
+    records, seconds = stage.shown()
+    assert records == 1
+    assert seconds == LOOK_S
+
+
+def test_what_must_wait_is_lag_of_its_own_age() -> None:
+    """A retry that was put back: the consumer knows no position then, or one that is ahead."""
+    stage = Stage()
+    for place in (-1001, 7):
+        stage.broker.high = 7
+        stage.gauges.put_back(Record(TOPIC, 0, 5, timestamp_ms=int(1000 * (BEGAN - 20))))
+        stage.gauges.put_back(Record(TOPIC, 0, 6, timestamp_ms=int(1000 * BEGAN)))
+        stage.broker.place = place
+        records, seconds = stage.shown()
+        assert records == 2
+        assert seconds == stage.now - (BEGAN - 20)
+    stage.take(5, BEGAN - 20)
+    stage.publish()
+    assert stage.shown()[0] == 1
+
+
+def test_ends_of_held_partitions_are_known() -> None:
+    """The consumer fetches nothing of them, and its own knowledge of the end stands still."""
+    stage = Stage()
+    stage.broker.high = stage.broker.fetched = 1
+    stage.take(0, BEGAN)
+    stage.broker.high = 501
+    assert settled(stage)[0] == 501
+
+
+def test_a_topic_made_anew_is_another_one() -> None:
+    """Places of the old one mean nothing."""
+    stage = Stage()
+    stage.broker.high = 900
+    stage.take(899, BEGAN)
+    stage.publish()
+    assert settled(stage) == (0, 0)
+    stage.gauges.begin(P0)
+    stage.broker.high, stage.broker.place, stage.broker.group_at = 12, -1001, -1001
+    assert settled(stage)[0] == 12
 
 
 @pytest.mark.parametrize(("latest", "lag"), [(False, 50), (True, 0)])
@@ -99,7 +190,9 @@ def test_a_group_without_a_place_begins_at_one_end(latest: bool, lag: int) -> No
     """As it is told to."""
     stage = Stage(latest=latest)
     stage.broker.high = 50
-    assert stage.shown()[0] == lag
+    assert settled(stage)[0] == lag
+    stage.broker.high = 53
+    assert settled(stage)[0] == lag + 3
 
 
 def test_lag_is_that_of_the_oldest_without_a_result() -> None:
@@ -158,3 +251,11 @@ def test_what_is_counted_was_published() -> None:
     stage.ledger.mark(P0, 9)
     stage.ledger.mark_published(stage.ledger._lanes[P0].entries[0])
     assert value("iqa_event_age_seconds_count", labels) == 1
+
+
+def test_what_cannot_be_counted_is_published_all_the_same() -> None:
+    """A metric is no reason to stop."""
+    stage = Stage()
+    stage.take(0, BEGAN)
+    stage.publish([Outgoing("verdicts", b"k", b"v", (), note=lambda: 1 / 0)])
+    assert stage.ledger.published().offsets == {P0: 1}
