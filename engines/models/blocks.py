@@ -33,9 +33,7 @@ def keep_blocks(model: onnx.ModelProto) -> onnx.ModelProto:
     while _fold_padding(model):
         pass
     maps = _maps(model)
-    nodes = [
-        new for node in model.graph.node for new in (_pooled(node) if node.input[:1] and node.input[0] in maps else [node])
-    ]
+    nodes = [new for node in model.graph.node for new in ([node] if maps.isdisjoint(node.input[:1]) else _pooled(node))]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     _drop_unused(model.graph)

@@ -165,7 +165,8 @@ CASES: dict[str, list[Case]] = {
     "IqaEventsExpired": some('iqa_expired_events_total{topic="image.uploads"}'),
     "IqaTopicRemade": some('iqa_topics_remade_total{topic="image.uploads"}'),
     "IqaRecordsRefused": [
-        *some('iqa_refused_records_total{code="MSG_SIZE_TOO_LARGE"}'),
+        *some('iqa_refused_records_total{code="MSG_SIZE_TOO_LARGE"}')[:2],
+        Case("three, long ago", {'iqa_refused_records_total{code="MSG_SIZE_TOO_LARGE"}': "3x360"}, fires=False, minutes=180),
         Case("the first of its code", {'iqa_refused_records_total{code="MSG_SIZE_TOO_LARGE"}': "_x100 1x20"}, fires=True),
     ],
     "IqaDeadLetters": share('iqa_dead_letters_total{code="not_json"}', f"iqa_events_total{UPLOADS}", 0.02),

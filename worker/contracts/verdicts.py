@@ -79,7 +79,7 @@ class SignalsRecord(_Record):
     text_area: float | None = Field(default=None, ge=0, le=1, description="Share under text; null if it was not measured.")
     keywords: list[str] | None = Field(
         default=None,
-        description="Keywords found; null if text was not read. Unless all text is read, the search ends once it is settled whether there are some.",
+        description="Keywords found; null if text was not read. The search ends once it is settled if there are any.",
     )
     text_skipped: str | None = Field(
         default=None, description="Why text was not measured or not read: the category was settled, or no text was in sight."

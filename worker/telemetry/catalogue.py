@@ -109,7 +109,7 @@ CATALOGUE = (
     Metric(
         "iqa_last_progress_timestamp_seconds",
         "gauge",
-        "When it last went round, took an event, published one (seconds since 1970); 0 before the first, or if there is no such lane",
+        "When it last went round, took an event, published one (seconds since 1970); 0 where it never has",
         {**_LANE, "what": ("poll", "taken", "published")},
     ),
     Metric("iqa_in_flight_events", "gauge", "Events taken and not yet published", _LANE),
