@@ -85,7 +85,7 @@ def _fetch_missing(wanted: list[Wanted], say: Callable[[str], None]) -> None:
 
 
 def _download(requirement: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter, and requirements from our own manifests
             [*command, "--dest", str(folder), requirement], capture_output=True, text=True, timeout=TIMEOUT, check=False

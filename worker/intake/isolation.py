@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -34,6 +35,8 @@ REQUEST = struct.Struct("!QQ")
 """Length of the bytes that follow, and the most pixels; the answer is a length (8 bytes) and JSON."""
 ANSWER = struct.Struct("!Q")
 ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+ROOT = str(Path(__file__).resolve().parents[2])
+"""Where this package lies. Nothing is imported from the current directory (-P), which may be anybody's."""
 START_S = 60.0
 """For a child to start and to say so."""
 END_S = 10.0
@@ -141,6 +144,7 @@ class DecoderPool:
 def _environment() -> dict[str, str]:
     """What a child needs of this process's environment, and nothing that is secret."""
     needed = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    needed["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, needed.get("PYTHONPATH")]))
     return {**needed, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -152,7 +156,7 @@ class _Child:
         descriptor = os.memfd_create("iqa-pixels")
         os.ftruncate(descriptor, MOST_BYTES)
         self._pixels = mmap.mmap(descriptor, MOST_BYTES, prot=mmap.PROT_READ)
-        command = [sys.executable, "-m", module]
+        command = [sys.executable, "-P", "-m", module]
         shared = (theirs.fileno(), descriptor, turns.fileno())
         self._process = subprocess.Popen(  # noqa: S603 - this program itself
             [*command, *map(str, shared), str(memory_bytes)],
