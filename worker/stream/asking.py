@@ -1,52 +1,97 @@
-"""Questions to the broker whose answers nobody waits for."""
+"""Questions to the broker whose answers nobody waits for.
+
+They are asked by a thread and a consumer of their own, which joins no group. An admin client would answer without one, but its
+ListOffsets ends the process where a broker stops answering: librdkafka 2.15 then fails an assertion
+(``rd_kafka_enq_once_del_source_return``), seen with a frozen broker.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import queue
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Protocol
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from worker.stream.ledger import Partition
 
 __all__ = ["Answer", "Asking", "BrokerAsking", "answered"]
 
-Answer = Future[Any]
-CALL_S = 10.0
+Places = dict[Partition, int]
+Answer = Future[Places]
+CALL_S = 2.0
 
 
 class Asking(Protocol):
     """Where partitions end, and where the group is."""
 
-    def ends(self, partitions: Sequence[Partition]) -> dict[Partition, Answer]:
-        """For each an answer with ``offset``: behind the last record that is committed."""
+    def ends(self, partitions: Sequence[Partition]) -> Answer:
+        """For each the offset behind its last record."""
 
     def group(self, partitions: Sequence[Partition]) -> Answer:
-        """An answer with ``topic_partitions``; an offset below 0 is no place."""
+        """For each what the group has committed; -1 where that is nothing."""
+
+    def close(self) -> None:
+        """Ask no more."""
 
 
 class BrokerAsking:
-    """By an admin client."""
+    """One question after the other; the thread starts with the first. ``make`` gives a consumer of the group."""
 
-    def __init__(self, admin: AdminClient, group_id: str) -> None:
-        self._admin, self._group_id = admin, group_id
+    def __init__(self, make: Callable[[], Consumer]) -> None:
+        self._make = make
+        self._work: queue.SimpleQueue[tuple[Callable[[Consumer], Places], Answer] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
 
-    def ends(self, partitions: Sequence[Partition]) -> dict[Partition, Answer]:
+    def ends(self, partitions: Sequence[Partition]) -> Answer:
         """See ``Asking``."""
-        wanted = {TopicPartition(*key): OffsetSpec.latest() for key in partitions}  # type: ignore[no-untyped-call]
-        asked = self._admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=CALL_S)
-        return {(place.topic, place.partition): future for place, future in asked.items()}
+        return self._ask(lambda consumer: {key: _end(consumer, key) for key in partitions})
 
     def group(self, partitions: Sequence[Partition]) -> Answer:
         """See ``Asking``."""
-        wanted = ConsumerGroupTopicPartitions(self._group_id, [TopicPartition(*key) for key in partitions])
-        (future,) = self._admin.list_consumer_group_offsets([wanted], request_timeout=CALL_S).values()
-        return future
+        places = [TopicPartition(*key) for key in partitions]
+
+        def ask(consumer: Consumer) -> Places:
+            found = consumer.committed(places, timeout=CALL_S)
+            return {(place.topic, place.partition): max(-1, place.offset) for place in found if place.error is None}
+
+        return self._ask(ask)
+
+    def close(self) -> None:
+        """See ``Asking``. What was asked is not waited for."""
+        self._work.put(None)
+
+    def _ask(self, question: Callable[[Consumer], Places]) -> Answer:
+        answer: Answer = Future()
+        self._work.put((question, answer))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="asking", daemon=True)
+            self._thread.start()
+        return answer
+
+    def _run(self) -> None:
+        consumer: Consumer | None = None
+        while (work := self._work.get()) is not None:
+            question, answer = work
+            try:
+                consumer = consumer or self._make()
+                answer.set_result(question(consumer))
+            except Exception as error:  # it is asked again; whoever must know of a broker that is away asks by other ways
+                answer.set_exception(error)
+        if consumer is not None:
+            consumer.close()
 
 
-def answered(answer: Answer) -> Any:
+def _end(consumer: Consumer, key: Partition) -> int:
+    """Raises at the first that is not answered: a broker that is away is not asked for every partition."""
+    marks = consumer.get_watermark_offsets(TopicPartition(*key), timeout=CALL_S)
+    if marks is None:
+        raise KafkaException(f"the end of {key[0]}/{key[1]} is not known")
+    return marks[1]
+
+
+def answered(answer: Answer | None) -> Places | None:
     """What was answered; ``None`` if it is not there yet, or the broker has refused."""
-    return answer.result() if answer.done() and answer.exception() is None else None
+    return answer.result() if answer is not None and answer.done() and answer.exception() is None else None

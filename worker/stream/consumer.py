@@ -213,6 +213,7 @@ class ConsumerLoop:
 
     def _close(self, timeout_s: float) -> None:
         """Leave the group; a broker that does not answer is not waited for beyond the budget."""
+        self._gauges.close()
         closing = threading.Thread(target=self._consumer.close, name="close", daemon=True)
         closing.start()
         closing.join(timeout_s)

@@ -55,8 +55,10 @@ class LaneGauges:
         self._latest = latest
         self._clock = clock
         self._looked = clock()
-        self._asked: Mapping[Partition, Answer] = {}
+        self._asked: Answer | None = None
         self._told: dict[Partition, int] = {}
+        self._anew: set[Partition] = set()
+        """Partitions that were begun since it was asked for ends: the answer may be of a topic of before."""
         self._ends: dict[Partition, int] = {}
         self._asked_group: Answer | None = None
         self._starts: dict[Partition, int] = {}
@@ -124,10 +126,14 @@ class LaneGauges:
         """It is read from another place than before."""
         for places in (self._told, self._ends, self._starts, self._next):
             places.pop(key, None)
-        # Of the place before; what is asked now is answered by a later question.
-        self._asked = {other: answer for other, answer in self._asked.items() if other != key}
+        self._anew.add(key)
         for times in (self._held, self._since):
             times.pop(key, None)
+
+    def close(self) -> None:
+        """Ask the broker no more."""
+        if self._asking is not None:
+            self._asking.close()
 
     def _show_lag(self, assigned: Collection[Partition], now: float) -> None:
         shared = self._metrics.shared
@@ -151,8 +157,10 @@ class LaneGauges:
 
     def _note_ends(self, assigned: Collection[Partition]) -> dict[Partition, int]:
         """The ends that were answered, or what the consumer knows if that is more; gives the beginnings that it knows."""
-        if self._asking is not None and assigned and all(answer.done() for answer in self._asked.values()):
-            self._told |= {key: found.offset for key, answer in self._asked.items() if (found := answered(answer)) is not None}
+        if self._asking is not None and assigned and (self._asked is None or self._asked.done()):
+            found = answered(self._asked) or {}
+            self._told |= {key: end for key, end in found.items() if key not in self._anew}
+            self._anew.clear()
             self._asked = self._asking.ends(sorted(assigned))
         lows = {}
         for key in assigned:
@@ -188,10 +196,7 @@ class LaneGauges:
     def _ask_for(self, unknown: list[Partition]) -> None:
         """Where the group is in partitions that have given no record yet."""
         if self._asked_group is not None and self._asked_group.done():
-            found = answered(self._asked_group)
-            for place in found.topic_partitions if found is not None else ():
-                if place.error is None:
-                    self._starts[place.topic, place.partition] = max(-1, place.offset)
+            self._starts |= answered(self._asked_group) or {}
             self._asked_group = None
         left = [key for key in unknown if key not in self._starts]
         if left and self._asking is not None and self._asked_group is None:

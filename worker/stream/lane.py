@@ -102,7 +102,7 @@ class Lane:
             {topic: delay for topic, delay in delays_s.items() if delay > 0},
             breaker,
             latest=settings.kafka.librdkafka().get("auto.offset.reset") in {"latest", "largest", "end"},
-            asking=BrokerAsking(self._admin, group_id),
+            asking=BrokerAsking(lambda: make_consumer(settings.kafka, group_id, error_cb=broker_error)),
         )
 
     def start(self) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
+from typing import TypeVar
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
 from pydantic import ValidationError
 
 from worker.contracts.verdicts import QualityVerdict
@@ -100,14 +100,14 @@ def look(settings: Settings) -> Overview:
     reader = make_consumer(settings.kafka, "iqa-top", **{"enable.partition.eof": True})
     try:
         names = settings.topics
-        ends = _offsets(admin, [names.uploads, *settings.retry_topics, names.verdicts, names.dead_letters], OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        begins = _offsets(admin, [names.dead_letters], OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        marks = _marks(admin, reader, [names.uploads, *settings.retry_topics, names.verdicts, names.dead_letters])
+        ends = {key: high for key, (_, high) in marks.items()}
         return Overview(
             at=time.time(),
-            uploads=_lane(admin, reader, settings.kafka.group_id, _of(ends, [names.uploads])),
-            retries=_lane(admin, reader, retry_group(settings.kafka.group_id), _of(ends, settings.retry_topics)),
+            uploads=_lane(admin, reader, settings.kafka.group_id, _of(marks, [names.uploads])),
+            retries=_lane(admin, reader, retry_group(settings.kafka.group_id), _of(marks, settings.retry_topics)),
             verdicts_end=sum(_of(ends, [names.verdicts]).values()),
-            dead_letters=sum(_of(ends, [names.dead_letters]).values()) - sum(begins.values()),
+            dead_letters=sum(high - low for low, high in _of(marks, [names.dead_letters]).values()),
             verdicts=_latest(reader, _of(ends, [names.verdicts])),
         )
     except KafkaException as error:
@@ -116,58 +116,62 @@ def look(settings: Settings) -> Overview:
         reader.close()
 
 
-Places = dict[tuple[str, int], int]
+Key = tuple[str, int]
+Places = dict[Key, int]
+V = TypeVar("V")
 
 
-def _of(places: Places, topics: Iterable[str]) -> Places:
+def _of(places: dict[Key, V], topics: Iterable[str]) -> dict[Key, V]:
     wanted = set(topics)
-    return {key: offset for key, offset in places.items() if key[0] in wanted}
+    return {key: place for key, place in places.items() if key[0] in wanted}
 
 
-def _offsets(admin: AdminClient, topics: Sequence[str], which: OffsetSpec) -> Places:
-    """Ends or beginnings of all partitions of those topics that are there."""
+def _marks(admin: AdminClient, reader: Consumer, topics: Sequence[str]) -> dict[Key, tuple[int, int]]:
+    """Beginnings and ends of all partitions of those topics that are there."""
     there = admin.list_topics(timeout=ASK_S).topics
-    keys = [(topic, number) for topic in topics if topic in there for number in there[topic].partitions]
     if topics[0] not in there:
         raise BrokerError(f"there is no topic {topics[0]}: iqa topics create makes it")
-    asked = admin.list_offsets({TopicPartition(*key): which for key in keys}, request_timeout=ASK_S)
-    return {(place.topic, place.partition): future.result().offset for place, future in asked.items()}
+    keys = [(topic, number) for topic in topics if topic in there for number in there[topic].partitions]
+    found = {key: reader.get_watermark_offsets(TopicPartition(*key), timeout=ASK_S) for key in keys}
+    return {key: marks for key, marks in found.items() if marks is not None}
 
 
-def _lane(admin: AdminClient, reader: Consumer, group: str, ends: Places) -> LaneView:
+def _lane(admin: AdminClient, reader: Consumer, group: str, marks: dict[Key, tuple[int, int]]) -> LaneView:
     (described,) = admin.describe_consumer_groups([group], request_timeout=ASK_S).values()
     found = described.result()
     owners = {
-        (place.topic, place.partition): f"{member.client_id}@{member.host.removeprefix('/')}"
+        (place.topic, place.partition): f"{member.host.removeprefix('/')} {member.client_id}"
         for member in found.members
         for place in member.assignment.topic_partitions
     }
-    committed = _committed(admin, group, ends)
-    behind = {key: committed[key] for key in ends if committed.get(key) is not None and committed[key] < ends[key]}
+    committed = _committed(admin, group, marks)
+    # A group without a place has all that is there before it; what retention took is no lag.
+    places = {key: max(low, committed.get(key, low)) for key, (low, _) in marks.items()}
+    behind = {key: place for key, place in places.items() if place < marks[key][1]}
     ages, now = _times(reader, behind), time.time()
     partitions = tuple(
         PartitionView(
             topic=key[0],
             partition=key[1],
-            end=end,
+            end=high,
             committed=committed.get(key),
-            lag=max(0, end - committed.get(key, 0)),
-            age_s=0.0 if key not in behind and key in committed else None if key not in ages else max(0.0, now - ages[key]),
+            lag=high - min(high, places[key]),
+            age_s=0.0 if key not in behind else None if key not in ages else max(0.0, now - ages[key]),
             owner=owners.get(key, ""),
         )
-        for key, end in sorted(ends.items())
+        for key, (_, high) in sorted(marks.items())
     )
     return LaneView(group, found.state.name.lower(), len(found.members), partitions)
 
 
-def _committed(admin: AdminClient, group: str, ends: Places) -> Places:
+def _committed(admin: AdminClient, group: str, there: Collection[Key]) -> Places:
     (asked,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ASK_S).values()
     try:
         places = asked.result().topic_partitions
     except KafkaException:
         # A group that nobody has ever joined.
         return {}
-    return {(p.topic, p.partition): p.offset for p in places if p.offset >= 0 and (p.topic, p.partition) in ends}
+    return {(p.topic, p.partition): p.offset for p in places if p.offset >= 0 and (p.topic, p.partition) in there}
 
 
 def _times(reader: Consumer, places: Places) -> dict[tuple[str, int], float]:

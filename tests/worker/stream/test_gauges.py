@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from worker.stream.asking import Answer
 from worker.stream.gauges import LOOK_S, LaneGauges
@@ -36,15 +36,17 @@ class Broker:
     def get_watermark_offsets(self, partition: TopicPartition, **_: Any) -> tuple[int, int]:
         return self.low, self.high if self.fetched is None else self.fetched
 
-    def ends(self, partitions: Sequence[Partition]) -> dict[Partition, Answer]:
-        return {key: self._answer(TopicPartition(*key, self.high)) for key in partitions}
+    def ends(self, partitions: Sequence[Partition]) -> Answer:
+        return self._answer(dict.fromkeys(partitions, self.high))
+
+    def close(self) -> None:
+        pass
 
     def group(self, partitions: Sequence[Partition]) -> Answer:
         self.asked += 1
-        places = [TopicPartition(*key, self.group_at) for key in partitions]
-        return self._answer(ConsumerGroupTopicPartitions("g", places))
+        return self._answer(dict.fromkeys(partitions, max(-1, self.group_at)))
 
-    def _answer(self, found: object) -> Answer:
+    def _answer(self, found: dict[Partition, int]) -> Answer:
         answer: Answer = Future()
         if self.away:
             answer.set_exception(TimeoutError())
