@@ -5,14 +5,17 @@ from __future__ import annotations
 import json as json_module
 import sys
 import threading
+import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
+from worker.errors import BrokerError
 from worker.settings import load_settings
 from worker.stream.clients import quiet_clients
 from worker.stream.overview import LaneView, Overview, look
@@ -44,17 +47,26 @@ def top(
         while True:
             _print(now, before, json=True)
             pause.wait(every)
-            before, now = now, look(settings)
+            try:
+                before, now = now, look(settings)
+            except BrokerError as error:
+                typer.echo(f"iqa: {error}", err=True)
     with Live(_page(now, before), auto_refresh=False, screen=sys.stdout.isatty()) as live:
         while True:
             pause.wait(every)
-            before, now = now, look(settings)
-            live.update(_page(now, before), refresh=True)
+            try:
+                before, now = now, look(settings)
+            except BrokerError as error:
+                # What was seen last stays: a broker that is away is when somebody looks.
+                told = f"[red]{escape(str(error))}; what follows is {_duration(time.time() - now.at)} old[/]"
+                live.update(Group(told, _page(now, before)), refresh=True)
+            else:
+                live.update(_page(now, before), refresh=True)
 
 
 def _print(now: Overview, before: Overview, *, json: bool) -> None:
     if json:
-        sys.stdout.write(json_module.dumps(told(now, before), ensure_ascii=False) + "\n")
+        sys.stdout.write(json_module.dumps(as_json(now, before), ensure_ascii=False) + "\n")
         sys.stdout.flush()
     else:
         Console().print(_page(now, before))
@@ -80,7 +92,7 @@ def rates(now: Overview, before: Overview) -> dict[str, float]:
     }
 
 
-def told(now: Overview, before: Overview) -> dict[str, Any]:
+def as_json(now: Overview, before: Overview) -> dict[str, Any]:
     """Everything, for programs."""
     found = asdict(now)
     for name, lane in (("uploads", now.uploads), ("retries", now.retries)):
@@ -92,16 +104,17 @@ def _page(now: Overview, before: Overview) -> RenderableType:
     a_second = rates(now, before)
     speed = f"{a_second['arrived']:g}/s come, {a_second['done']:g}/s are done"
     lines = [
-        f"[bold]{now.uploads.lag}[/] events wait, the oldest for {now.uploads.oldest_s:.0f} s; {speed}",
+        f"[bold]{now.uploads.lag}[/] events wait, the oldest for {_duration(now.uploads.oldest_s)}; {speed}",
         _told_of(now.uploads),
         f"{now.retries.lag} retries wait; {now.dead_letters} dead letters lie on their topic",
         _told_verdicts(now),
     ]
-    table = Table("partition", "lag", "oldest", "end", "owner")
+    table = Table("#", "lag", "oldest", "end", title=f"partitions of {now.uploads.partitions[0].topic}")
+    table.add_column("owner", overflow="fold")
     worst = sorted(now.uploads.partitions, key=lambda each: (-each.lag, each.partition))
     for each in worst[:MOST_ROWS]:
-        age = "?" if each.age_s is None else f"{each.age_s:.0f} s" if each.lag else ""
-        table.add_row(f"{each.topic}/{each.partition}", str(each.lag), age, str(each.end), each.owner or "[red]nobody")
+        age = "?" if each.age_s is None else _duration(each.age_s) if each.lag else ""
+        table.add_row(str(each.partition), str(each.lag), age, str(each.end), each.owner or "[red]nobody")
     more = [f"and {len(worst) - MOST_ROWS} more"] if len(worst) > MOST_ROWS else []
     return Group(*lines, table, *more)
 
@@ -126,8 +139,16 @@ def _told_verdicts(now: Overview) -> str:
     if seen.reasons:
         parts.append("reasons " + _counts(seen.reasons))
     if len(seen.fingerprints) > 1:
-        parts.append(f"[yellow]{len(seen.fingerprints)} fingerprints: " + _counts(seen.fingerprints) + "[/]")
+        short = {name[:8]: count for name, count in seen.fingerprints.items()}
+        parts.append(f"[yellow]{len(short)} fingerprints: {_counts(short)}[/]")
     return "; ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _counts(found: dict[str, int]) -> str:

@@ -62,8 +62,9 @@ def some(name: str) -> list[Case]:
     before = f"0x{MINUTES * PER_MINUTE - 20}"
     return [
         Case("one, now", {name: f"{before} 1x20"}, fires=True),
+        Case("the first that there is", {name: "_x100 1x20"}, fires=True),
         Case("none", {name: flat(0)}, fires=False),
-        Case("three, long ago", {name: flat(3)}, fires=False),
+        Case("three, long ago", {name: "3x520"}, fires=False, minutes=260),
     ]
 
 
@@ -96,9 +97,17 @@ def slow(told: str, *parts: tuple[float, float, float], fires: bool) -> Case:
 UPLOADS = '{lane="uploads"}'
 LAG = f"iqa_partition_lag_records{UPLOADS}"
 BUILD = 'iqa_build_info{version="1",quality="a@1",profile="p@1",instance="a"}'
+STARTED = 'process_start_time_seconds{job="iqa",instance="a"}'
+UP = 'up{job="iqa",instance="a"}'
+JOINED = 'iqa_condition{probe="ready",condition="joined",instance="a"}'
 READY = 'iqa_condition{probe="ready",condition="broker",instance="a"}'
 PUBLISHED = 'iqa_last_progress_timestamp_seconds{lane="uploads",what="published"}'
 HOUR = 3600
+
+
+def end(partition: int, instance: str = "a") -> str:
+    labels = f'lane="uploads",topic="image.uploads",partition="{partition}",instance="{instance}"'
+    return f"iqa_partition_end_offset{{{labels}}}"
 
 
 def progress(ago: float, lag: float = 10) -> Mapping[str, str]:
@@ -106,12 +115,12 @@ def progress(ago: float, lag: float = 10) -> Mapping[str, str]:
     return {LAG: flat(lag), PUBLISHED: flat(HOUR - ago)}
 
 
-def scores(before: float, now: float) -> Mapping[str, str]:
-    """One verdict a minute for two days; the last hours' have another mean. Every five minutes a sample."""
-    old, new = 47 * 12, 24
+def scores(before: float, now: float, an_hour: float = 60) -> Mapping[str, str]:
+    """So many verdicts an hour for two days; the last hours' have another mean. Every five minutes a sample."""
+    old, new, each = 47 * 12, 24, an_hour / 12
     return {
-        "iqa_score_points_count": f"0+5x{old + new}",
-        "iqa_score_points_sum": f"0+{5 * before:g}x{old} {5 * before * old + 5 * now:g}+{5 * now:g}x{new}",
+        "iqa_score_points_count": f"0+{each:g}x{old + new}",
+        "iqa_score_points_sum": f"0+{each * before:g}x{old} {each * before * old + each * now:g}+{each * now:g}x{new}",
     }
 
 
@@ -125,6 +134,8 @@ CASES: dict[str, list[Case]] = {
         fast("six hours at 5.4 %", (6.2, 0.054), fires=False),
         fast("five hours at 6.6 %", (5, 0.066), fires=False),
         fast("six hours at 6.6 %, and better now", (6, 0.066), (0.7, 0.054), fires=False),
+        late("110 events within an hour, all late", (1.2, 110 / 60, 1), fires=True, step=60),
+        late("90 events within an hour, all late", (1.2, 90 / 60, 1), fires=False, step=60),
     ],
     "IqaVerdictsLateSlow": [
         slow("a quiet day at 3.3 % after two busy ones", (50, 1000, 0), (25, 100, 0.033), fires=True),
@@ -135,24 +146,27 @@ CASES: dict[str, list[Case]] = {
         slow("three days at 0.9 %", (1, 100, 0), (73, 100, 0.009), fires=False),
         slow("three days at 1.1 %, and better now", (67, 100, 0.011), (7, 100, 0.009), fires=False),
         slow("three days at 1.1 %, of which ten hours were good", (14, 100, 0), (60, 100, 0.011), fires=False),
+        slow("110 events in six hours, all late", (74, 110 / 360, 1), fires=True),
+        slow("90 events in six hours, all late", (74, 90 / 360, 1), fires=False),
     ],
     "IqaNoProgress": [
-        Case("events wait", progress(360), fires=True),
-        Case("events wait, not so long", progress(299), fires=False),
+        Case("events wait", progress(450), fires=True),
+        Case("events wait, not so long", progress(390), fires=False),
         Case("nothing waits", progress(3000, lag=0), fires=False),
     ],
     "IqaLagOld": gauge(f"iqa_partition_lag_seconds{UPLOADS}", 600),
     "IqaLagGrows": [
         Case("many, and more", {LAG: f"5200+3x{MINUTES * PER_MINUTE}"}, fires=True),
-        Case("fewer, and more", {LAG: f"4400+1x{MINUTES * PER_MINUTE}"}, fires=False),
+        Case("fewer, and more", {LAG: f"4400+0.9x{MINUTES * PER_MINUTE}"}, fires=False),
         Case("many, and less", {LAG: f"60000-100x{MINUTES * PER_MINUTE}"}, fires=False),
         Case("not quite as many, and more", {LAG: f"4860+1x{MINUTES * PER_MINUTE}"}, fires=False),
         Case("a few more than allowed", {LAG: f"5460+1x{MINUTES * PER_MINUTE}"}, fires=True),
     ],
     "IqaPartitionsUnowned": [
-        Case("one is lost", {f"iqa_assigned_partitions{UPLOADS}": "24x90 23x30"}, fires=True),
-        Case("all are owned", {f"iqa_assigned_partitions{UPLOADS}": flat(24)}, fires=False),
-        Case("some for a moment", {f"iqa_assigned_partitions{UPLOADS}": "24x110 12x2 24x30"}, fires=False),
+        Case("one of two is lost", {end(0): flat(9), end(1): "9x60"}, fires=True),
+        Case("all are lost", {end(0): "9x60", end(1): "9x60"}, fires=True),
+        Case("all are owned", {end(0): flat(9), end(1): flat(9)}, fires=False),
+        Case("one goes to another worker", {end(0): "9x60", end(0, "b"): "_x50 9x90"}, fires=False),
     ],
     "IqaRebalanceStorm": around(
         6,
@@ -163,13 +177,30 @@ CASES: dict[str, list[Case]] = {
     "IqaBrokerSilent": gauge("iqa_broker_silent_seconds", 60),
     "IqaProducersFenced": counter("iqa_producers_fenced_total", 3, 15),
     "IqaEventsExpired": some('iqa_expired_events_total{topic="image.uploads"}'),
-    "IqaTopicRemade": some('iqa_topics_remade_total{topic="image.uploads"}'),
-    "IqaRecordsRefused": [
-        *some('iqa_refused_records_total{code="MSG_SIZE_TOO_LARGE"}')[:2],
-        Case("three, long ago", {'iqa_refused_records_total{code="MSG_SIZE_TOO_LARGE"}': "3x360"}, fires=False, minutes=180),
-        Case("the first of its code", {'iqa_refused_records_total{code="MSG_SIZE_TOO_LARGE"}': "_x100 1x20"}, fires=True),
+    "IqaRestarts": [
+        Case("four times", {STARTED: "0x60 1x10 2x10 3x10 4x40"}, fires=True),
+        Case("three times", {STARTED: "0x70 1x10 2x10 3x40"}, fires=False),
+        Case("never", {STARTED: flat(7)}, fires=False),
     ],
-    "IqaDeadLetters": share('iqa_dead_letters_total{code="not_json"}', f"iqa_events_total{UPLOADS}", 0.02),
+    "IqaWorkerDown": [
+        Case("one of two", {UP: flat(0), UP.replace('"a"', '"b"'): flat(1)}, fires=True),
+        Case("none", {UP: flat(1)}, fires=False),
+        Case("for a moment", {UP: f"1x{MINUTES * PER_MINUTE - 10} 0x10"}, fires=False),
+    ],
+    "IqaRecordsRefused": [
+        *some('iqa_refused_records_total{code="MSG_SIZE_TOO_LARGE"}'),
+    ],
+    "IqaDeadLetters": [
+        *share('iqa_dead_letters_total{code="not_json"}', f"iqa_events_total{UPLOADS}", 0.02),
+        *around(
+            5,
+            lambda value: {
+                'iqa_dead_letters_total{code="not_json"}': rising(value / 15),
+                f"iqa_events_total{UPLOADS}": flat(0),
+            },
+            exact=False,
+        ),
+    ],
     "IqaUnscorable": around(
         0.2,
         lambda value: {
@@ -177,7 +208,8 @@ CASES: dict[str, list[Case]] = {
             'iqa_verdicts_total{status="scored",category="high"}': rising(100 * (1 - value)),
         },
         exact=False,
-    ),
+    )
+    + counter('iqa_verdicts_total{status="unscorable",category="none"}', 50, 15),
     "IqaFetchesFail": around(
         0.3,
         lambda value: {
@@ -185,7 +217,8 @@ CASES: dict[str, list[Case]] = {
             'iqa_fetches_total{outcome="fetched"}': rising(100 * (1 - value)),
         },
         exact=False,
-    ),
+    )
+    + counter('iqa_fetches_total{outcome="failed"}', 50, 10),
     "IqaRetriesOld": gauge('iqa_partition_lag_seconds{lane="retry"}', 3600),
     "IqaRedisAway": gauge('iqa_projection_missing_seconds{condition="redis"}', 60),
     "IqaProjectionLag": gauge("iqa_projection_lag", 5000),
@@ -201,9 +234,12 @@ CASES: dict[str, list[Case]] = {
         Case("8.8 points up", scores(60, 68.8), True, 49 * 60, 300),
         Case("8.8 points down", scores(60, 51.2), True, 49 * 60, 300),
         Case("7.2 points up", scores(60, 67.2), False, 49 * 60, 300),
+        Case("twenty points, by 45 pictures an hour", scores(60, 80, 45), False, 49 * 60, 300),
+        Case("twenty points, by 55 pictures an hour", scores(60, 80, 55), True, 49 * 60, 300),
     ],
     "IqaVersionsDiffer": [
         Case("two", {BUILD: flat(1), BUILD.replace("a@1", "a@2"): flat(1)}, fires=True),
+        Case("a projection beside a worker", {BUILD: flat(1), "iqa_build_info": flat(1)}, fires=False),
         Case("one on two workers", {BUILD: flat(1), BUILD.replace('instance="a"', 'instance="b"'): flat(1)}, fires=False),
         Case("two while a deploy goes on", {BUILD: flat(1), BUILD.replace("a@1", "a@2"): "_x90 1x30"}, fires=False),
     ],
@@ -213,9 +249,18 @@ CASES: dict[str, list[Case]] = {
         Case("all hold", {READY: flat(1), READY.replace("broker", "topics"): flat(1)}, fires=False),
         Case("one fails for a while", {READY: f"1x{MINUTES * PER_MINUTE - 4} 0x4"}, fires=False),
     ],
-    "IqaFilesRunOut": around(0.8, lambda value: {"process_open_fds": flat(1000 * value), "process_max_fds": flat(1000)}),
+    "IqaFilesRunOut": around(
+        0.8, lambda value: {'process_open_fds{job="iqa"}': flat(1000 * value), 'process_max_fds{job="iqa"}': flat(1000)}
+    ),
+    "IqaNoneJoined": [
+        Case("nothing at all", {"up": flat(1)}, fires=True),
+        Case("one that starts over and over", {JOINED: "0x3 _x6 0x3 _x6 0x3 _x6 0x3 _x6 0x3 _x6 0x100"}, fires=True),
+        Case("one of two", {JOINED: flat(1), JOINED.replace('"a"', '"b"'): flat(0)}, fires=False),
+        Case("none for a moment", {JOINED: f"1x{MINUTES * PER_MINUTE - 6} 0x6"}, fires=False),
+    ],
     "IqaAbsent": [
         Case("nothing", {"up": flat(1)}, fires=True),
+        Case("a projection alone", {"iqa_build_info": flat(1)}, fires=True),
         Case("one worker", {BUILD: flat(1)}, fires=False),
         Case("gone for a moment", {BUILD: f"1x{MINUTES * PER_MINUTE - 12}"}, fires=False),
     ],

@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from rich.console import Console
 
 from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
@@ -90,6 +91,21 @@ class Stage:
     def thaw_kafka(self) -> None:
         self.node.node.thaw()
 
+    def want_replicas(self) -> None:
+        self._require(2)
+        self.send(50)
+
+    def want_one_replica(self) -> None:
+        self._require(1)
+
+    def _require(self, replicas: int) -> None:
+        entry = ConfigEntry("min.insync.replicas", str(replicas), incremental_operation=AlterConfigOpType.SET)
+        topic = self.fleet.settings.topics.verdicts
+        wanted = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        admin = make_admin(self.fleet.settings.kafka)
+        for done in admin.incremental_alter_configs([wanted]).values():
+            done.result(30)
+
     def rest(self) -> None:
         """Nothing to mend."""
 
@@ -102,9 +118,14 @@ TROUBLES: dict[str, tuple[Step, Step, set[str]]] = {
     "Kafka frozen, events in flight": (
         Stage.freeze_kafka,
         Stage.thaw_kafka,
-        {"IqaBrokerSilent", "IqaPublishFailing", "IqaNoProgress", "IqaNotReady"},
+        {"IqaBrokerSilent", "IqaNotReady"},
     ),
-    "no worker": (Stage.end_worker, Stage.start_worker, {"IqaAbsent"}),
+    "too few in-sync replicas of the verdicts": (
+        Stage.want_replicas,
+        Stage.want_one_replica,
+        {"IqaPublishFailing", "IqaNoProgress"},
+    ),
+    "no worker": (Stage.end_worker, Stage.start_worker, {"IqaAbsent", "IqaNoneJoined"}),
 }
 
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from worker.contracts.verdicts import QualityVerdict
 from worker.errors import BrokerError
 from worker.settings import Settings
-from worker.stream.clients import make_admin, make_consumer
+from worker.stream.clients import make_admin, make_consumer, require_broker
 from worker.stream.lane import retry_group
 
 __all__ = ["LaneView", "Overview", "PartitionView", "Verdicts", "look"]
@@ -96,6 +96,7 @@ def look(settings: Settings) -> Overview:
         BrokerError: it does not answer, or the topics are not there.
 
     """
+    require_broker(settings.kafka)
     admin = make_admin(settings.kafka)
     reader = make_consumer(settings.kafka, "iqa-top", **{"enable.partition.eof": True})
     try:

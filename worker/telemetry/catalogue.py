@@ -109,16 +109,23 @@ CATALOGUE = (
     Metric(
         "iqa_last_progress_timestamp_seconds",
         "gauge",
-        "When it last went round, took an event, published one (seconds since 1970); 0 where it never has",
+        "When it last completed a polling loop, took an event, published one (seconds since 1970); 0 where it never has",
         {**_LANE, "what": ("poll", "taken", "published")},
     ),
     Metric("iqa_in_flight_events", "gauge", "Events taken and not yet published", _LANE),
     Metric("iqa_in_flight_bytes", "gauge", "Bytes of events in flight", _LANE),
-    Metric("iqa_oldest_event_seconds", "gauge", "Since the oldest event in flight was taken; 0 if there is none"),
-    Metric("iqa_unpublished_seconds", "gauge", "Since the oldest result could have been published; 0 if there is none"),
+    Metric("iqa_oldest_event_seconds", "gauge", "Seconds since the oldest event in flight was taken; 0 if there is none"),
+    Metric(
+        "iqa_unpublished_seconds", "gauge", "Seconds for which the oldest result could have been published; 0 if there is none"
+    ),
     Metric("iqa_breaker_open", "gauge", "1 while the worker takes nothing because most events fail in itself"),
     Metric("iqa_paused", "gauge", "1 while all partitions are held because of bytes in flight or the breaker", _LANE),
-    Metric("iqa_crowded_partitions", "gauge", "Partitions that are held because their share is used up", _LANE),
+    Metric(
+        "iqa_crowded_partitions",
+        "gauge",
+        "Partitions held because they have as much in flight as one partition may have",
+        _LANE,
+    ),
     # Who owns what, and does it change?
     Metric("iqa_assigned_partitions", "gauge", "Partitions assigned to this worker", _LANE),
     Metric(
@@ -134,10 +141,10 @@ CATALOGUE = (
         {**_LANE, "kind": ("assigned", "revoked", "lost")},
     ),
     # Is the broker the problem?
-    Metric("iqa_broker_silent_seconds", "gauge", "Since the broker's last answer"),
+    Metric("iqa_broker_silent_seconds", "gauge", "Seconds since the broker's last answer"),
     Metric("iqa_publish_seconds", "histogram", "To publish a batch and commit its offsets", _LANE, SECONDS),
     Metric("iqa_publish_failures", "counter", "Batches that the broker did not take", _LANE),
-    Metric("iqa_publish_failing_seconds", "gauge", "Since when every publication has failed; 0 if the last one has not"),
+    Metric("iqa_publish_failing_seconds", "gauge", "Seconds for which every publication has failed; 0 if the last one has not"),
     Metric(
         "iqa_transaction_partitions",
         "histogram",
@@ -149,8 +156,8 @@ CATALOGUE = (
     Metric("iqa_expired_events", "counter", "Events that the topic's retention took unread", {"topic": ANY}),
     Metric("iqa_topics_remade", "counter", "Topics that were made anew while in use", {"topic": ANY}),
     # Where does the time go?
-    Metric("iqa_stage_seconds", "histogram", "Of one event, by stage", {"stage": STAGES}, STAGE_SECONDS),
-    Metric("iqa_event_seconds", "histogram", "Of one event from start to end, all stages", buckets=SECONDS),
+    Metric("iqa_stage_seconds", "histogram", "Seconds spent on one event, by stage", {"stage": STAGES}, STAGE_SECONDS),
+    Metric("iqa_event_seconds", "histogram", "Seconds spent on one event, all stages", buckets=SECONDS),
     # Are pictures odd, or hosts away?
     Metric("iqa_unscorable", "counter", "Verdicts published on pictures that could not be judged", {"code": ANY}),
     Metric(
