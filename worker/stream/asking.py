@@ -1,7 +1,7 @@
 """Questions to the broker whose answers nobody waits for.
 
 They are asked by a thread and a consumer of their own, which joins no group. An admin client would answer without one, but its
-ListOffsets ends the process where a broker stops answering: librdkafka 2.15 then fails an assertion
+ListOffsets ends the process where a broker stops answering: librdkafka 2.16 then fails an assertion
 (``rd_kafka_enq_once_del_source_return``), seen with a frozen broker.
 """
 

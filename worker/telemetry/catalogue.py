@@ -205,5 +205,5 @@ CATALOGUE = (
         {"probe": ("live", "ready"), "condition": ANY},
         collected=True,
     ),
-    Metric("iqa_start_seconds", "gauge", "From the process's start until a phase was over", {"phase": ("engines", "joined")}),
+    Metric("iqa_start_seconds", "gauge", "Seconds from the worker's start until a phase was over", {"phase": ("engines",)}),
 )
