@@ -86,7 +86,7 @@ TARGET ?= event
 SECONDS ?= 60
 provoke: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Alerts on a real worker by a real Prometheus, as servers break (twenty minutes; needs prometheus)
 	@$(BIN)/iqa engines fetch
-	$(BIN)/python -m tests.k8s.provoke
+	$(BIN)/python -m tests.k8s.provoke $(ARGS)
 
 fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz  ## Fuzz TARGET (event, header, polygons, jpeg, png, heif, ...) for SECONDS
 	$(BIN)/python -m tests.fuzz $(TARGET) -max_total_time=$(SECONDS)

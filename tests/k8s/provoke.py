@@ -1,7 +1,7 @@
 """``make provoke``: alerts on a real worker, by a real Prometheus, as real servers break (twenty minutes).
 
 Kafka, Redis, a worker and Prometheus are started; one thing after the other is broken, and mended once the alerts that it must
-raise are firing. What fires beside them is told, too.
+raise are firing. What fires beside them is told, too. ``ARGS=Kafka`` provokes only troubles with that word.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from typing import Any
 
 import yaml
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from rich.console import Console
 
 from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
@@ -91,21 +90,6 @@ class Stage:
     def thaw_kafka(self) -> None:
         self.node.node.thaw()
 
-    def want_replicas(self) -> None:
-        self._require(2)
-        self.send(50)
-
-    def want_one_replica(self) -> None:
-        self._require(1)
-
-    def _require(self, replicas: int) -> None:
-        entry = ConfigEntry("min.insync.replicas", str(replicas), incremental_operation=AlterConfigOpType.SET)
-        topic = self.fleet.settings.topics.verdicts
-        wanted = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-        admin = make_admin(self.fleet.settings.kafka)
-        for done in admin.incremental_alter_configs([wanted]).values():
-            done.result(30)
-
     def rest(self) -> None:
         """Nothing to mend."""
 
@@ -118,12 +102,7 @@ TROUBLES: dict[str, tuple[Step, Step, set[str]]] = {
     "Kafka frozen, events in flight": (
         Stage.freeze_kafka,
         Stage.thaw_kafka,
-        {"IqaBrokerSilent", "IqaNotReady"},
-    ),
-    "too few in-sync replicas of the verdicts": (
-        Stage.want_replicas,
-        Stage.want_one_replica,
-        {"IqaPublishFailing", "IqaNoProgress"},
+        {"IqaBrokerSilent", "IqaPublishFailing", "IqaNoProgress", "IqaNotReady"},
     ),
     "no worker": (Stage.end_worker, Stage.start_worker, {"IqaAbsent", "IqaNoneJoined"}),
 }
@@ -197,6 +176,8 @@ def main() -> int:
         redis = stack.enter_context(LocalRedis(real=True))
         fleet = stack.enter_context(Fleet(node.servers, "provoke", folder))
         fleet.environment |= {"IQA_REDIS__URL": redis.url, "IQA_KAFKA__DELIVERY": "exactly_once"}
+        # A session that outlives the frozen broker: else partitions are lost after it, and with them what cannot be published.
+        fleet.environment["IQA_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS"] = "900000"
         fleet.create_topics()
         served = stack.enter_context(PictureServer(pictures(5)))
         port = free_port()
@@ -206,6 +187,8 @@ def main() -> int:
         scene.send(100)
         wait_for(lambda: fleet.read() >= 100, "verdicts")
         for name, (breaks, mends, wanted) in TROUBLES.items():
+            if not all(word in name for word in sys.argv[1:]):
+                continue
             before = firing()
             began = time.monotonic()
             breaks(scene)
