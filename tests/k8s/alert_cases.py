@@ -57,6 +57,11 @@ def share(part: str, whole: str, threshold: float) -> list[Case]:
     return around(threshold, lambda value: {part: rising(100 * value), whole: rising(100)}, exact=False)
 
 
+def split(part: str, rest: str, threshold: float) -> list[Case]:
+    """As ``share``, of two counters that are the whole together."""
+    return around(threshold, lambda value: {part: rising(100 * value), rest: rising(100 * (1 - value))}, exact=False)
+
+
 def some(name: str) -> list[Case]:
     """Any at all, within an hour."""
     before = f"0x{MINUTES * PER_MINUTE - 20}"
@@ -201,24 +206,18 @@ CASES: dict[str, list[Case]] = {
             exact=False,
         ),
     ],
-    "IqaUnscorable": around(
-        0.2,
-        lambda value: {
-            'iqa_verdicts_total{status="unscorable",category="none"}': rising(100 * value),
-            'iqa_verdicts_total{status="scored",category="high"}': rising(100 * (1 - value)),
-        },
-        exact=False,
-    )
-    + counter('iqa_verdicts_total{status="unscorable",category="none"}', 50, 15),
-    "IqaFetchesFail": around(
-        0.3,
-        lambda value: {
-            'iqa_fetches_total{outcome="failed"}': rising(100 * value),
-            'iqa_fetches_total{outcome="fetched"}': rising(100 * (1 - value)),
-        },
-        exact=False,
-    )
-    + counter('iqa_fetches_total{outcome="failed"}', 50, 10),
+    "IqaUnscorable": [
+        *split(
+            'iqa_verdicts_total{status="unscorable",category="none"}',
+            'iqa_verdicts_total{status="scored",category="high"}',
+            0.2,
+        ),
+        *counter('iqa_verdicts_total{status="unscorable",category="none"}', 50, 15),
+    ],
+    "IqaFetchesFail": [
+        *split('iqa_fetches_total{outcome="failed"}', 'iqa_fetches_total{outcome="fetched"}', 0.3),
+        *counter('iqa_fetches_total{outcome="failed"}', 50, 10),
+    ],
     "IqaRetriesOld": gauge('iqa_partition_lag_seconds{lane="retry"}', 3600),
     "IqaRedisAway": gauge('iqa_projection_missing_seconds{condition="redis"}', 60),
     "IqaProjectionLag": gauge("iqa_projection_lag", 5000),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import TypeVar
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from pydantic import ValidationError
 
@@ -22,6 +22,7 @@ from worker.errors import BrokerError
 from worker.settings import Settings
 from worker.stream.clients import make_admin, make_consumer, require_broker
 from worker.stream.lane import retry_group
+from worker.stream.transactions import committed_offsets
 
 __all__ = ["LaneView", "Overview", "PartitionView", "Verdicts", "look"]
 
@@ -145,7 +146,7 @@ def _lane(admin: AdminClient, reader: Consumer, group: str, marks: dict[Key, tup
         for member in found.members
         for place in member.assignment.topic_partitions
     }
-    committed = _committed(admin, group, marks)
+    committed = committed_offsets(admin, group)(list(marks)) if marks else {}
     # A group without a place has all that is there before it; what retention took is no lag.
     places = {key: max(low, committed.get(key, low)) for key, (low, _) in marks.items()}
     behind = {key: place for key, place in places.items() if place < marks[key][1]}
@@ -163,16 +164,6 @@ def _lane(admin: AdminClient, reader: Consumer, group: str, marks: dict[Key, tup
         for key, (_, high) in sorted(marks.items())
     )
     return LaneView(group, found.state.name.lower(), len(found.members), partitions)
-
-
-def _committed(admin: AdminClient, group: str, there: Collection[Key]) -> Places:
-    (asked,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ASK_S).values()
-    try:
-        places = asked.result().topic_partitions
-    except KafkaException:
-        # A group that nobody has ever joined.
-        return {}
-    return {(p.topic, p.partition): p.offset for p in places if p.offset >= 0 and (p.topic, p.partition) in there}
 
 
 def _times(reader: Consumer, places: Places) -> dict[tuple[str, int], float]:
