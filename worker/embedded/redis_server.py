@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,11 +24,23 @@ __all__ = ["LocalRedis", "free_port"]
 START_S = 60.0
 
 
+PORTS = range(10_000, 30_000)
+"""Below those that Linux and macOS give to outgoing connections (32768 and up): one of those may be taken by a client of
+anybody's between being found free and being listened on, which for a broker is seconds later."""
+
+
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback interface that nobody listens on now.
+
+    Raises:
+        CacheError: a thousand ports were taken.
+
+    """
+    for port in random.SystemRandom().sample(PORTS, 1000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise CacheError(f"no TCP port of 127.0.0.1 from {PORTS.start} to {PORTS.stop} is free; `ss -ltn` shows who listens there")
 
 
 class LocalRedis:
