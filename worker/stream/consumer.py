@@ -27,6 +27,7 @@ from worker.stream.breaker import CircuitBreaker
 from worker.stream.clients import check
 from worker.stream.gauges import LaneGauges
 from worker.stream.incoming import Record, read_record
+from worker.stream.laps import Laps
 from worker.stream.ledger import Entry, Ledger, Partition
 from worker.stream.offsets import Offsets
 from worker.stream.pauses import Pauses
@@ -107,7 +108,8 @@ class ConsumerLoop:
         self._handler = handler
         self._settings = settings
         self._metrics = metrics
-        self._gauges = LaneGauges(consumer, ledger, metrics, asking=asking, latest=latest)
+        self._gauges = LaneGauges(consumer, ledger, metrics, asking=asking, latest=latest, delays_s=delays_s)
+        self._laps = Laps(metrics.note_time)
         self._latest = latest
         self._complaints = Complaints()
         self._stalls = Stalls(consumer)
@@ -131,8 +133,7 @@ class ConsumerLoop:
         self.last_poll = time.monotonic()
         """When the loop last went round (monotonic seconds)."""
         self.joined = False  # whether the group has given an assignment, be it an empty one
-        self.unpublished = 0
-        """After ``run``: events that were worked on, and whose results were not published in time."""
+        self.unpublished = 0  # after ``run``: events that were worked on, and whose results were not published in time
         self.on_assigned: Callable[[], None] = lambda: None  # called within each assignment
 
     def stop(self, budget_s: float | None = None) -> None:
@@ -230,7 +231,9 @@ class ConsumerLoop:
 
     def _turn(self) -> None:
         self._note_group()
+        self._laps.lap("other")
         self._pressure.wait(POLL_S)
+        self._laps.lap("room")
         self._metrics.shared.breaker.set(int(self._breaker.open))
         self._gauges.turn(self._assigned)
         self._offsets.commit()
@@ -245,8 +248,12 @@ class ConsumerLoop:
                 self._strays[key] = Stray(key, reads=offset)
         self._pressure.relieve(self._assigned, breaker=self._breaker.open)
         self._waiting.release()
-        for message in self._consumer.consume(self._pressure.batch(self._assigned), POLL_S):
+        self._laps.lap("other")
+        messages = self._consumer.consume(self._pressure.batch(self._assigned), POLL_S)
+        self._laps.lap("records")
+        for message in messages:
             self._take(message)
+        self._laps.lap("hand_out")
 
     def _take(self, message: Message) -> None:
         error = message.error()
@@ -339,7 +346,8 @@ class ConsumerLoop:
         self.on_assigned()
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._drain([_key(partition) for partition in partitions])
+        with self._metrics.rebalance_seconds.time():
+            self._drain([_key(partition) for partition in partitions])
         give_back(consumer, partitions)
         self._note("revoked", partitions)
 

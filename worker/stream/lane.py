@@ -155,7 +155,7 @@ class Lane:
             committed_offsets(self._admin, self.group_id),
             self.ledger,
             on_fenced=self._metrics.shared.fenced.inc,
-            on_commit=self._metrics.shared.transaction_partitions.observe,
+            on_end=self._metrics.note_transaction,
             closed_topics=self._closed_topics,
         )
 

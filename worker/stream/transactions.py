@@ -71,7 +71,8 @@ class TransactionalPublisher:
         ledger: entries are marked there once their transaction is committed.
         bound_s: the longest that one publication may take.
         on_fenced: called when somebody else has begun to publish under the same transactional id.
-        on_commit: called with the number of partitions that a committed transaction wrote to.
+        on_end: called with how a transaction ended (``committed``, ``aborted``, ``unanswered``, ``left_behind``), and with the
+            records and partitions that it wrote.
         closed_topics: topics that take nothing now; asked when a transaction fails for a topic, and no record tells which.
 
     """
@@ -86,7 +87,7 @@ class TransactionalPublisher:
         ledger: Ledger,
         bound_s: float = 20.0,
         on_fenced: Callable[[], None] = lambda: None,
-        on_commit: Callable[[int], None] = lambda _: None,
+        on_end: Callable[[str, int, int], None] = lambda *_: None,
         closed_topics: Callable[[], Collection[str]] = lambda: (),
     ) -> None:
         self._make_producer = make_producer
@@ -95,7 +96,7 @@ class TransactionalPublisher:
         self._ledger = ledger
         self._bound_s = bound_s
         self._on_fenced = on_fenced
-        self._on_commit = on_commit
+        self._on_end = on_end
         self._closed_topics = closed_topics
         self._producer: Producer | None = None
         self._unanswered: list[Entry] = []
@@ -152,6 +153,7 @@ class TransactionalPublisher:
         except TimeoutError as error:
             log.error("producer_left_behind", call="send_offsets_to_transaction")
             self._producer = None
+            self._on_end("left_behind", 0, 0)
             raise BrokerError("the group's coordinator took no offsets in time; another producer takes over") from error
 
     def _given_up(self, sent: _Sent, entries: Sequence[Entry], what: str, error: Exception) -> BrokerError:
@@ -184,8 +186,9 @@ class TransactionalPublisher:
                 # It may have been committed: a new producer ends the transaction one way or the other, and then we look.
                 self._unanswered, self._unanswered_offsets = list(entries), _offsets(entries)
                 self._producer = None
+                self._on_end("unanswered", 0, 0)
             raise self._given_up(sent, entries, f"a transaction of {len(entries)} events was not committed", error) from error
-        self._on_commit(len(sent.partitions))
+        self._on_end("committed", sum(len(entry.records) for entry in entries), len(sent.partitions))
         self._mark(entries)
 
     def _ready(self, end: float) -> Producer:
@@ -226,6 +229,7 @@ class TransactionalPublisher:
 
     def _abort(self, error: Exception, end: float) -> None:
         """Leave no transaction open; a producer that cannot even abort is replaced."""
+        self._on_end("aborted", 0, 0)
         self._note_fence(error)
         fatal = isinstance(error, KafkaException) and error.args[0].fatal()
         if self._producer is not None and not fatal:

@@ -7,18 +7,15 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from worker.errors import SettingsError
+from worker.telemetry.health import Check
 
-__all__ = ["Check", "QuietServer", "TelemetryServer"]
-
-Check = Callable[[], dict[str, bool]]
-"""Named conditions; all must hold."""
+__all__ = ["QuietServer", "TelemetryServer"]
 
 
 class QuietServer(ThreadingHTTPServer):
