@@ -37,6 +37,7 @@ from worker.stream.stalls import Stalls
 from worker.stream.waiting import WaitingRoom
 from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import LaneMetrics
+from worker.telemetry.traces import NO_TRACING, LaneTracing, Polling
 
 __all__ = ["ConsumerLoop", "Handler"]
 
@@ -76,6 +77,7 @@ class ConsumerLoop:
         breaker: is asked whether to take anything.
         latest: whether a group without a place in a partition begins at its end.
         asking: the broker, for what is shown of lag.
+        tracing: is told of calls for records, and of commits.
     """
 
     def __init__(
@@ -93,12 +95,13 @@ class ConsumerLoop:
         *,
         latest: bool = False,
         asking: Asking | None = None,
+        tracing: LaneTracing = NO_TRACING,
     ) -> None:
         self._consumer = consumer
         self._pauses = Pauses(consumer)
         self._pressure = Pressure(ledger, self._pauses, settings, metrics)
         self._waiting = WaitingRoom(consumer, self._pauses, delays_s or {})
-        self._offsets = Offsets(consumer, ledger, in_transactions=publisher.commits_offsets)
+        self._offsets = Offsets(consumer, ledger, in_transactions=publisher.commits_offsets, tracing=tracing)
         self._breaker = breaker or CircuitBreaker()
         self._topics = topics
         self._ledger = ledger
@@ -109,6 +112,7 @@ class ConsumerLoop:
         self._metrics = metrics
         self._gauges = LaneGauges(consumer, ledger, metrics, asking=asking, latest=latest)
         self._latest = latest
+        self._tracing = tracing
         self._complaints = Complaints()
         self._stalls = Stalls(consumer)
         self._stop = threading.Event()
@@ -245,15 +249,18 @@ class ConsumerLoop:
                 self._strays[key] = Stray(key, reads=offset)
         self._pressure.relieve(self._assigned, breaker=self._breaker.open)
         self._waiting.release()
-        for message in self._consumer.consume(self._pressure.batch(self._assigned), POLL_S):
-            self._take(message)
+        with self._tracing.poll() as polling:
+            for message in self._consumer.consume(self._pressure.batch(self._assigned), POLL_S):
+                self._take(message, polling)
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message, polling: Polling) -> None:
         error = message.error()
         if error is not None:
+            polling.fail(error)
             self._heed(error, message)
             return
         record = read_record(message)
+        origin = polling.add(record)
         key = (record.topic, record.partition)
         # What was given away within this batch is another's: judged here too, it would be judged twice.
         if key not in self._assigned:
@@ -265,7 +272,7 @@ class ConsumerLoop:
             self._orphan(key, f"offsets went back to {record.offset}", anew=record.offset == 0)
         self._pressure.note(record.size)
         entry = self._ledger.add(key, record.offset, record.size, record.born_s, record.written_s)
-        self._next[key] = record.offset + 1
+        entry.origin, self._next[key] = origin, record.offset + 1
         self._gauges.taken(record)
         self._pool.submit(lambda: self._handler(record, entry))
 
