@@ -38,6 +38,7 @@ from worker.telemetry.http import TelemetryServer
 from worker.telemetry.machine import Machine, process_age_s
 from worker.telemetry.measured import measured_fetch
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.traces import make_tracing
 
 __all__ = ["EXIT_LEFT", "Worker"]
 
@@ -57,6 +58,9 @@ FAILING_S = 10.0
 
 UNPUBLISHED_S = 30.0
 """A result that could be published and is not for so long."""
+
+TRACES_S = 2.0
+"""For the last spans to be exported, once all else is done."""
 
 OLD_DELAY_S = 1800.0
 """For retry topics of an earlier setting, where there is no delay any more to go by."""
@@ -86,9 +90,12 @@ class Worker:
         self._note_phase("imported")
         self._started = False
         self._placed = False
+        self._stop_by = float("inf")
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._stopping = threading.Event()
+        # Before anything that would have to be stopped again: it may find that it cannot be.
+        self._tracing = make_tracing(settings)
         self._health = Health(asked(self._live_conditions()), asked(self._ready_conditions()))
         self.metrics.registry.register(self._health)
         self.metrics.registry.register(Machine())
@@ -192,6 +199,7 @@ class Worker:
         for lane in self._lanes:
             lane.loop.stop(budget_s)
         if first:
+            self._stop_by = time.monotonic() + budget_s + CLOSE_S
             threading.Thread(target=self._watch_the_end, args=(budget_s,), name="deadline", daemon=True).start()
 
     @property
@@ -210,9 +218,8 @@ class Worker:
         return [self._uploads, *([self._retries] if self._retries else [])]
 
     def _make_lane(self, group_id: str, delays_s: dict[str, float], name: str) -> Lane:
-        return Lane(
-            self.settings, group_id, delays_s, self._pool, self._pipeline, self.metrics.lanes[name], self._breaker, self._fail
-        )
+        metrics, tracing = self.metrics.lanes[name], self._tracing.lane(group_id)
+        return Lane(self.settings, group_id, delays_s, self._pool, self._pipeline, metrics, self._breaker, self._fail, tracing)
 
     def _make_retry_lane(self) -> Lane | None:
         """For the retry topics, and for those of an earlier setting, in which events may still wait."""
@@ -329,6 +336,8 @@ class Worker:
             self._decoders.close()
         if self._projection and self._started:
             self._projection.stop(CLOSE_S)
+        # Of what the stop may take; without the last second, in which the process ends.
+        self._tracing.close(min(TRACES_S, self._stop_by - time.monotonic() - 1))
         self._telemetry.close()
         self._ended.set()
         log.info("stopped", unpublished=self.unpublished)

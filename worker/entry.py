@@ -29,6 +29,9 @@ def main() -> None:
     answer_at_once()
     code: object = 0
     try:
+        from worker.redis_alone import import_redis
+
+        import_redis()
         from worker.cli import main as run
 
         if not is_service():

@@ -110,7 +110,8 @@ class LaneGauges:
         try:
             self._metrics.published_at.set(now)
             if entry.born_s is not None:
-                self._metrics.published_age.observe(max(0.0, now - entry.born_s))
+                exemplar = next((record.span.exemplar for record in entry.records if record.span), None)
+                self._metrics.published_age.observe(max(0.0, now - entry.born_s), dict(exemplar) if exemplar else None)
             for record in entry.records:
                 if record.note is not None:
                     record.note()

@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import structlog
 from confluent_kafka import (
@@ -28,6 +29,7 @@ from worker.errors import BrokerError, IqaError
 from worker.stream.ledger import Entry, Ledger, Outgoing, Partition
 from worker.stream.publisher import produce_record
 from worker.stream.refusals import TOPIC_CODES, ClosedTopicError, RefusedError, refusal
+from worker.telemetry.traces import NO_TRACING, LaneTracing
 
 __all__ = ["CommittedOffsets", "TransactionalPublisher", "committed_offsets"]
 
@@ -74,6 +76,7 @@ class TransactionalPublisher:
         on_end: called with how a transaction ended (``committed``, ``aborted``, ``unanswered``, ``left_behind``), and with the
             records and partitions that it wrote.
         closed_topics: topics that take nothing now; asked when a transaction fails for a topic, and no record tells which.
+        tracing: is told of records and commits.
 
     """
 
@@ -89,6 +92,7 @@ class TransactionalPublisher:
         on_fenced: Callable[[], None] = lambda: None,
         on_end: Callable[[str, int, int], None] = lambda *_: None,
         closed_topics: Callable[[], Collection[str]] = lambda: (),
+        tracing: LaneTracing = NO_TRACING,
     ) -> None:
         self._make_producer = make_producer
         self._group = group
@@ -98,6 +102,7 @@ class TransactionalPublisher:
         self._on_fenced = on_fenced
         self._on_end = on_end
         self._closed_topics = closed_topics
+        self._tracing = tracing
         self._producer: Producer | None = None
         self._unanswered: list[Entry] = []
         self._unanswered_offsets: dict[Partition, int] = {}
@@ -120,7 +125,10 @@ class TransactionalPublisher:
         entries = self._without_answered(entries)
         if not entries:
             return
-        sent = _Sent()
+        with _Sent(self._tracing) as sent:
+            self._transact(producer, group, entries, sent, end)
+
+    def _transact(self, producer: Producer, group: Any, entries: Sequence[Entry], sent: _Sent, end: float) -> None:
         try:
             producer.begin_transaction()
             for entry in entries:
@@ -130,6 +138,7 @@ class TransactionalPublisher:
                 raise KafkaException(sent.failures[0][2])  # noqa: TRY301 - one way out of a transaction that failed
             places = [TopicPartition(*partition, offset) for partition, offset in _offsets(entries).items()]
             if places:
+                sent.committing = self._tracing.commit(entries)
                 self._send_offsets(producer, places, group, end)
         except (KafkaException, BufferError, RefusedError, RuntimeError) as error:
             self._abort(error, end)
@@ -253,11 +262,19 @@ class TransactionalPublisher:
 
 
 class _Sent:
-    """What one transaction has sent: where to, and what has become of it so far."""
+    """What one transaction has sent: where to, and what has become of it so far. Its end is that of the commit's span."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: LaneTracing) -> None:
+        self._tracing = tracing
+        self.committing = NO_TRACING.commit(())
         self.failures: list[tuple[Entry, Outgoing, KafkaError]] = []
         self.partitions: set[Partition] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.committing.end(error)
 
     def produce(self, producer: Producer, entry: Entry, record: Outgoing, end: float) -> None:
         """Hand a record over; a queue that is full is waited for until ``end``.
@@ -274,7 +291,7 @@ class _Sent:
             else:
                 self.partitions.add((message.topic() or "", message.partition() or 0))
 
-        while not produce_record(producer, record, delivered, self.failures, entry):
+        while not produce_record(producer, record, delivered, self.failures, entry, self._tracing):
             if time.monotonic() >= end:
                 raise BufferError("the producer's queue is full")
             producer.poll(0.1)
