@@ -16,7 +16,7 @@ __all__ = ["SIGNALS", "answer_at_once", "is_service", "main"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Handler = Callable[[int, FrameType | None], object]
-SERVICES = (["worker", "run"], ["projection", "run"])
+SERVICES = (["worker", "run"], ["projection", "run"], ["probe", "run"])
 
 
 def is_service() -> bool:

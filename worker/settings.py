@@ -27,7 +27,7 @@ from engines.engine_set import DEFAULT_DIRECTORY, EngineNames
 from engines.runtime.tensorrt import GpuOptions
 from worker import setting_values
 from worker.errors import SettingsError
-from worker.setting_groups import Group, TracingSettings
+from worker.setting_groups import Group, ProbeSettings, TracingSettings
 from worker.setting_words import PREFIX, wrong_names, wrong_values
 from worker.topic_names import check_topic_names
 
@@ -37,6 +37,7 @@ __all__ = [
     "FetchSettings",
     "HttpSettings",
     "KafkaSettings",
+    "ProbeSettings",
     "ProjectionSettings",
     "RedisSettings",
     "RetrySettings",
@@ -331,6 +332,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     projection: ProjectionSettings = ProjectionSettings()
     tracing: TracingSettings = TracingSettings()
+    probe: ProbeSettings = ProbeSettings()
     profile: str = Field(default="recruitment", description="A shipped profile's name, or the path of a .yaml file.")
     profiles: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Of other services: names, .yaml files or folders of them; all that ship if none is given."

@@ -296,8 +296,8 @@ CATALOGUE = (
     Metric(
         "iqa_probes",
         "counter",
-        "Probes, by how they ended: as expected, another category, unscorable, or no verdict in time",
-        {"result": ("right", "wrong", "unscorable", "lost", "unsent")},
+        "Probes, by how they ended: as expected, another category, unscorable, no verdict in time, no broker, not in Redis",
+        {"result": ("right", "wrong", "unscorable", "lost", "unsent", "unprojected")},
         of="probe",
     ),
     Metric(
@@ -307,21 +307,31 @@ CATALOGUE = (
         of="probe",
     ),
     Metric("iqa_probe_late", "counter", "Verdicts on probes that were counted as lost, and came after all", of="probe"),
-    Metric("iqa_fleet_members", "gauge", "Members of a consumer group", {"lane": LANES}, of="probe"),
+    Metric("iqa_fleet_members", "gauge", "Members of a consumer group", {"lane": LANES}, collected=True, of="probe"),
     Metric(
         "iqa_fleet_lag_records",
         "gauge",
         "Records without a result, also where no worker has the partition",
         {"lane": LANES},
+        collected=True,
         of="probe",
     ),
-    Metric("iqa_fleet_lag_seconds", "gauge", "Age of the oldest of them", {"lane": LANES}, of="probe"),
-    Metric("iqa_fleet_partitions_unowned", "gauge", "Partitions that no member has", {"lane": LANES}, of="probe"),
-    Metric("iqa_dead_letters_waiting_records", "gauge", "Dead letters that no replay of all has taken yet", of="probe"),
+    Metric("iqa_fleet_lag_seconds", "gauge", "Age of the oldest of them", {"lane": LANES}, collected=True, of="probe"),
+    Metric(
+        "iqa_fleet_unowned_partitions", "gauge", "Partitions that no member has", {"lane": LANES}, collected=True, of="probe"
+    ),
+    Metric(
+        "iqa_dead_letters_waiting_records",
+        "gauge",
+        "Dead letters that no replay of all has taken yet, transaction markers among them",
+        collected=True,
+        of="probe",
+    ),
     Metric(
         "iqa_retention_left_seconds",
         "gauge",
         "Until retention takes the oldest event without a result; absent where nothing waits or none is deleted",
+        collected=True,
         of="probe",
     ),
 )
