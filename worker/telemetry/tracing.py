@@ -88,7 +88,7 @@ class _Tamed(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass it on."""
-        _complaints.say("traces_not_exported", record.getMessage()[:500], told="spans are dropped, events are not touched")
+        _complaints.say("opentelemetry", record.getMessage()[:500], told="spans may be lost, events are not touched")
 
 
 def _tame_logs() -> None:
