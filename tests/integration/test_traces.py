@@ -235,7 +235,9 @@ def check_batches(spans: list[Seen], uploads: str, group: str, everywhere: dict[
             assert wanted.items() <= span.attributes.items()
             for _, _, attributes in span.links:
                 # What the records of one call do not have in common is told by their links.
-                assert {"messaging.kafka.offset", "messaging.kafka.message.key"} <= attributes.keys() | span.attributes.keys()
+                each = {"messaging.kafka.offset", "messaging.destination.partition.id"}
+                each |= {"messaging.kafka.message.key"} if name == "poll" else set()
+                assert each <= attributes.keys() | span.attributes.keys()
         retried = [span for span in spans if span.name.startswith(f"{name} ") and span.name != f"{name} {uploads}"]
         assert {span.attributes["messaging.consumer.group.name"] for span in retried} == {f"{group}.retry"}
 

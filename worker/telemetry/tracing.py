@@ -317,21 +317,22 @@ def _start_batch(
     tracer: Tracer, name: str, attributes: Attributes, messages: Sequence[Told], began: int | None = None
 ) -> OtelSpan:
     """A span about many records: what they have in common is told by it, what not by their links."""
-    shared = common(messages)
+    told = [message.place if name == "commit" else message.attributes for message in messages]
+    shared = common(told)
     topic = shared.get(DESTINATION)
     return tracer.start_span(
         f"{name} {topic}" if topic else name,
         Context(),
         SpanKind.CLIENT,
         {**attributes, **shared, "messaging.batch.message_count": len(messages)},
-        [_link(message, shared) for message in messages if message.made],
+        [_link(message, each, shared) for message, each in zip(messages, told, strict=True) if message.made],
         began,
     )
 
 
-def _link(message: Told, shared: Attributes) -> Link:
+def _link(message: Told, told: Attributes, shared: Attributes) -> Link:
     """To where a record was made, with what its neighbours do not have in common with it."""
-    return Link(_made(message), {key: value for key, value in message.attributes.items() if key not in shared})
+    return Link(_made(message), {key: value for key, value in told.items() if key not in shared})
 
 
 def _fail(span: OtelSpan, kind: str, detail: str | None = None) -> None:
