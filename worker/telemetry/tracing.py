@@ -197,8 +197,12 @@ class _LaneTracing:
 
     @_or(NO_TRACING.commit)
     def commit(self, entries: Sequence[Entry]) -> Committing:
-        messages = [entry.origin for entry in entries if entry.commits and isinstance(entry.origin, Told)]
+        settled = [entry for entry in entries if entry.commits]
+        messages = [entry.origin for entry in settled if isinstance(entry.origin, Told)]
         attributes = {**self._of_group, **operation("commit", "settle")}
+        if len(topics := {entry.partition[0] for entry in settled}) == 1:
+            # Also where it is about no event, but about the marks of senders' transactions.
+            attributes |= {DESTINATION: topics.pop()}
         return _Open(_start_batch(self._tracer, "commit", attributes, messages))
 
 
@@ -319,12 +323,13 @@ def _start_batch(
     """A span about many records: what they have in common is told by it, what not by their links."""
     told = [message.place if name == "commit" else message.attributes for message in messages]
     shared = common(told)
-    topic = shared.get(DESTINATION)
+    attributes = {**attributes, **shared, "messaging.batch.message_count": len(messages)}
+    topic = attributes.get(DESTINATION)
     return tracer.start_span(
         f"{name} {topic}" if topic else name,
         Context(),
         SpanKind.CLIENT,
-        {**attributes, **shared, "messaging.batch.message_count": len(messages)},
+        attributes,
         [_link(message, each, shared) for message, each in zip(messages, told, strict=True) if message.made],
         began,
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from worker import contracts
 from worker.contracts.trace_context import MOST_BODY, MOST_STATE, TraceContext, find_context, without_context
 
+EXAMPLES = Path(contracts.__file__).parent / "examples"
 PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 OTHER = f"00-{'c' * 32}-{'d' * 16}-00"
 STRUCTURED = {"content-type": "application/cloudevents+json; charset=utf-8"}
@@ -85,3 +88,12 @@ def test_only_what_is_told_by_hops_is_taken_away() -> None:
     """CloudEvents' extension is the event's own."""
     told = [("TraceParent", b"1"), ("tracestate", None), ("ce_traceparent", b"2"), ("other", b"3")]
     assert without_context(told) == [("ce_traceparent", b"2"), ("other", b"3")]
+
+
+@pytest.mark.parametrize("file", ["binary.json", "structured.json"])
+def test_the_examples_tell_theirs(file: str) -> None:
+    """What senders copy."""
+    (record,) = [each for each in json.loads((EXAMPLES / "records.json").read_text()) if each["file"] == file]
+    found = find_context(record["headers"], (EXAMPLES / file).read_bytes())
+    assert found is not None
+    assert found.parent == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

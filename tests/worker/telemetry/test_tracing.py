@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from tests.patience import PATIENCE_S
 from tests.worker.helpers import FakeAssessor, event, make_settings
 from tests.worker.stream.records import as_read
-from tests.worker.stream.test_ledger import P0, RECORD
+from tests.worker.stream.test_ledger import RECORD
 from tests.worker.stream.test_transactions import Broker, failure
 from worker.errors import BrokerError, FetchFailedError, SettingsError
 from worker.pipeline import Pipeline
@@ -238,7 +238,7 @@ def test_a_commit_ends_as_its_transaction_does(traced: Callable[..., Traced], ca
     found, broker, ledger = traced(), Broker(), Ledger()
     broker.failures = {call: [failure(abort=True)]} if call else {}
     with found.lane.poll() as polling:
-        entry = ledger.add(P0, 0, 1)
+        entry = ledger.add(("image.uploads", 0), 0, 1)
         entry.origin = polling.add(record(*SENDER))
     ledger.begin(entry)
     ledger.finish(entry, [RECORD])
@@ -349,3 +349,14 @@ def test_off_nothing_of_it_is_imported() -> None:
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_commit_of_no_event_is_told_too(traced: Callable[..., Traced]) -> None:
+    """Of the place behind the marks of senders' transactions; and nothing of a topic that was made anew."""
+    found = traced()
+    ledger, old = Ledger(), Entry(("old", 0), 3, 1, commits=False)
+    ledger.mark(("image.uploads", 0), 9)
+    found.lane.commit([*ledger.finished(), old]).end()
+    commit = found.spans()["commit image.uploads"]
+    assert commit.attributes is not None
+    assert commit.attributes["messaging.batch.message_count"] == 0
