@@ -93,7 +93,8 @@ def test_only_what_is_told_by_hops_is_taken_away() -> None:
 @pytest.mark.parametrize("file", ["binary.json", "structured.json"])
 def test_the_examples_tell_theirs(file: str) -> None:
     """What senders copy."""
-    (record,) = [each for each in json.loads((EXAMPLES / "records.json").read_text()) if each["file"] == file]
+    records = json.loads((EXAMPLES / "records.json").read_text())
+    record = next(each for each in records if each["file"] == file and "reason" not in each)
     found = find_context(record["headers"], (EXAMPLES / file).read_bytes())
     assert found is not None
     assert found.parent == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

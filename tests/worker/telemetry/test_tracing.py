@@ -107,6 +107,7 @@ def test_the_senders_span_is_linked_to_and_the_parent_if_that_is_set(traced: Cal
     process, send = spans["process image.uploads"], spans["send image.quality.verdicts"]
     (link,) = process.links
     assert (link.context.trace_id, link.context.span_id) == (int("a" * 32, 16), int("b" * 16, 16))
+    assert (process.kind, send.kind) == (SpanKind.CONSUMER, SpanKind.PRODUCER)
     assert (process.parent == link.context) is parent
     assert (process.parent is None) is not parent
     assert process.context is not None
@@ -200,6 +201,7 @@ def test_what_a_failure_is(
     assert process.attributes.get("error.type") == kind
     assert process.status.status_code == (StatusCode.ERROR if kind else StatusCode.UNSET)
     assert {parent for each in records for parent in carried(each)} == {parent_header(process)}
+    assert all(each.span is not None for each in records)
 
 
 def test_what_takes_the_place_of_a_refused_record_carries_it_too(traced: Callable[..., Traced]) -> None:
