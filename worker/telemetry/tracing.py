@@ -175,6 +175,12 @@ class _LaneTracing:
         self._common = client(settings)
         self._of_group = {**self._common, "messaging.consumer.group.name": group_id}
 
+    @_or(_nothing)
+    def begin(self, cluster_id: Callable[[], str | None]) -> None:
+        if found := cluster_id():
+            for attributes in (self._common, self._of_group):
+                attributes["messaging.kafka.cluster.id"] = found
+
     def poll(self) -> Polling:
         return _Polling(self._tracer, self._of_group)
 

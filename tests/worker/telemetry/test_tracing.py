@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -362,3 +362,19 @@ def test_a_commit_of_no_event_is_told_too(traced: Callable[..., Traced]) -> None
     commit = found.spans()["commit image.uploads"]
     assert commit.attributes is not None
     assert commit.attributes["messaging.batch.message_count"] == 0
+
+
+def test_a_cluster_that_cannot_be_asked_is_not_told(traced: Callable[..., Traced]) -> None:
+    """And the lane begins all the same."""
+    found = traced()
+
+    def away() -> str:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    found.lane.begin(away)
+    found.lane.process(record()).end(None, None, None)
+    found.lane.begin(lambda: "c1")
+    found.lane.send(RECORD).end(None, None)
+    spans = found.spans()
+    assert "messaging.kafka.cluster.id" not in (spans["process image.uploads"].attributes or {})
+    assert (spans["send v"].attributes or {})["messaging.kafka.cluster.id"] == "c1"
