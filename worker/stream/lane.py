@@ -35,6 +35,9 @@ __all__ = ["Lane", "broker_error", "retry_group"]
 
 log = structlog.get_logger()
 
+CLUSTER_S = 3.0
+"""For the broker to say which cluster it is of, where traces tell that; they do without."""
+
 PROPAGATION_MS = 2_000
 """How long records for a topic that nobody knows hold up a transaction, the first time; afterwards they are refused at once."""
 
@@ -118,6 +121,7 @@ class Lane:
 
         """
         self._sizes.refresh()
+        self._tracing.begin(self._cluster_id)
         self._publisher.start()
 
     @property
@@ -133,6 +137,9 @@ class Lane:
     def _written(self) -> list[str]:
         names = self._settings.topics
         return [names.verdicts, names.dead_letters, *self._settings.retry_topics]
+
+    def _cluster_id(self) -> str | None:
+        return self._admin.list_topics(self.topics[0], timeout=CLUSTER_S).cluster_id
 
     def _describe(self) -> dict[str, int | None]:
         return {name: facts.max_message_bytes for name, facts in describe(self._admin, self._written).items()}

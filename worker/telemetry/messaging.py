@@ -36,6 +36,8 @@ Attributes = dict[str, str | int | float | bool]
 DESTINATION = "messaging.destination.name"
 PARTITION = "messaging.destination.partition.id"
 OFFSET = "messaging.kafka.offset"
+LEAST_MS = 1.0
+"""Of a stage that is told."""
 MOST_KEY = 512
 """Bytes of a key that is told; a longer one is no identity that somebody would look for."""
 
@@ -63,10 +65,14 @@ class Told:
         return cls(record.topic, record.partition, record.offset, record.key, empty, record.trace_context)
 
     @cached_property
+    def place(self) -> Attributes:
+        """Where it lies: all that a commit tells of it."""
+        return {DESTINATION: self.topic, PARTITION: str(self.partition), OFFSET: self.offset}
+
+    @cached_property
     def attributes(self) -> Attributes:
         """Where it lies, and which one it is."""
-        place: Attributes = {DESTINATION: self.topic, PARTITION: str(self.partition), OFFSET: self.offset}
-        return place | identity(self.key, tombstone=self.tombstone)
+        return self.place | identity(self.key, tombstone=self.tombstone)
 
 
 def identity(key: bytes | None, *, tombstone: bool) -> Attributes:
@@ -80,9 +86,8 @@ def identity(key: bytes | None, *, tombstone: bool) -> Attributes:
     return found | {"messaging.kafka.message.tombstone": True} if tombstone else found
 
 
-def common(messages: Sequence[Told]) -> Attributes:
+def common(told: Sequence[Attributes]) -> Attributes:
     """What all of them have in common."""
-    told = [message.attributes for message in messages]
     return {key: value for key, value in told[0].items() if all(each.get(key) == value for each in told)} if told else {}
 
 
@@ -105,12 +110,14 @@ def operation(name: str, kind: str) -> Attributes:
 
 def judged(verdict: QualityVerdict) -> Attributes:
     """What came of an event; the conventions have no names for that."""
-    found: Attributes = {"iqa.status": verdict.status, "iqa.profile": verdict.profile}
+    found: Attributes = {"iqa.status": verdict.status}
     if verdict.category is not None:
         found["iqa.category"] = verdict.category
     if verdict.reason is not None:
         found["iqa.reason"] = verdict.reason.code
-    return found | {f"iqa.latency_ms.{stage}": took for stage, took in verdict.latency_ms.items()}
+    # What takes no time is not worth its own, and the total is the span's.
+    stages = {stage: took for stage, took in verdict.latency_ms.items() if took >= LEAST_MS and stage != "total"}
+    return found | {f"iqa.latency_ms.{stage}": took for stage, took in stages.items()}
 
 
 def kind_of(error: BaseException | KafkaError) -> str:

@@ -7,7 +7,7 @@ are switched on.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -74,7 +74,10 @@ class Committing(Protocol):
 
 
 class LaneTracing(Protocol):
-    """What one lane tells. No method raises; all may be called from any thread."""
+    """What one lane tells. No method raises; all but the first may be called from any thread."""
+
+    def begin(self, cluster_id: Callable[[], str | None]) -> None:
+        """The lane begins; ``cluster_id`` asks the broker, and may raise."""
 
     def poll(self) -> Polling:
         """The consumer is asked for records from here on, until the first is added."""
@@ -150,6 +153,9 @@ class _NoTracing:
         return self
 
     def close(self, timeout_s: float) -> None:
+        pass
+
+    def begin(self, cluster_id: Callable[[], str | None]) -> None:
         pass
 
     def poll(self) -> Polling:

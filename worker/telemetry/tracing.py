@@ -88,7 +88,7 @@ class _Tamed(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass it on."""
-        _complaints.say("traces_not_exported", record.getMessage()[:500], told="spans are dropped, events are not touched")
+        _complaints.say("opentelemetry", record.getMessage()[:500], told="spans may be lost, events are not touched")
 
 
 def _tame_logs() -> None:
@@ -175,6 +175,12 @@ class _LaneTracing:
         self._common = client(settings)
         self._of_group = {**self._common, "messaging.consumer.group.name": group_id}
 
+    @_or(_nothing)
+    def begin(self, cluster_id: Callable[[], str | None]) -> None:
+        if found := cluster_id():
+            for attributes in (self._common, self._of_group):
+                attributes["messaging.kafka.cluster.id"] = found
+
     def poll(self) -> Polling:
         return _Polling(self._tracer, self._of_group)
 
@@ -197,8 +203,12 @@ class _LaneTracing:
 
     @_or(NO_TRACING.commit)
     def commit(self, entries: Sequence[Entry]) -> Committing:
-        messages = [entry.origin for entry in entries if entry.commits and isinstance(entry.origin, Told)]
+        settled = [entry for entry in entries if entry.commits]
+        messages = [entry.origin for entry in settled if isinstance(entry.origin, Told)]
         attributes = {**self._of_group, **operation("commit", "settle")}
+        if len(topics := {entry.partition[0] for entry in settled}) == 1:
+            # Also where it is about no event, but about the marks of senders' transactions.
+            attributes |= {DESTINATION: topics.pop()}
         return _Open(_start_batch(self._tracer, "commit", attributes, messages))
 
 
@@ -317,21 +327,23 @@ def _start_batch(
     tracer: Tracer, name: str, attributes: Attributes, messages: Sequence[Told], began: int | None = None
 ) -> OtelSpan:
     """A span about many records: what they have in common is told by it, what not by their links."""
-    shared = common(messages)
-    topic = shared.get(DESTINATION)
+    told = [message.place if name == "commit" else message.attributes for message in messages]
+    shared = common(told)
+    attributes = {**attributes, **shared, "messaging.batch.message_count": len(messages)}
+    topic = attributes.get(DESTINATION)
     return tracer.start_span(
         f"{name} {topic}" if topic else name,
         Context(),
         SpanKind.CLIENT,
-        {**attributes, **shared, "messaging.batch.message_count": len(messages)},
-        [_link(message, shared) for message in messages if message.made],
+        attributes,
+        [_link(message, each, shared) for message, each in zip(messages, told, strict=True) if message.made],
         began,
     )
 
 
-def _link(message: Told, shared: Attributes) -> Link:
+def _link(message: Told, told: Attributes, shared: Attributes) -> Link:
     """To where a record was made, with what its neighbours do not have in common with it."""
-    return Link(_made(message), {key: value for key, value in message.attributes.items() if key not in shared})
+    return Link(_made(message), {key: value for key, value in told.items() if key not in shared})
 
 
 def _fail(span: OtelSpan, kind: str, detail: str | None = None) -> None:
