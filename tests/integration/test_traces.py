@@ -26,7 +26,7 @@ from worker.contracts.trace_context import TraceContext
 from worker.embedded.picture_server import PictureServer
 from worker.embedded.redis_server import free_port
 from worker.send import make_event
-from worker.stream.clients import make_admin, make_producer
+from worker.stream.clients import CLIENT_ID, make_admin, make_producer
 from worker.stream.incoming import Record, read_record
 
 pytestmark = pytest.mark.kafka
@@ -134,7 +134,7 @@ def client_of(fleet: Fleet) -> dict[str, Any]:
     """What every span tells."""
     server, _, port = fleet.settings.kafka.bootstrap_servers.partition(":")
     cluster = make_admin(fleet.settings.kafka).list_topics(timeout=PATIENCE_S).cluster_id
-    client = {"messaging.system": "kafka", "messaging.client.id": "rdkafka", "messaging.kafka.cluster.id": cluster}
+    client = {"messaging.system": "kafka", "messaging.client.id": CLIENT_ID, "messaging.kafka.cluster.id": cluster}
     return {**client, "server.address": server, "server.port": int(port)}
 
 

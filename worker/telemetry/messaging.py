@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from worker.contracts.trace_context import TraceContext
 from worker.contracts.verdicts import QualityVerdict
 from worker.settings import Settings
+from worker.stream.clients import CLIENT_ID
 from worker.stream.incoming import Record
 
 __all__ = [
@@ -94,7 +95,7 @@ def common(told: Sequence[Attributes]) -> Attributes:
 def client(settings: Settings) -> Attributes:
     """What all spans have."""
     properties = settings.kafka.librdkafka()
-    found: Attributes = {"messaging.system": "kafka", "messaging.client.id": str(properties.get("client.id", "rdkafka"))}
+    found: Attributes = {"messaging.system": "kafka", "messaging.client.id": str(properties.get("client.id", CLIENT_ID))}
     # One of several servers that a client begins with need not be the one that answers.
     servers = str(properties["bootstrap.servers"]).split(",")
     host, _, port = servers[0].strip().rpartition("://")[2].rpartition(":")
