@@ -1,7 +1,8 @@
-"""``make provoke``: alerts on a real worker, by a real Prometheus, as real servers break (twenty minutes).
+"""``make provoke``: alerts on a real worker, by a real Prometheus, as real servers break (forty minutes).
 
-Kafka, Redis, a worker and Prometheus are started; one thing after the other is broken, and mended once the alerts that it must
-raise are firing. What fires beside them is told, too. ``ARGS=Kafka`` provokes only troubles with that word.
+Kafka, Redis, a worker, a probe and Prometheus are started; one thing after the other is broken, and mended once the alerts that
+it must raise are firing. Rules run in a tenth of their time, see ``quick_rules``. ``ARGS=Kafka`` provokes only troubles with
+that word; ``ARGS=--slow`` takes the rules as they ship.
 """
 
 from __future__ import annotations
@@ -11,126 +12,41 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from confluent_kafka import TopicPartition
 from rich.console import Console
 
-from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
-from tests.integration.looking import answer
-from tests.integration.own_node import OwnNode, own_node
+from tests.integration.fleet import Fleet
+from tests.integration.own_node import own_node
 from tests.integration.test_delivery import pictures
+from tests.k8s.quick_rules import quick_rules
+from tests.k8s.scene import Scene, wait_for
+from tests.k8s.troubles import TROUBLES, Trouble
 from worker.embedded.picture_server import PictureServer
 from worker.embedded.redis_server import LocalRedis, free_port
-from worker.send import make_event, send_events
-from worker.stream.clients import make_admin
 
-RULES = Path(__file__).resolve().parents[2] / "k8s" / "monitoring" / "rules.yaml"
-EVERY_S = 5
-PATIENCE_S = 900.0
+RULES = Path(__file__).resolve().parents[2] / "k8s" / "monitoring"
+NAMES = ("rules.yaml", "drift.yaml")
 console = Console()
 
 
-@dataclass
-class Stage:
-    """All that runs, for trouble to break."""
-
-    node: OwnNode
-    redis: LocalRedis
-    fleet: Fleet
-    pictures: PictureServer
-    port: int
-    worker: WorkerProcess
-
-    def send(self, count: int, service: str | None = None) -> None:
-        events = [make_event(self.pictures.url(f"{n % 5}.jpg"), uuid.uuid4().hex, service) for n in range(count)]
-        send_events(self.fleet.settings, events)
-
-    def start_worker(self) -> None:
-        self.worker = self.fleet.start(IQA_HTTP__PORT=str(self.port))
-        wait_for(lambda: answer(self.worker)[0] == 200, "readiness")
-
-    def expire(self) -> None:
-        """Events that the topic loses while nobody reads."""
-        self.worker.terminate()
-        self.send(60)
-        topic = self.fleet.settings.topics.uploads
-        gone = [TopicPartition(topic, number, -1) for number in range(PARTITIONS)]
-        admin = make_admin(self.fleet.settings.kafka)
-        for done in admin.delete_records(gone).values():
-            done.result(30)
-        self.start_worker()
-
-    def end_worker(self) -> None:
-        self.worker.kill()
-
-    def name_nobody(self) -> None:
-        self.send(15, "nobody")
-
-    def stop_redis(self) -> None:
-        self.redis.stop()
-        self.send(20)
-
-    def start_redis(self) -> None:
-        self.redis.start()
-
-    def freeze_kafka(self) -> None:
-        self.send(200)
-        self.node.node.freeze()
-
-    def thaw_kafka(self) -> None:
-        self.node.node.thaw()
-
-    def rest(self) -> None:
-        """Nothing to mend."""
-
-
-Step = Callable[[Stage], None]
-TROUBLES: dict[str, tuple[Step, Step, set[str]]] = {
-    "a service that no profile is for": (Stage.name_nobody, Stage.rest, {"IqaUnknownServices"}),
-    "retention while no worker runs": (Stage.expire, Stage.rest, {"IqaEventsExpired"}),
-    "Redis stopped": (Stage.stop_redis, Stage.start_redis, {"IqaRedisAway"}),
-    "Kafka frozen, events in flight": (
-        Stage.freeze_kafka,
-        Stage.thaw_kafka,
-        {"IqaBrokerSilent", "IqaNotReady"},
-    ),
-    "no worker": (Stage.end_worker, Stage.start_worker, {"IqaAbsent", "IqaNoneJoined"}),
-}
-
-
-def wait_for(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> float:
-    """Seconds until ``condition`` holds.
-
-    Raises:
-        TimeoutError: it does not.
-
-    """
-    began, pause = time.monotonic(), threading.Event()
-    while not condition():
-        if time.monotonic() - began > patience_s:
-            raise TimeoutError(f"no {what} within {patience_s:.0f} s")
-        pause.wait(0.5)
-    return time.monotonic() - began
-
-
 @contextmanager
-def prometheus(folder: Path, target: int) -> Iterator[Callable[[], set[str]]]:
-    """A Prometheus with our rules that scrapes a port; gives a question for the alerts that fire."""
-    port = free_port()
+def prometheus(folder: Path, targets: Sequence[int], *, quick: bool = True) -> Iterator[Callable[[], set[str]]]:
+    """A Prometheus with our rules that scrapes these ports; gives a question for the alerts that fire."""
+    port, every = free_port(), "1s" if quick else "5s"
+    for name in NAMES:
+        rules = quick_rules(RULES / name) if quick else yaml.safe_load((RULES / name).read_text(encoding="utf-8"))
+        (folder / name).write_text(yaml.safe_dump(rules), encoding="utf-8")
     told = {
-        "global": {"scrape_interval": f"{EVERY_S}s", "evaluation_interval": f"{EVERY_S}s"},
-        "rule_files": [str(RULES)],
-        "scrape_configs": [{"job_name": "iqa", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}],
+        "global": {"scrape_interval": every, "evaluation_interval": every, "scrape_timeout": every},
+        "rule_files": [str(folder / name) for name in NAMES],
+        "scrape_configs": [{"job_name": "iqa", "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in targets]}]}],
     }
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
     options = {"config.file": folder / "prometheus.yaml", "storage.tsdb.path": folder / "tsdb"}
@@ -163,12 +79,34 @@ def prometheus(folder: Path, target: int) -> Iterator[Callable[[], set[str]]]:
         process.wait()
 
 
+def provoke(scene: Scene, one: Trouble, firing: Callable[[], set[str]]) -> frozenset[str]:
+    """Break it, tell what fires when, mend it; gives the alerts that did not come."""
+    before, began, seen = firing(), time.monotonic(), dict[str, float]()
+    one.breaks(scene)
+
+    def all_there() -> bool:
+        for alert in firing():
+            seen.setdefault(alert, time.monotonic() - began)
+        return one.wanted <= seen.keys()
+
+    try:
+        wait_for(all_there, ", ".join(sorted(one.wanted)))
+    except TimeoutError as error:
+        console.print(f"[red]{error}")
+    others = sorted(seen.keys() - one.wanted - before)
+    times = ", ".join(f"{alert} {seen[alert]:.0f} s" for alert in sorted(one.wanted & seen.keys(), key=seen.__getitem__))
+    console.print(f"{one.name}: {times}" + (f"; beside them {', '.join(others)}" if others else ""))
+    one.mends(scene)
+    return one.wanted - seen.keys()
+
+
 def main() -> int:
     """Break one thing after the other; 1 if an alert that it must raise does not come."""
     if shutil.which("prometheus") is None:
         console.print("needs a Prometheus: apt-get install prometheus")
         return 2
-    missing: dict[str, set[str]] = {}
+    words = [word for word in sys.argv[1:] if word != "--slow"]
+    missing: dict[str, frozenset[str]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "kafka").mkdir()
@@ -177,36 +115,17 @@ def main() -> int:
         fleet = stack.enter_context(Fleet(node.servers, "provoke", folder))
         fleet.environment |= {"IQA_REDIS__URL": redis.url, "IQA_KAFKA__DELIVERY": "exactly_once"}
         fleet.create_topics()
-        served = stack.enter_context(PictureServer(pictures(5)))
-        port = free_port()
-        scene = Stage(node, redis, fleet, served, port, fleet.start(IQA_HTTP__PORT=str(port)))
-        wait_for(lambda: answer(scene.worker)[0] == 200, "readiness")
-        firing = stack.enter_context(prometheus(folder, port))
+        files = {**pictures(5), "page.jpg": b"<!doctype html><title>Not found</title>"}
+        served = stack.enter_context(PictureServer(files))
+        scene = Scene(node, redis, fleet, served, (free_port(), free_port(), free_port()))
+        scene.start_worker()
+        scene.start_probe()
+        firing = stack.enter_context(prometheus(folder, scene.ports, quick="--slow" not in sys.argv))
         scene.send(100)
         wait_for(lambda: fleet.read() >= 100, "verdicts")
-        for name, (breaks, mends, wanted) in TROUBLES.items():
-            if not all(word in name for word in sys.argv[1:]):
-                continue
-            before = firing()
-            began = time.monotonic()
-            breaks(scene)
-            seen: dict[str, float] = {}
-
-            def all_there(began: float = began, seen: dict[str, float] = seen, wanted: set[str] = wanted) -> bool:
-                for alert in firing():
-                    seen.setdefault(alert, time.monotonic() - began)
-                return wanted <= seen.keys()
-
-            try:
-                wait_for(all_there, ", ".join(sorted(wanted)))
-            except TimeoutError:
-                missing[name] = wanted - seen.keys()
-            others = sorted(seen.keys() - wanted - before)
-            times = ", ".join(
-                f"{alert} after {seen[alert]:.0f} s" for alert in sorted(wanted & seen.keys(), key=seen.__getitem__)
-            )
-            console.print(f"{name}: {times}" + (f"; beside them {', '.join(others)}" if others else ""))
-            mends(scene)
+        for one in TROUBLES:
+            if all(word in one.name for word in words) and (left := provoke(scene, one, firing)):
+                missing[one.name] = left
     for name, alerts in missing.items():
         console.print(f"[red]{name}: {', '.join(sorted(alerts))} did not fire")
     return 1 if missing else 0
