@@ -98,7 +98,7 @@ class Worker:
             )
         assessors = make_assessors(settings, self._on_shadow, self._decoders.decode if self._decoders else decode)
         labels = {"profile": ",".join(assessors.labels), **assessors.default.engines.labels}
-        self.metrics.build.info({"version": software_version(), **labels})
+        self.metrics.build.info({"version": software_version(), "fingerprint": ",".join(assessors.fingerprints), **labels})
         self._fetcher = Fetcher(settings.fetch, settings.s3)
         client = connect(settings.redis)
         self._pipeline = Pipeline(

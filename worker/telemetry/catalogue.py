@@ -180,7 +180,7 @@ CATALOGUE = (
         {"profile": ANY, "shadow": ANY, "published": ANY, "category": ANY},
     ),
     Metric("iqa_unknown_services", "counter", "Events of services that no profile names"),
-    Metric("iqa_build", "info", "Versions of software, engines and profile"),
+    Metric("iqa_build", "info", "Versions of software, engines and profiles, and the fingerprints of what judges"),
     # Retries and dead letters
     Metric("iqa_retries", "counter", "Events published to a retry topic", {"attempt": ANY, "code": ANY}),
     Metric("iqa_dead_letters", "counter", "Events published to the dead-letter topic", {"code": ANY}),
