@@ -53,6 +53,15 @@ class EngineSet:
         }
 
     @property
+    def digests(self) -> dict[str, str]:
+        """Kind to the digest of what answers there."""
+        return {
+            "quality": self.quality.digest,
+            "text_detection": self.text_detection.manifest.digest,
+            "text_recognition": self.text_recognition.manifest.digest,
+        }
+
+    @property
     def digest(self) -> str:
         """SHA-256 over everything about the engines that decides their answers, the runtime's version included."""
         texts = (self.text_detection.manifest, self.text_recognition.manifest)

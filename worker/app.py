@@ -13,6 +13,7 @@ import structlog
 
 from calibration.chain import Assessment
 from calibration.profile import Profile
+from engines.engine_set import EngineSet
 from worker.errors import IqaError, StoppedError, TopicRemadeError
 from worker.intake.decode import decode
 from worker.intake.isolation import DecoderPool
@@ -21,6 +22,7 @@ from worker.loading import cpu_slots, make_assessors
 from worker.pipeline import Pipeline
 from worker.projection import Projection, make_projection
 from worker.settings import Settings
+from worker.slots import Slots
 from worker.store import ContentCache, connect
 from worker.stream.breaker import CircuitBreaker
 from worker.stream.clients import make_admin
@@ -31,10 +33,12 @@ from worker.stream.records import software_version
 from worker.stream.topic_facts import old_retry_topics
 from worker.stream.topics import require_topics
 from worker.stream.watch import Group, Watch
-from worker.telemetry.health import Condition, Health
+from worker.telemetry.health import Condition, Health, asked
 from worker.telemetry.http import TelemetryServer
+from worker.telemetry.machine import Machine, process_age_s
 from worker.telemetry.measured import measured_fetch
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.traces import make_tracing
 
 __all__ = ["EXIT_LEFT", "Worker"]
 
@@ -54,6 +58,9 @@ FAILING_S = 10.0
 
 UNPUBLISHED_S = 30.0
 """A result that could be published and is not for so long."""
+
+TRACES_S = 2.0
+"""For the last spans to be exported, once all else is done."""
 
 OLD_DELAY_S = 1800.0
 """For retry topics of an earlier setting, where there is no delay any more to go by."""
@@ -80,12 +87,18 @@ class Worker:
         self.metrics = Metrics()
         self._on_overdue = on_overdue
         self._born = time.monotonic()
+        self._note_phase("imported")
         self._started = False
+        self._placed = False
+        self._stop_by = float("inf")
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._stopping = threading.Event()
-        self._health = Health(self._live_conditions(), self._ready_conditions())
+        # Before anything that would have to be stopped again: it may find that it cannot be.
+        self._tracing = make_tracing(settings)
+        self._health = Health(asked(self._live_conditions()), asked(self._ready_conditions()))
         self.metrics.registry.register(self._health)
+        self.metrics.registry.register(Machine())
         self._telemetry = TelemetryServer(
             settings.http.host, settings.http.port, self._health.live, self._health.ready, self.metrics.registry
         )
@@ -96,13 +109,19 @@ class Worker:
             self._decoders = DecoderPool(
                 cpu_slots(settings), limits.timeout_s, limits.memory_bytes, self.metrics.decoder_deaths.inc
             )
-        assessors = make_assessors(settings, self._on_shadow, self._decoders.decode if self._decoders else decode)
+        slots = Slots(cpu_slots(settings), self.metrics.slot_wait.observe)
+        decoding = self._decoders.decode if self._decoders else decode
+        assessors = make_assessors(settings, self._on_shadow, decoding, slots)
         labels = {"profile": ",".join(assessors.labels), **assessors.default.engines.labels}
-        self.metrics.build.info({"version": software_version(), "fingerprint": ",".join(assessors.fingerprints), **labels})
+        self.metrics.build.info({"version": software_version(), **labels, "fingerprint": ",".join(assessors.fingerprints)})
+        self._show_engines(assessors.default.engines)
         self._fetcher = Fetcher(settings.fetch, settings.s3)
         client = connect(settings.redis)
         self._pipeline = Pipeline(
-            measured_fetch(self._fetcher.fetch, self.metrics), assessors, ContentCache(client) if client else None
+            measured_fetch(self._fetcher.fetch, self.metrics),
+            assessors,
+            ContentCache(client, self._note_known) if client else None,
+            self._note_known,
         )
         threads = settings.worker.threads
         self._pool = HostPool(threads, share_of(threads, settings.fetch.per_host))
@@ -116,10 +135,11 @@ class Worker:
         self._retry_thread = threading.Thread(target=self._run_retries, name="retries", daemon=True)
         self._watch: Watch | None = None
         self._show_ages()
+        self._show_load(slots)
         self._projection: Projection | None = None
         if client and settings.projection.enabled:
             self._projection = make_projection(settings, client, self.metrics, self._fail)
-        self.metrics.start_seconds.labels("engines").set(time.monotonic() - self._born)
+        self._note_phase("engines")
         log.info("engines_ready", fingerprint=assessors.default.fingerprint, **labels)
 
     @property
@@ -146,6 +166,7 @@ class Worker:
         try:
             require_topics(self.settings)
             self._retries = self._make_retry_lane()
+            self._note_phase("topics")
             for lane in self._lanes:
                 lane.start()
             if self._projection:
@@ -178,6 +199,7 @@ class Worker:
         for lane in self._lanes:
             lane.loop.stop(budget_s)
         if first:
+            self._stop_by = time.monotonic() + budget_s + CLOSE_S
             threading.Thread(target=self._watch_the_end, args=(budget_s,), name="deadline", daemon=True).start()
 
     @property
@@ -196,9 +218,8 @@ class Worker:
         return [self._uploads, *([self._retries] if self._retries else [])]
 
     def _make_lane(self, group_id: str, delays_s: dict[str, float], name: str) -> Lane:
-        return Lane(
-            self.settings, group_id, delays_s, self._pool, self._pipeline, self.metrics.lanes[name], self._breaker, self._fail
-        )
+        metrics, tracing = self.metrics.lanes[name], self._tracing.lane(group_id)
+        return Lane(self.settings, group_id, delays_s, self._pool, self._pipeline, metrics, self._breaker, self._fail, tracing)
 
     def _make_retry_lane(self) -> Lane | None:
         """For the retry topics, and for those of an earlier setting, in which events may still wait."""
@@ -227,7 +248,14 @@ class Worker:
         )
         for lane in self._lanes:
             lane.loop.on_assigned = watch.hurry
+        self._uploads.loop.on_assigned = partial(self._on_assigned, watch)
         return watch
+
+    def _on_assigned(self, watch: Watch) -> None:
+        watch.hurry()
+        if not self._placed:
+            self._placed = True
+            self._note_phase("assigned")
 
     def _show_ages(self) -> None:
         def oldest(age: Callable[[Lane], float]) -> Callable[[], float]:
@@ -237,6 +265,25 @@ class Worker:
         self.metrics.unpublished.set_function(oldest(lambda lane: lane.ledger.unpublished_s()))
         self.metrics.failing.set_function(oldest(lambda lane: lane.publisher.failing_s))
         self.metrics.silent.set_function(lambda: self._watch.silent_s if self._watch else 0.0)
+
+    def _show_load(self, slots: Slots) -> None:
+        self.metrics.threads.labels("busy").set_function(lambda: self._pool.busy)
+        self.metrics.threads.labels("idle").set_function(lambda: self._pool.idle)
+        self.metrics.queued.set_function(lambda: self._pool.queued)
+        self.metrics.slots.labels("busy").set_function(lambda: slots.busy)
+        self.metrics.slots.labels("waiting").set_function(lambda: slots.waiting)
+        self.metrics.decoders.set_function(lambda: self._decoders.alive if self._decoders else 0)
+
+    def _show_engines(self, engines: EngineSet) -> None:
+        for role, label in engines.labels.items():
+            told = {"engine": label, "digest": engines.digests[role][:20], "runtime": engines.runtime_label}
+            self.metrics.engine.labels(role).info(told)
+
+    def _note_known(self, result: str) -> None:
+        self.metrics.cache_requests.labels(result).inc()
+
+    def _note_phase(self, phase: str) -> None:
+        self.metrics.start_seconds.labels(phase).set(process_age_s())
 
     def _on_remade(self, topic: str, known_at: float) -> None:
         self.metrics.remade.labels(topic).inc()
@@ -289,6 +336,8 @@ class Worker:
             self._decoders.close()
         if self._projection and self._started:
             self._projection.stop(CLOSE_S)
+        # Of what the stop may take; without the last second, in which the process ends.
+        self._tracing.close(min(TRACES_S, self._stop_by - time.monotonic() - 1))
         self._telemetry.close()
         self._ended.set()
         log.info("stopped", unpublished=self.unpublished)

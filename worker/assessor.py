@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Literal
@@ -22,6 +21,7 @@ from worker.contracts.verdicts import AdjustmentRecord, AssessmentRecord, Backgr
 from worker.errors import UnscorableError
 from worker.intake.decode import DECODING, Picture, decode
 from worker.settings import Settings
+from worker.slots import Slots
 from worker.stopwatch import Stopwatch
 
 __all__ = ["NO_TEXT", "Assessor", "Decode", "ShadowSeen", "kind_of", "unscorable"]
@@ -56,7 +56,7 @@ class Assessor:
         engines: EngineSet,
         profile: Profile,
         settings: Settings,
-        slots: threading.BoundedSemaphore,
+        slots: Slots,
         shadow: Profile | None = None,
         on_shadow: ShadowSeen | None = None,
         decode: Decode = decode,

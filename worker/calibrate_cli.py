@@ -152,6 +152,59 @@ def schema() -> None:
     typer.echo(json_module.dumps(Profile.model_json_schema(), indent=1, ensure_ascii=False))
 
 
+@app.command()
+def reference(
+    verdicts: Annotated[
+        Path,
+        typer.Argument(
+            metavar="VERDICTS", help="Lines of JSON, as on the verdicts topic or from `iqa score --json`; - is standard input."
+        ),
+    ],
+    source: Annotated[str, typer.Option(help="Where the pictures come from, for those who read it later.")] = "",
+) -> None:
+    """Print how scores are spread, for `drift-rules`: of a week of your own traffic, say. A thousand verdicts at least."""
+    from calibration.drift import as_json, reference_of
+
+    sys.stdout.write(as_json(reference_of(_verdicts(_text(verdicts)), source)))
+
+
+@app.command("drift-rules")
+def drift_rules(
+    references: Annotated[
+        list[Path], typer.Argument(metavar="REFERENCE...", help="As `reference` printed them, one a profile.")
+    ],
+) -> None:
+    """Print Prometheus rules that compare the last six hours' scores with references (population stability index)."""
+    import yaml
+
+    from calibration.drift import parse_references, rules
+
+    sys.stdout.write(
+        "# Written by `iqa calibrate drift-rules` from a reference; scores under another profile need another one.\n"
+    )
+    sys.stdout.write(yaml.safe_dump(rules(parse_references(map(_text, references))), sort_keys=False, width=200))
+
+
+def _text(path: Path) -> str:
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalibrationError(f"{path}: {error.strerror if isinstance(error, OSError) else 'no UTF-8'}") from error
+
+
+def _verdicts(text: str) -> Iterator[dict[str, object]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json_module.loads(line)
+        except ValueError as error:
+            raise CalibrationError(f"line {number} is not JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise CalibrationError(f"line {number} is no verdict, but {type(found).__name__}")
+        yield found
+
+
 def _roles(source: str) -> list[tuple[Role, Path]]:
     name, separator, folder = source.partition("=")
     if not separator or "/" in name:

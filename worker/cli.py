@@ -33,6 +33,7 @@ from worker.dlq_cli import app as dlq_app
 from worker.entry import is_service
 from worker.errors import BrokerError, CacheError, IqaError, StoppedError
 from worker.memory import return_large_blocks
+from worker.probe_cli import app as probe_app
 from worker.projection_cli import app as projection_app
 from worker.settings import load_settings
 from worker.store import VerdictReader, connect
@@ -61,6 +62,7 @@ app.add_typer(engines_app, name="engines")
 app.add_typer(calibrate_app, name="calibrate")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(projection_app, name="projection")
+app.add_typer(probe_app, name="probe")
 app.command()(top)
 
 

@@ -16,7 +16,7 @@ __all__ = ["SIGNALS", "answer_at_once", "is_service", "main"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Handler = Callable[[int, FrameType | None], object]
-SERVICES = (["worker", "run"], ["projection", "run"])
+SERVICES = (["worker", "run"], ["projection", "run"], ["probe", "run"])
 
 
 def is_service() -> bool:
@@ -29,6 +29,9 @@ def main() -> None:
     answer_at_once()
     code: object = 0
     try:
+        from worker.redis_alone import import_redis
+
+        import_redis()
         from worker.cli import main as run
 
         if not is_service():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict
 
 import cv2
@@ -20,14 +19,17 @@ from worker.cpu import cpu_quota
 from worker.intake.decode import decode
 from worker.services import Assessors
 from worker.settings import Settings
+from worker.slots import Slots
 
 __all__ = ["cpu_slots", "make_assessors"]
 
 log = structlog.get_logger()
 
 
-def make_assessors(settings: Settings, on_shadow: ShadowSeen | None = None, decode: Decode = decode) -> Assessors:
-    """Load and verify the engines, load the profiles. Pictures are decoded by ``decode``.
+def make_assessors(
+    settings: Settings, on_shadow: ShadowSeen | None = None, decode: Decode = decode, slots: Slots | None = None
+) -> Assessors:
+    """Load and verify the engines, load the profiles. Pictures are decoded by ``decode``, each in one of the ``slots``.
 
     Raises:
         EngineError: engines are missing, wrong, or answer differently from what was recorded.
@@ -36,7 +38,7 @@ def make_assessors(settings: Settings, on_shadow: ShadowSeen | None = None, deco
     """
     # One thread per call: concurrency is one picture per core.
     cv2.setNumThreads(1)
-    slots = threading.BoundedSemaphore(cpu_slots(settings))
+    slots = slots or Slots(cpu_slots(settings))
     engines: EngineSet | None = None
 
     def make(profile: Profile, shadow: Profile | None) -> Assessor:

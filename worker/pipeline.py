@@ -46,14 +46,21 @@ class Pipeline:
         fetch: the bytes behind a URL, or ``FetchFailedError``.
         assessors: judge bytes, each for its services.
         cache: answers repeats.
+        on_known: told of each picture that this process answers itself: ``remembered``, or ``joined`` while it is judged.
 
     """
 
-    def __init__(self, fetch: Callable[[str], bytes], assessors: Assessors, cache: AssessmentCache | None = None) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[str], bytes],
+        assessors: Assessors,
+        cache: AssessmentCache | None = None,
+        on_known: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._fetch = fetch
         self._assessors = assessors
         self._cache = cache or NoCache()
-        self._repeats = Repeats()
+        self._repeats = Repeats(on_known=on_known)
 
     def knows(self, service: str | None) -> bool:
         """Whether events of ``service`` are judged by a profile of their own; the default one judges all others."""

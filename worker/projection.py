@@ -72,7 +72,8 @@ def make_projection(
     kafka = settings.kafka.model_copy(update={"protocol": "classic"})
     eager = {"partition.assignment.strategy": "roundrobin", "enable.partition.eof": True, "error_cb": broker_error}
     consumer = make_consumer(kafka, projection_group(kafka.group_id), **eager)
-    writer, topic, admin = VerdictWriter(client, settings.redis), settings.topics.verdicts, make_admin(kafka)
+    writer = VerdictWriter(client, settings.redis, metrics.redis_seconds.observe)
+    topic, admin = settings.topics.verdicts, make_admin(kafka)
     return Projection(
         consumer, topic, writer, settings.projection.batch, metrics, lambda: ask_topic_id(admin, topic), on_failure
     )

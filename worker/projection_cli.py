@@ -17,9 +17,12 @@ from worker.redis_writer import Partition
 from worker.settings import Settings, load_settings
 from worker.store import VerdictWriter, connect
 from worker.stream.clients import make_admin
+from worker.stream.records import software_version
 from worker.stream.topics import require_topics
+from worker.telemetry.health import Health
 from worker.telemetry.http import TelemetryServer
 from worker.telemetry.logs import configure_logs
+from worker.telemetry.machine import Machine
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["app"]
@@ -55,6 +58,9 @@ def run() -> None:
     def ready() -> dict[str, bool]:
         return projection.ready() if started.is_set() else {"started": False}
 
+    metrics.registry.register(Health(live, ready))
+    metrics.registry.register(Machine())
+    metrics.build.info({"version": software_version()})
     telemetry = TelemetryServer(settings.http.host, settings.http.port, live, ready, metrics.registry)
     try:
         if _unless_over(over, lambda: require_topics(settings, verdicts_only=True)):

@@ -24,7 +24,9 @@ Key = tuple[str, str]
 class Repeats:
     """Thread-safe."""
 
-    def __init__(self, remembered: int = REMEMBERED) -> None:
+    def __init__(self, remembered: int = REMEMBERED, on_known: Callable[[str], object] = lambda _: None) -> None:
+        """``on_known`` is told ``remembered`` or ``joined`` where ``assess`` was not called."""
+        self._on_known = on_known
         self._remembered = remembered
         self._lock = threading.Lock()
         self._running: dict[Key, Future[AssessmentRecord]] = {}
@@ -41,11 +43,13 @@ class Repeats:
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
+                self._on_known("remembered")
                 return self._known[key]
             running = self._running.get(key)
             if running is None:
                 mine = self._running[key] = Future[AssessmentRecord]()
         if running is not None:
+            self._on_known("joined")
             return running.result()
         try:
             found = assess()

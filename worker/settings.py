@@ -13,8 +13,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -29,6 +27,7 @@ from engines.engine_set import DEFAULT_DIRECTORY, EngineNames
 from engines.runtime.tensorrt import GpuOptions
 from worker import setting_values
 from worker.errors import SettingsError
+from worker.setting_groups import Group, ProbeSettings, TracingSettings
 from worker.setting_words import PREFIX, wrong_names, wrong_values
 from worker.topic_names import check_topic_names
 
@@ -38,12 +37,14 @@ __all__ = [
     "FetchSettings",
     "HttpSettings",
     "KafkaSettings",
+    "ProbeSettings",
     "ProjectionSettings",
     "RedisSettings",
     "RetrySettings",
     "S3Settings",
     "Settings",
     "TopicSettings",
+    "TracingSettings",
     "WorkerSettings",
     "load_settings",
 ]
@@ -52,16 +53,7 @@ Network = IPv4Network | IPv6Network
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _unless_empty(cls, value: object, info: ValidationInfo) -> object:
-        return setting_values.unless_empty(cls.model_fields[info.field_name or ""], value)
-
-
-class KafkaSettings(_Group):
+class KafkaSettings(Group):
     """Brokers and the consumer group.
 
     ``instance_id`` makes members static (KIP-345): a pod that comes back under its name within the session's time-out takes up
@@ -107,7 +99,7 @@ class KafkaSettings(_Group):
         return found
 
 
-class TopicSettings(_Group):
+class TopicSettings(Group):
     """Names of topics. No two may be one: a worker would read its own verdicts, and librdkafka dies of equal names."""
 
     uploads: Topic = "image.uploads"
@@ -124,7 +116,7 @@ class TopicSettings(_Group):
         return self
 
 
-class RetrySettings(_Group):
+class RetrySettings(Group):
     """What failed for a passing reason (a host that is down, an engine out of memory) is tried again later."""
 
     delays_s: Annotated[tuple[Annotated[float, Field(gt=0, le=86_400)], ...], NoDecode] = Field(
@@ -144,7 +136,7 @@ class RetrySettings(_Group):
         return value
 
 
-class RedisSettings(_Group):
+class RedisSettings(Group):
     """Redis or Valkey. Without a URL nothing is cached and repeats are judged again."""
 
     url: str | None = None
@@ -160,7 +152,7 @@ class RedisSettings(_Group):
         return setting_values.read_secret(self.url_file, "IQA_REDIS__URL_FILE")
 
 
-class FetchSettings(_Group):
+class FetchSettings(Group):
     """How bytes are fetched."""
 
     connect_timeout_s: float = Field(default=3.0, gt=0, le=60)
@@ -207,7 +199,7 @@ class FetchSettings(_Group):
         return tuple(Path(part) for part in setting_values.split_list(value)) if isinstance(value, str) else value
 
 
-class S3Settings(_Group):
+class S3Settings(Group):
     """Where ``s3:`` URLs may lead. Without keys, the client's own chain applies: environment, web identity, instance."""
 
     buckets: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]{3,63}$")], ...], NoDecode] = Field(
@@ -239,7 +231,7 @@ class S3Settings(_Group):
         return tuple(setting_values.split_list(value)) if isinstance(value, str) else value
 
 
-class DecodeSettings(_Group):
+class DecodeSettings(Group):
     """What may be decoded."""
 
     max_pixels: int = Field(default=50_000_000, ge=1, le=150_000_000, description="Width times height by the header.")
@@ -248,7 +240,7 @@ class DecodeSettings(_Group):
     memory_bytes: int = Field(default=1_500_000_000, ge=100_000_000, description="That a child may allocate.")
 
 
-class HttpSettings(_Group):
+class HttpSettings(Group):
     """``/livez``, ``/readyz``, ``/metrics``."""
 
     # Probes and scrapes come from outside the pod.
@@ -256,7 +248,7 @@ class HttpSettings(_Group):
     port: int = Field(default=8080, ge=0, le=65_535, description="0 takes any free port; the log says which.")
 
 
-class EngineSettings(_Group):
+class EngineSettings(Group):
     """Which engines, and where fetched ones lie."""
 
     directory: Path = DEFAULT_DIRECTORY
@@ -270,7 +262,7 @@ class EngineSettings(_Group):
         return EngineNames(self.quality, self.text_detection, self.text_recognition)
 
 
-class GpuSettings(_Group):
+class GpuSettings(Group):
     """How a GPU is used, where ``runtime`` is ``tensorrt``."""
 
     batch: int = Field(default=8, ge=1, le=256, description="Pictures in one batch, at most.")
@@ -284,7 +276,7 @@ class GpuSettings(_Group):
         return GpuOptions(self.batch, self.lanes, self.graphs, self.precision)
 
 
-class WorkerSettings(_Group):
+class WorkerSettings(Group):
     """Threads, bounds and budgets of one worker."""
 
     threads: int = Field(default=16, ge=1, le=256, description="Events on their way at once; most of them wait for hosts.")
@@ -313,7 +305,7 @@ class WorkerSettings(_Group):
         return self
 
 
-class ProjectionSettings(_Group):
+class ProjectionSettings(Group):
     """Verdicts topic to Redis."""
 
     enabled: bool = Field(default=True, description="Off where a deployment of its own does it.")
@@ -339,6 +331,8 @@ class Settings(BaseSettings):
     gpu: GpuSettings = GpuSettings()
     worker: WorkerSettings = WorkerSettings()
     projection: ProjectionSettings = ProjectionSettings()
+    tracing: TracingSettings = TracingSettings()
+    probe: ProbeSettings = ProbeSettings()
     profile: str = Field(default="recruitment", description="A shipped profile's name, or the path of a .yaml file.")
     profiles: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Of other services: names, .yaml files or folders of them; all that ship if none is given."

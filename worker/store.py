@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -58,26 +58,35 @@ def content_key(fingerprint: str, sha256: str) -> str:
 class ContentCache:
     """Answers repeats. A Redis that is away only means that repeats are judged again."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, on_answer: Callable[[str], object] = lambda _: None) -> None:
+        """``on_answer`` is told what came of each question: ``hit``, ``miss`` or ``error``."""
         self._client = client
+        self._on_answer = on_answer
         self._silent_until = 0.0
 
     def get(self, fingerprint: str, sha256: str) -> AssessmentRecord | None:
         """The known assessment of these bytes, or ``None``."""
+        told, found = self._look(content_key(fingerprint, sha256))
+        self._on_answer(told)
+        return found
+
+    def _look(self, key: str) -> tuple[str, AssessmentRecord | None]:
         if time.monotonic() < self._silent_until:
-            return None
+            return "error", None
         try:
-            found = self._client.get(content_key(fingerprint, sha256))
+            found = self._client.get(key)
         except REDIS_ERRORS as error:
             self._silent_until = time.monotonic() + BREAK_S
             told = cache_error(self._client, error, type(error).__name__)
             log.warning("redis_away", error=str(told), silent_s=BREAK_S)
-            return None
+            return "error", None
+        if not isinstance(found, bytes):
+            return "miss", None
         try:
-            return AssessmentRecord.model_validate_json(found) if isinstance(found, bytes) else None
+            return "hit", AssessmentRecord.model_validate_json(found)
         except ValidationError:
-            log.warning("cache_entry_unreadable", sha256=sha256)
-            return None
+            log.warning("cache_entry_unreadable", key=key)
+            return "error", None
 
 
 @dataclass(frozen=True)
@@ -113,9 +122,11 @@ class Change:
 class VerdictWriter:
     """Writes verdicts, what repeats are answered from, and how far the topic has been written."""
 
-    def __init__(self, client: Client, settings: RedisSettings) -> None:
+    def __init__(self, client: Client, settings: RedisSettings, on_write: Callable[[float], object] = lambda _: None) -> None:
+        """``on_write`` is told the seconds that each batch took."""
         self._client = client
         self._settings = settings
+        self._on_write = on_write
         self._writer = RedisWriter(client)
 
     def write(self, verdicts: Iterable[QualityVerdict]) -> None:
@@ -147,8 +158,10 @@ class VerdictWriter:
         """
         now = datetime.now(UTC)
         commands = [command for change in changes for command in self._commands(change, now)]
+        began = time.monotonic()
         try:
             self._writer.write(commands, before, after)
+            self._on_write(time.monotonic() - began)
         except REDIS_ERRORS as error:
             raise cache_error(self._client, error, "Redis does not take verdicts") from error
 

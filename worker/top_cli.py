@@ -102,11 +102,12 @@ def as_json(now: Overview, before: Overview) -> dict[str, Any]:
 
 def _page(now: Overview, before: Overview) -> RenderableType:
     a_second = rates(now, before)
+    dead = f"{now.dead_letters} dead letters lie on their topic, {now.dead_letters_waiting} of them never replayed"
     speed = f"{a_second['arrived']:g}/s come, {a_second['done']:g}/s are done"
     lines = [
         f"[bold]{now.uploads.lag}[/] events wait, the oldest for {_duration(now.uploads.oldest_s)}; {speed}",
         _told_of(now.uploads),
-        f"{now.retries.lag} retries wait; {now.dead_letters} dead letters lie on their topic",
+        f"{now.retries.lag} retries wait; {dead}",
         _told_verdicts(now),
     ]
     table = Table("#", "lag", "oldest", "end", title=f"partitions of {now.uploads.partitions[0].topic}")

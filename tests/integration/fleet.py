@@ -93,8 +93,10 @@ class Fleet:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for worker in self._workers:
+        for number, worker in enumerate(self._workers):
             worker.kill()
+            # Shown if the test fails: what one that fails now and then is understood by, and nobody has afterwards.
+            print(f"-- worker {number} told at the end:\n{worker.log.read_text(errors='replace')[-4000:]}")
         if self._reader is not None:
             self._reader.close()
 

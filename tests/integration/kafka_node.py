@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -136,4 +137,11 @@ def wait_for(servers: str, node: KafkaNode | None = None, brokers: int = 1, opti
             if len(admin.list_topics(timeout=30).brokers) >= brokers:
                 return
         pause.wait(0.1)
-    raise RuntimeError(f"no Kafka answers at {servers}\n{node.log.read_text()[-2000:] if node else ''}")
+    raise RuntimeError(f"no Kafka answers at {servers}\n{_why(node.log) if node else ''}")
+
+
+def _why(log: Path) -> str:
+    """What went wrong, by the log: it ends with pages on an orderly stop, whatever the reason."""
+    lines = log.read_text(errors="replace").splitlines()
+    wrong = [line for line in lines if re.search(r"ERROR|FATAL|Exception|Caused by", line)]
+    return "\n".join([*wrong[:30], "its end:", *lines[-10:]])

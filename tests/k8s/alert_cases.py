@@ -109,6 +109,8 @@ JOINED = 'iqa_condition{probe="ready",condition="joined",instance="a"}'
 READY = 'iqa_condition{probe="ready",condition="broker",instance="a"}'
 PUBLISHED = 'iqa_last_progress_timestamp_seconds{lane="uploads",what="published"}'
 HOUR = 3600
+PSI = 'iqa:score_psi6h{profile="p@1"}'
+LAST_RIGHT = "iqa_probe_last_right_timestamp_seconds"
 
 
 def end(partition: int, instance: str = "a") -> str:
@@ -182,7 +184,24 @@ CASES: dict[str, list[Case]] = {
     "IqaPublishFailing": gauge("iqa_publish_failing_seconds", 60),
     "IqaBrokerSilent": gauge("iqa_broker_silent_seconds", 60),
     "IqaProducersFenced": counter("iqa_producers_fenced_total", 3, 15),
+    "IqaTransactionsFail": [
+        *split('iqa_transactions_total{result="aborted"}', 'iqa_transactions_total{result="committed"}', 0.1),
+        *around(
+            10,
+            lambda value: {
+                'iqa_transactions_total{result="unanswered"}': rising(value / 15),
+                'iqa_transactions_total{result="committed"}': flat(0),
+            },
+            exact=False,
+        ),
+    ],
     "IqaEventsExpired": some('iqa_expired_events_total{topic="image.uploads"}'),
+    "IqaRetentionNear": [
+        Case("five hours", {"iqa_retention_left_seconds": flat(0.9 * 21600)}, fires=True),
+        Case("seven hours", {"iqa_retention_left_seconds": flat(1.1 * 21600)}, fires=False),
+        Case("six hours", {"iqa_retention_left_seconds": flat(21600)}, fires=False),
+        Case("nothing waits", {"up": flat(1)}, fires=False),
+    ],
     "IqaRestarts": [
         Case("four times", {STARTED: "0x60 1x10 2x10 3x10 4x40"}, fires=True),
         Case("three times", {STARTED: "0x70 1x10 2x10 3x40"}, fires=False),
@@ -216,13 +235,21 @@ CASES: dict[str, list[Case]] = {
         *counter('iqa_verdicts_total{status="unscorable",category="none"}', 50, 15),
     ],
     "IqaFetchesFail": [
-        *split('iqa_fetches_total{outcome="failed"}', 'iqa_fetches_total{outcome="fetched"}', 0.3),
-        *counter('iqa_fetches_total{outcome="failed"}', 50, 10),
+        *split(
+            'iqa_fetches_total{scheme="https",outcome="failed"}', 'iqa_fetches_total{scheme="https",outcome="fetched"}', 0.3
+        ),
+        *counter('iqa_fetches_total{scheme="https",outcome="failed"}', 50, 10),
     ],
-    "IqaRetriesOld": gauge('iqa_partition_lag_seconds{lane="retry"}', 3600),
+    "IqaRetriesOverdue": gauge('iqa_retry_overdue_seconds{topic="image.uploads.retry.1"}', 600),
+    "IqaDeadLettersWait": [
+        Case("a few more, for two hours", {"iqa_dead_letters_waiting_records": "1100x240"}, fires=True, minutes=120),
+        Case("a few less", {"iqa_dead_letters_waiting_records": "900x240"}, fires=False, minutes=120),
+        Case("more, for half an hour", {"iqa_dead_letters_waiting_records": "0x180 1100x60"}, fires=False, minutes=120),
+    ],
     "IqaRedisAway": gauge('iqa_projection_missing_seconds{condition="redis"}', 60),
     "IqaProjectionLag": gauge("iqa_projection_lag", 5000),
     "IqaProjectionStuck": gauge('iqa_projection_missing_seconds{condition="progress"}', 120),
+    "IqaProjectionUnreadable": some("iqa_projection_unreadable_total"),
     "IqaBreakerOpen": [
         Case("open", {"iqa_breaker_open": flat(1)}, fires=True),
         Case("shut", {"iqa_breaker_open": flat(0)}, fires=False),
@@ -236,6 +263,13 @@ CASES: dict[str, list[Case]] = {
         Case("7.2 points up", scores(60, 67.2), False, 49 * 60, 300),
         Case("twenty points, by 45 pictures an hour", scores(60, 80, 45), False, 49 * 60, 300),
         Case("twenty points, by 55 pictures an hour", scores(60, 80, 55), True, 49 * 60, 300),
+    ],
+    "IqaScoresDrift": gauge('iqa:score_psi6h{profile="p@1"}', 0.25),
+    "IqaScoresDriftSlowly": [
+        Case("over it for eight hours", {PSI: "0.11x120"}, True, 10 * 60, 300),
+        Case("under it", {PSI: "0.09x120"}, False, 10 * 60, 300),
+        Case("at it", {PSI: "0.1x120"}, False, 10 * 60, 300),
+        Case("over it for five hours", {PSI: "0.05x59 0.2x61"}, False, 10 * 60, 300),
     ],
     "IqaVersionsDiffer": [
         Case("two", {BUILD: flat(1), BUILD.replace("a@1", "a@2"): flat(1)}, fires=True),
@@ -253,6 +287,25 @@ CASES: dict[str, list[Case]] = {
     "IqaFilesRunOut": around(
         0.8, lambda value: {'process_open_fds{job="iqa"}': flat(1000 * value), 'process_max_fds{job="iqa"}': flat(1000)}
     ),
+    "IqaMemoryNearLimit": around(
+        0.9,
+        lambda value: {
+            'iqa_memory_used_bytes{instance="a"}': flat(1000 * value),
+            'iqa_memory_limit_bytes{instance="a"}': flat(1000),
+        },
+    ),
+    "IqaThrottled": around(
+        0.25, lambda value: {'iqa_cpu_throttled_seconds_total{instance="a"}': rising(60 * value)}, exact=False
+    ),
+    "IqaProbeLost": counter('iqa_probes_total{result="lost"}', 2.5, 10),
+    "IqaProbeWrong": counter('iqa_probes_total{result="wrong"}', 1.5, 15),
+    "IqaProbeNotInRedis": counter('iqa_probes_total{result="unprojected"}', 2.5, 10),
+    "IqaProbeGone": [
+        Case("gone for half an hour", {LAST_RIGHT: "9x60"}, fires=True),
+        Case("gone for a moment", {LAST_RIGHT: f"9x{MINUTES * PER_MINUTE - 12}"}, fires=False),
+        Case("it runs", {LAST_RIGHT: flat(9)}, fires=False),
+        Case("there never was one", {"up": flat(1)}, fires=False),
+    ],
     "IqaNoneJoined": [
         Case("nothing at all", {"up": flat(1)}, fires=True),
         Case("one that starts over and over", {JOINED: "0x3 _x6 0x3 _x6 0x3 _x6 0x3 _x6 0x3 _x6 0x100"}, fires=True),

@@ -19,6 +19,7 @@ from worker.telemetry.catalogue import CATALOGUE
 FOLDER = Path(__file__).resolve().parents[2] / "k8s" / "monitoring"
 RULES: dict[str, Any] = yaml.safe_load((FOLDER / "rules.yaml").read_text(encoding="utf-8"))
 RECORDED, ALERTS = (next(g["rules"] for g in RULES["groups"] if g["name"] == f"iqa-{n}") for n in ("recordings", "alerts"))
+DRIFT = yaml.safe_load((FOLDER / "drift.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
 NAMES = [rule["alert"] for rule in ALERTS]
 THRESHOLD = re.compile(r"(?<=[<>] )(\d+(?:\.\d+)?)(?![\d.]*[smhd\]])")
 
@@ -68,7 +69,8 @@ def _played(case: Case, name: str) -> dict[str, Any]:
 
 def test_rules_are_well_formed(promtool: str) -> None:
     """By promtool's own check."""
-    done = subprocess.run([promtool, "check", "rules", str(FOLDER / "rules.yaml")], capture_output=True, text=True, check=False)
+    files = [str(FOLDER / name) for name in ("rules.yaml", "drift.yaml")]
+    done = subprocess.run([promtool, "check", "rules", *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -90,8 +92,8 @@ def test_every_alert_is_whole() -> None:
 def test_rules_ask_for_metrics_that_there_are() -> None:
     """By the catalogue, labels and their values included; other names are the client library's or recorded here."""
     known = {metric.name: metric for metric in CATALOGUE}
-    recorded = {rule["record"] for rule in RECORDED}
-    for rule in [*RECORDED, *ALERTS]:
+    recorded = {rule["record"] for rule in [*RECORDED, *DRIFT]}
+    for rule in [*RECORDED, *DRIFT, *ALERTS]:
         for name in re.findall(r"iqa:[a-z0-9_:]+", rule["expr"]):
             assert name in recorded
         for name, selector in re.findall(r"(?<![:\w])(iqa_[a-z_]+)(?:\{([^}]*)\})?", rule["expr"]):
@@ -128,6 +130,7 @@ UNMOVED = {
     "IqaNoneJoined",
     "IqaNotReady",
     "IqaPartitionsUnowned",
+    "IqaProbeGone",
     "IqaRestarts",
     "IqaVersionsDiffer",
     "IqaWorkerDown",

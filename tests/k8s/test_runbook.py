@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from tests.k8s.pages import KAFKA_TOOLS, KUBECTL, TEXT_TOOLS, Command, Page, anchor_of, commands
-from tests.k8s.test_alerts import FOLDER, NAMES, promtool
+from tests.k8s.test_alerts import DRIFT, FOLDER, NAMES, RECORDED, promtool
 from worker.cli import app
 from worker.telemetry.catalogue import CATALOGUE
 
@@ -20,6 +20,7 @@ __all__ = ["promtool"]
 RUNBOOK, OPERATIONS = Page(FOLDER / "runbook.md"), Page(FOLDER / "operations.md")
 PAGES = (RUNBOOK, OPERATIONS)
 COMMANDS = sorted({command for page in PAGES for line in page.lines for command in commands(line)}, key=str)
+RECORDS = {rule["record"] for rule in [*RECORDED, *DRIFT]}
 MOVED = ("_total", "_bucket", "_count", "_sum", "_info")
 TOLD = re.compile(r"^- \*\*(\w+(?: to \w+)?)[^*]*\.\*\*", re.MULTILINE)
 
@@ -82,14 +83,16 @@ def test_queries_are_queries(promtool: str, tmp_path: Path) -> None:
     done = subprocess.run([promtool, "check", "rules", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     for query in queries:
-        names = re.findall(r"\b(iqa_[a-z_]+|process_[a-z_]+)", re.sub(r"\{[^}]*\}", "", query))
+        names = re.findall(r"\b(iqa[_:][a-z0-9_:]+|process_[a-z_]+)", re.sub(r"\{[^}]*\}", "", query))
         assert names
         assert all(is_metric(name) for name in names), query
 
 
 def is_metric(name: str) -> bool:
-    """Whether it is in the catalogue, as it is or with what Prometheus adds, or the client library's."""
+    """Whether it is in the catalogue, as it is or with what Prometheus adds, recorded by a rule, or the client library's."""
     known = {metric.name for metric in CATALOGUE}
+    if name.startswith("iqa:"):
+        return name in RECORDS
     return name.startswith("process_") or name in known or re.sub(f"({'|'.join(MOVED)})$", "", name) in known
 
 

@@ -117,7 +117,7 @@ def test_probes_and_metrics(stack: Stack, wait_until: Wait) -> None:
         text = get(worker, "/metrics")[1]
         assert 'iqa_events_total{lane="uploads"} 1.0' in text
         assert 'iqa_verdicts_total{category="high",status="scored"}' in text
-        assert 'iqa_fetches_total{outcome="fetched"} 1.0' in text
+        assert 'iqa_fetches_total{outcome="fetched",scheme="http"} 1.0' in text
         assert "process_resident_memory_bytes" in text
         assert 'iqa_stage_seconds_count{stage="quality"} 1.0' in text
         assert get(worker, "/else")[0] == 404

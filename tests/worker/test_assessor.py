@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -19,10 +18,11 @@ from tests.pictures import encode, page, photo
 from worker.assessor import NO_TEXT, Assessor
 from worker.errors import PictureError
 from worker.settings import Settings
+from worker.slots import Slots
 from worker.stopwatch import Stopwatch
 
 LAZY = Settings()
-SLOTS = threading.BoundedSemaphore(2)
+SLOTS = Slots(2)
 ALWAYS = Settings.model_validate({"text": "always"})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,10 @@ from worker.assessor import Assessor
 from worker.pipeline import Pipeline
 from worker.services import Assessors, load_profiles
 from worker.settings import Settings, load_settings
+from worker.slots import Slots
 from worker.stopwatch import Stopwatch
 
-SLOTS = threading.BoundedSemaphore(2)
+SLOTS = Slots(2)
 Seen = list[tuple[str, str, Assessment, Assessment]]
 
 

@@ -148,3 +148,16 @@ def test_time_to_live_begins_when_a_verdict_was_produced(client: redis.Redis) ->
     VerdictWriter(client, RedisSettings(verdict_ttl_s=100_000)).write([half, over])
     assert 49_000 <= int(client.ttl("iqa:verdict:half")) <= 50_000
     assert client.exists("iqa:verdict:over") == 0
+
+
+def test_what_came_of_a_question_is_told(client: redis.Redis, nobody: Client) -> None:
+    """A Redis that failed is not asked for a while, which is an error each time."""
+    VerdictWriter(client, RedisSettings()).write([verdict("a")])
+    client.set(content_key("odd", SHA), b"{nonsense")
+    told: list[str] = []
+    cache, away = ContentCache(client, told.append), ContentCache(nobody, told.append)
+    for fingerprint in ("f1", "f2", "odd"):
+        cache.get(fingerprint, SHA)
+    for _ in range(2):
+        away.get("f1", SHA)
+    assert told == ["hit", "miss", "error", "error", "error"]

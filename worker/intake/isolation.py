@@ -115,6 +115,12 @@ class DecoderPool:
             "decoder_failed", f"it cannot be decoded ({why}): save the picture again as an ordinary JPEG, and send that"
         )
 
+    @property
+    def alive(self) -> int:
+        """Children that run."""
+        with self._lock:
+            return sum(child.alive for child in self._all)
+
     def close(self) -> None:
         """End all children; whoever waits for one is told that it died."""
         with self._lock:
@@ -203,6 +209,11 @@ class _Child:
         height, width = answer["shape"]
         pixels = np.frombuffer(self._pixels, np.uint8, height * width * 3).reshape(height, width, 3).copy()
         return Picture(pixels, answer["width"], answer["height"], answer["format"])
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """End it, whatever it does."""

@@ -27,6 +27,7 @@ from worker.stream.breaker import CircuitBreaker
 from worker.stream.clients import check
 from worker.stream.gauges import LaneGauges
 from worker.stream.incoming import Record, read_record
+from worker.stream.laps import Laps
 from worker.stream.ledger import Entry, Ledger, Partition
 from worker.stream.offsets import Offsets
 from worker.stream.pauses import Pauses
@@ -37,6 +38,7 @@ from worker.stream.stalls import Stalls
 from worker.stream.waiting import WaitingRoom
 from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import LaneMetrics
+from worker.telemetry.traces import NO_TRACING, LaneTracing, Polling
 
 __all__ = ["ConsumerLoop", "Handler"]
 
@@ -46,16 +48,12 @@ Handler = Callable[[Record, Entry], None]
 """Works on one record and finishes its entry; never raises."""
 
 POLL_S = 0.1
-
 SETTLE_S = 5.0
 """For a changing group to take the last commits; members hear of a change with their next heartbeat, within three seconds."""
-
 CLOSE_S = 5.0
 """Beyond the drain's budget, for the last publication and to leave the group."""
-
 STRAY_S = 5.0
 """Between tries to find a partition's beginning."""
-
 ABANDON_S = 1.0
 """For each step of an end after a fatal error: nothing that takes longer would be taken by the broker any more."""
 
@@ -76,6 +74,7 @@ class ConsumerLoop:
         breaker: is asked whether to take anything.
         latest: whether a group without a place in a partition begins at its end.
         asking: the broker, for what is shown of lag.
+        tracing: is told of calls for records, and of commits.
     """
 
     def __init__(
@@ -93,12 +92,13 @@ class ConsumerLoop:
         *,
         latest: bool = False,
         asking: Asking | None = None,
+        tracing: LaneTracing = NO_TRACING,
     ) -> None:
         self._consumer = consumer
         self._pauses = Pauses(consumer)
         self._pressure = Pressure(ledger, self._pauses, settings, metrics)
         self._waiting = WaitingRoom(consumer, self._pauses, delays_s or {})
-        self._offsets = Offsets(consumer, ledger, in_transactions=publisher.commits_offsets)
+        self._offsets = Offsets(consumer, ledger, in_transactions=publisher.commits_offsets, tracing=tracing)
         self._breaker = breaker or CircuitBreaker()
         self._topics = topics
         self._ledger = ledger
@@ -107,8 +107,10 @@ class ConsumerLoop:
         self._handler = handler
         self._settings = settings
         self._metrics = metrics
-        self._gauges = LaneGauges(consumer, ledger, metrics, asking=asking, latest=latest)
+        self._gauges = LaneGauges(consumer, ledger, metrics, asking=asking, latest=latest, delays_s=delays_s)
+        self._laps = Laps(metrics.note_time)
         self._latest = latest
+        self._tracing = tracing
         self._complaints = Complaints()
         self._stalls = Stalls(consumer)
         self._stop = threading.Event()
@@ -116,23 +118,18 @@ class ConsumerLoop:
         self._assigned: set[Partition] = set()
         self._strays: dict[Partition, Stray] = {}
         """Partitions whose place is not there any more, until a beginning is found for them."""
-        self._not_before: dict[Partition, float] = {}
-        """When those whose beginning could not be found are tried again (monotonic seconds)."""
-        self._begun: dict[Partition, float] = {}
-        """When each partition was assigned or begun anew (monotonic seconds)."""
+        self._not_before: dict[Partition, float] = {}  # when those whose beginning could not be found are tried again
+        self._begun: dict[Partition, float] = {}  # when each partition was assigned or begun anew (monotonic seconds)
         self._anew: set[Partition] = set()
         self._next: dict[Partition, int] = {}  # the offset after each one's last record
         self._remade: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
         self.group_metadata: Any = None
         """Generation and member of the group, as of the last turn, for transactions. The thread that consumes asks for it: to
         another one the answer does not come while this one waits for records."""
-        self.member_id = ""
-        """Its name within the group, as of the last turn."""
-        self.last_poll = time.monotonic()
-        """When the loop last went round (monotonic seconds)."""
+        self.member_id = ""  # its name within the group, as of the last turn
+        self.last_poll = time.monotonic()  # when the loop last went round (monotonic seconds)
         self.joined = False  # whether the group has given an assignment, be it an empty one
-        self.unpublished = 0
-        """After ``run``: events that were worked on, and whose results were not published in time."""
+        self.unpublished = 0  # after ``run``: events that were worked on, and whose results were not published in time
         self.on_assigned: Callable[[], None] = lambda: None  # called within each assignment
 
     def stop(self, budget_s: float | None = None) -> None:
@@ -230,7 +227,9 @@ class ConsumerLoop:
 
     def _turn(self) -> None:
         self._note_group()
+        self._laps.lap("other")
         self._pressure.wait(POLL_S)
+        self._laps.lap("room")
         self._metrics.shared.breaker.set(int(self._breaker.open))
         self._gauges.turn(self._assigned)
         self._offsets.commit()
@@ -245,15 +244,22 @@ class ConsumerLoop:
                 self._strays[key] = Stray(key, reads=offset)
         self._pressure.relieve(self._assigned, breaker=self._breaker.open)
         self._waiting.release()
-        for message in self._consumer.consume(self._pressure.batch(self._assigned), POLL_S):
-            self._take(message)
+        self._laps.lap("other")
+        with self._tracing.poll() as polling:
+            messages = self._consumer.consume(self._pressure.batch(self._assigned), POLL_S)
+            self._laps.lap("records")
+            for message in messages:
+                self._take(message, polling)
+        self._laps.lap("hand_out")
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message, polling: Polling) -> None:
         error = message.error()
         if error is not None:
+            polling.fail(error)
             self._heed(error, message)
             return
         record = read_record(message)
+        origin = polling.add(record)
         key = (record.topic, record.partition)
         # What was given away within this batch is another's: judged here too, it would be judged twice.
         if key not in self._assigned:
@@ -265,7 +271,7 @@ class ConsumerLoop:
             self._orphan(key, f"offsets went back to {record.offset}", anew=record.offset == 0)
         self._pressure.note(record.size)
         entry = self._ledger.add(key, record.offset, record.size, record.born_s, record.written_s)
-        self._next[key] = record.offset + 1
+        entry.origin, self._next[key] = origin, record.offset + 1
         self._gauges.taken(record)
         self._pool.submit(lambda: self._handler(record, entry))
 
@@ -339,7 +345,8 @@ class ConsumerLoop:
         self.on_assigned()
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._drain([_key(partition) for partition in partitions])
+        with self._metrics.rebalance_seconds.time():
+            self._drain([_key(partition) for partition in partitions])
         give_back(consumer, partitions)
         self._note("revoked", partitions)
 

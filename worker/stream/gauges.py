@@ -34,6 +34,7 @@ class LaneGauges:
         metrics: of the lane.
         asking: the broker; without it, what the consumer knows is taken, and a partition is begun at its beginning.
         latest: whether a group without a place in a partition begins at its end.
+        delays_s: topics whose records wait, with the longest wait.
         clock: seconds since 1970.
 
     """
@@ -46,6 +47,7 @@ class LaneGauges:
         *,
         asking: Asking | None = None,
         latest: bool = False,
+        delays_s: Mapping[str, float] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._consumer = consumer
@@ -53,6 +55,7 @@ class LaneGauges:
         self._metrics = metrics
         self._asking = asking
         self._latest = latest
+        self._delays_s = dict(delays_s or {})
         self._clock = clock
         self._looked = clock()
         self._asked: Answer | None = None
@@ -87,7 +90,7 @@ class LaneGauges:
         now, key = self._clock(), (record.topic, record.partition)
         self._metrics.events.inc()
         self._metrics.taken_at.set(now)
-        if record.born_s is not None:
+        if record.born_s is not None and self._metrics.taken_age is not None:
             self._metrics.taken_age.observe(max(0.0, now - record.born_s))
         self._next[key] = record.offset + 1
         self._held.pop(key, None)
@@ -107,7 +110,8 @@ class LaneGauges:
         try:
             self._metrics.published_at.set(now)
             if entry.born_s is not None:
-                self._metrics.published_age.observe(max(0.0, now - entry.born_s))
+                exemplar = next((record.span.exemplar for record in entry.records if record.span), None)
+                self._metrics.published_age.observe(max(0.0, now - entry.born_s), dict(exemplar) if exemplar else None)
             for record in entry.records:
                 if record.note is not None:
                     record.note()
@@ -138,6 +142,7 @@ class LaneGauges:
     def _show_lag(self, assigned: Collection[Partition], now: float) -> None:
         shared = self._metrics.shared
         lows = self._note_ends(assigned)
+        overdue = dict.fromkeys(self._delays_s, 0.0)
         for key, place in self._places(assigned, lows).items():
             end = self._ends.get(key, -1)
             if end < 0:
@@ -154,6 +159,10 @@ class LaneGauges:
             shared.lag_records.labels(*labels).set(unread + waiting)
             shared.lag_seconds.labels(*labels).set(max(0.0, now - since))
             self._shown.add(key)
+            if unread + waiting and key[0] in overdue:
+                overdue[key[0]] = max(overdue[key[0]], now - since - self._delays_s[key[0]])
+        for topic, seconds in overdue.items():
+            shared.retry_overdue.labels(topic).set(seconds)
 
     def _note_ends(self, assigned: Collection[Partition]) -> dict[Partition, int]:
         """The ends that were answered, or what the consumer knows if that is more; gives the beginnings that it knows."""

@@ -6,7 +6,7 @@ the worker's own count for the circuit breaker; what a sender or a host does nev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -27,6 +27,7 @@ from worker.stream.records import Blame, dead_letter, fitting_verdict
 from worker.stream.retries import PASSING_CODES, retry_record
 from worker.stream.sizes import RecordSizes
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.traces import NO_TRACING, LaneTracing
 
 __all__ = ["EventHandler"]
 
@@ -46,6 +47,7 @@ class EventHandler:
         pool: carries the work for a host; without one it is done at once.
         breaker: is told of every event.
         sizes: the largest record of each topic.
+        tracing: is told of the work on each event.
 
     """
 
@@ -58,6 +60,7 @@ class EventHandler:
         breaker: CircuitBreaker | None = None,
         pool: HostPool | None = None,
         sizes: RecordSizes | None = None,
+        tracing: LaneTracing = NO_TRACING,
     ) -> None:
         self._pipeline = pipeline
         self._ledger = ledger
@@ -66,6 +69,7 @@ class EventHandler:
         self._breaker = breaker or CircuitBreaker()
         self._pool = pool
         self._sizes = sizes or RecordSizes()
+        self._tracing = tracing
 
     def __call__(self, record: Record, entry: Entry) -> None:
         """Find out what ``record`` needs, and hand it on; nothing that happens in here loses it."""
@@ -93,27 +97,27 @@ class EventHandler:
         """From an event, or from what is wrong with it, to a finished entry; unless the entry was cancelled."""
         if not self._ledger.begin(entry):
             return
-        context: dict[str, object] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-        if event is not None:
-            context |= {"event_id": event.event_id, "image_id": event.image_id}
-        elif record.key:
-            context["key"] = record.key[:100].decode("utf-8", "replace")
+        work = self._tracing.process(record)
+        record = work.record
         records: Sequence[Outgoing] = ()
-        refit: Callable[[str, int], Sequence[Outgoing]] = partial(self._refit, record, None)
+        verdict: QualityVerdict | None = None
         failed = True
-        with structlog.contextvars.bound_contextvars(**context):
+        with structlog.contextvars.bound_contextvars(**_context(record, event), **work.logged):
             try:
                 if failure is not None or event is None:
-                    records, failed = self._saved(record, event, failure or AssertionError("neither event nor failure"))
+                    failure = failure or AssertionError("neither event nor failure")
+                    records, failed = self._saved(record, event, failure)
                 else:
                     verdict = self._judge(record, event, leave)
-                    records, refit, failed = self._publication(record, verdict), partial(self._refit, record, verdict), False
+                    records, failed = self._publication(record, verdict), False
             except Exception as error:
+                failure, verdict = error, None
                 records, failed = self._saved(record, event, error)
             finally:
                 self._breaker.note(failed=failed)
+                work.end(event, verdict, self._fault(failure, verdict, records))
                 if records:
-                    self._ledger.finish(entry, records, refit)
+                    self._ledger.finish(entry, records, partial(self._refit, record, verdict))
                 else:
                     # Finished with nothing, it would be committed and lost. It stays owed: /livez fails in the end, and whoever
                     # comes next reads it again.
@@ -141,10 +145,11 @@ class EventHandler:
 
     def _publication(self, record: Record, verdict: QualityVerdict) -> list[Outgoing]:
         topic = self._settings.topics.verdicts
-        published = fitting_verdict(verdict, topic, self._settings.worker.source, self._sizes.of(topic))
+        source, limit = self._settings.worker.source, self._sizes.of(topic)
+        published = fitting_verdict(verdict, topic, source, limit, record.trace_context)
         if published is None:
-            return [self._dead(record, Blame("verdict_too_large", f"larger than the {self._sizes.of(topic)} bytes of {topic}"))]
-        published = replace(published, note=partial(self._metrics.observe, verdict))
+            return [self._dead(record, Blame("verdict_too_large", f"larger than the {limit} bytes of {topic}"))]
+        published = replace(published, note=partial(self._metrics.observe, verdict), span=record.span)
         if record.attempt > 0 and verdict.reason is not None and verdict.reason.code in PASSING_CODES:
             # Nobody waits for ever, and nothing is lost: a verdict that says so, and the event for a replay.
             return [published, self._dead(record, Blame(verdict.reason.code, verdict.reason.detail, "FetchFailedError"))]
@@ -190,10 +195,18 @@ class EventHandler:
             return self._publication(record, verdict)
         return [self._dead(record, Blame("refused_by_broker", refusal), bare=refusals > 2)]
 
+    def _fault(self, failure: Exception | None, verdict: QualityVerdict | None, records: Sequence[Outgoing]) -> str | None:
+        """What kind of failure the work ended with: a reason code, or an error's class; ``None`` if it gave a verdict alone."""
+        if failure is not None:
+            return str(getattr(failure, "code", type(failure).__name__))
+        if all(record.topic == self._settings.topics.verdicts for record in records):
+            return None
+        return verdict.reason.code if verdict and verdict.reason else "verdict_too_large"
+
     def _retry(self, record: Record, blame: Blame) -> Outgoing:
         log.info("retry", attempt=record.attempt + 1, code=blame.code, detail=blame.detail[:200])
         made = retry_record(record, self._settings, code=blame.code, detail=blame.detail)
-        return replace(made, note=self._metrics.retries.labels(str(record.attempt + 1), blame.code).inc)
+        return replace(made, note=self._metrics.retries.labels(str(record.attempt + 1), blame.code).inc, span=record.span)
 
     def _dead(self, record: Record, blame: Blame, *, bare: bool = False) -> Outgoing:
         log.warning("dead_letter", code=blame.code, detail=blame.detail[:200])
@@ -201,4 +214,12 @@ class EventHandler:
         made = dead_letter(
             record, topic, group_id=self._settings.kafka.group_id, blame=blame, limit=self._sizes.of(topic), bare=bare
         )
-        return replace(made, note=self._metrics.dead_letters.labels(blame.code).inc)
+        return replace(made, note=self._metrics.dead_letters.labels(blame.code).inc, span=record.span)
+
+
+def _context(record: Record, event: ImageUploaded | None) -> dict[str, object]:
+    """What lines about an event say of it."""
+    context: dict[str, object] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    if event is not None:
+        return context | {"event_id": event.event_id, "image_id": event.image_id}
+    return context | ({"key": record.key[:100].decode("utf-8", "replace")} if record.key else {})

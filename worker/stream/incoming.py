@@ -11,11 +11,15 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from confluent_kafka import Message
+
+from worker.contracts.cloudevents import header_map
+from worker.contracts.trace_context import TraceContext, find_context, without_context
+from worker.stream.outgoing import Span
 
 __all__ = ["Header", "Record", "read_record"]
 
@@ -42,6 +46,7 @@ class Record:
     Attributes:
         timestamp_ms: milliseconds since 1970, as its producer or broker gave it; negative if there is none.
         unreadable: why its headers could not be read, else ``None``. ``headers`` is empty then.
+        span: of the work on it, where there is tracing; ``traced`` gives it.
 
     """
 
@@ -53,6 +58,16 @@ class Record:
     headers: tuple[Header, ...] = field(default=(), repr=False)
     timestamp_ms: int = -1
     unreadable: str | None = None
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def trace_context(self) -> TraceContext | None:
+        """The trace that it belongs to, by its headers or by CloudEvents' extension; ``None`` if it names none."""
+        return find_context(header_map(self.headers), self.value)
+
+    def traced(self, context: TraceContext, span: Span) -> Record:
+        """The same for ``span`` to work on, with its ``context`` in the headers: what is made of it carries that on."""
+        return replace(self, headers=(*without_context(self.headers), *context.headers), span=span)
 
     @cached_property
     def size(self) -> int:

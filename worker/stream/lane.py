@@ -29,10 +29,14 @@ from worker.stream.topic_facts import TopicFacts, describe
 from worker.stream.transactions import TransactionalPublisher, committed_offsets
 from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import LaneMetrics
+from worker.telemetry.traces import NO_TRACING, LaneTracing
 
 __all__ = ["Lane", "broker_error", "retry_group"]
 
 log = structlog.get_logger()
+
+CLUSTER_S = 3.0
+"""For the broker to say which cluster it is of, where traces tell that; they do without."""
 
 PROPAGATION_MS = 2_000
 """How long records for a topic that nobody knows hold up a transaction, the first time; afterwards they are refused at once."""
@@ -55,6 +59,7 @@ class Lane:
         metrics: of the lane.
         breaker: shared, since it is about the worker.
         on_failure: told if the lane's publisher dies.
+        tracing: is told of records, work and commits.
 
     Raises:
         SettingsError: librdkafka refuses a property.
@@ -71,11 +76,13 @@ class Lane:
         metrics: LaneMetrics,
         breaker: CircuitBreaker,
         on_failure: Callable[[BaseException], None] = lambda _: None,
+        tracing: LaneTracing = NO_TRACING,
     ) -> None:
         self._settings = settings
         self.group_id = group_id
         self.topics = list(delays_s)
         self._metrics = metrics
+        self._tracing = tracing
         self._admin = make_admin(settings.kafka)
         self.ledger = Ledger()
         self._sizes = RecordSizes(self._describe, _number(settings, "message.max.bytes", MAX_RECORD_BYTES))
@@ -96,13 +103,14 @@ class Lane:
             self.ledger,
             self._publisher,
             pool,
-            EventHandler(pipeline, self.ledger, settings, metrics.shared, breaker, pool, self._sizes),
+            EventHandler(pipeline, self.ledger, settings, metrics.shared, breaker, pool, self._sizes, tracing),
             settings.worker,
             metrics,
             {topic: delay for topic, delay in delays_s.items() if delay > 0},
             breaker,
             latest=settings.kafka.librdkafka().get("auto.offset.reset") in {"latest", "largest", "end"},
             asking=BrokerAsking(lambda: make_consumer(settings.kafka, group_id, error_cb=broker_error)),
+            tracing=tracing,
         )
 
     def start(self) -> None:
@@ -113,6 +121,7 @@ class Lane:
 
         """
         self._sizes.refresh()
+        self._tracing.begin(self._cluster_id)
         self._publisher.start()
 
     @property
@@ -128,6 +137,9 @@ class Lane:
     def _written(self) -> list[str]:
         names = self._settings.topics
         return [names.verdicts, names.dead_letters, *self._settings.retry_topics]
+
+    def _cluster_id(self) -> str | None:
+        return self._admin.list_topics(self.topics[0], timeout=CLUSTER_S).cluster_id
 
     def _describe(self) -> dict[str, int | None]:
         return {name: facts.max_message_bytes for name, facts in describe(self._admin, self._written).items()}
@@ -145,7 +157,7 @@ class Lane:
         kafka = self._settings.kafka
         if kafka.delivery == "at_least_once":
             return AtLeastOncePublisher(
-                lambda: make_producer(kafka, error_cb=broker_error, **self._producer_properties()), self.ledger
+                lambda: make_producer(kafka, error_cb=broker_error, **self._producer_properties()), self.ledger, self._tracing
             )
         # Each lane has transactions of its own, named after its group; a name of the pod's keeps them apart from others'.
         name = f"{self.group_id}-{kafka.transactional_id or uuid.uuid4().hex}"
@@ -155,8 +167,9 @@ class Lane:
             committed_offsets(self._admin, self.group_id),
             self.ledger,
             on_fenced=self._metrics.shared.fenced.inc,
-            on_commit=self._metrics.shared.transaction_partitions.observe,
+            on_end=self._metrics.note_transaction,
             closed_topics=self._closed_topics,
+            tracing=self._tracing,
         )
 
     def _producer_properties(self) -> dict[str, Any]:

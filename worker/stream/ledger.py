@@ -18,28 +18,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from worker.stream.outgoing import Outgoing
+
 __all__ = ["Entry", "Ledger", "Load", "Outgoing", "Partition", "Prefix", "Refit"]
 
 Partition = tuple[str, int]
 """Topic and partition number."""
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """A record to publish. The key is never empty: a compacted topic refuses that."""
-
-    topic: str
-    key: bytes
-    value: bytes | None
-    headers: Sequence[tuple[str, str | bytes | None]]
-    note: Callable[[], object] | None = field(default=None, compare=False, repr=False)
-    """Called once it is durable: what is counted is what was published."""
-
-    @property
-    def size(self) -> int:
-        """Bytes, as far as a broker's bound on records is concerned: framing included, generously."""
-        headers = sum(len(name) + len(value or b"") + 10 for name, value in self.headers)
-        return len(self.key) + len(self.value or b"") + headers + 100
 
 
 Refit = Callable[[str, int], Sequence[Outgoing]]
@@ -73,6 +57,7 @@ class Entry:
     added: float = field(default_factory=time.monotonic)
     born_s: float | None = None  # when the event was first written to a topic (seconds since 1970)
     written_s: float | None = None  # when this record was
+    origin: object = None  # where its sender made it, for the span of its commit; of whatever traces
 
     def enter(self, state: _State) -> None:
         """Go over to ``state``, now."""

@@ -6,12 +6,13 @@ Only for the thread that consumes: a commit from another one starves while that 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from worker.stream.ledger import Ledger, Partition
+from worker.stream.ledger import Entry, Ledger, Partition
+from worker.telemetry.traces import NO_TRACING, Committing, LaneTracing
 
 __all__ = ["Offsets"]
 
@@ -19,6 +20,9 @@ log = structlog.get_logger()
 
 IDLE_S = 3.0
 """Between looks for partitions whose position is ahead of what is committed."""
+
+MOST_COMMITTING = 100
+"""Commits without an answer whose spans are kept open."""
 
 # The group is changing. What stays here is committed again afterwards; what goes is read again by its new owner.
 _MOVED = {
@@ -36,13 +40,16 @@ class Offsets:
         consumer: whose group takes the commits.
         ledger: knows what is published.
         in_transactions: whether publishing commits it already.
+        tracing: is told of commits.
 
     """
 
-    def __init__(self, consumer: Consumer, ledger: Ledger, *, in_transactions: bool) -> None:
+    def __init__(self, consumer: Consumer, ledger: Ledger, *, in_transactions: bool, tracing: LaneTracing = NO_TRACING) -> None:
         self._consumer = consumer
         self._ledger = ledger
         self._in_transactions = in_transactions
+        self._tracing = tracing
+        self._committing: dict[frozenset[tuple[str, int, int]], Committing] = {}
         self._unconfirmed: dict[Partition, int] = {}
         self._refused: dict[Partition, int] = {}
         self._idle_at: dict[Partition, int] = {}
@@ -59,6 +66,8 @@ class Offsets:
         """The broker's answer to a commit; librdkafka calls this from within ``consume``."""
         if error is not None and error.code() not in _MOVED:
             log.warning("commit_failed", error=error.str())
+        if committing := self._committing.pop(_places(partitions), None):
+            committing.end(error or next((place.error for place in partitions if place.error), None))
         for partition in partitions:
             key = (partition.topic, partition.partition)
             if self._unconfirmed.get(key) != partition.offset:
@@ -77,7 +86,7 @@ class Offsets:
         # Before partitions are given up, what was sent and not yet answered is sent once more.
         offsets = (self._unconfirmed if wait else {}) | self._refused | prefix.offsets
         self._refused = {}
-        self._send(offsets, wait=wait)
+        self._send(offsets, prefix.entries, wait=wait)
         self._ledger.confirm(prefix)
 
     def mark_idle(self, partitions: Iterable[Partition], owes: Callable[[Partition], bool]) -> None:
@@ -118,11 +127,14 @@ class Offsets:
         if anew:
             self._begun.add(partition)
 
-    def _send(self, offsets: dict[Partition, int], *, wait: bool = False) -> None:
+    def _send(self, offsets: dict[Partition, int], entries: Sequence[Entry], *, wait: bool) -> None:
         if not offsets:
             return
         self._unconfirmed |= offsets
         places = [TopicPartition(*key, offset) for key, offset in offsets.items()]
+        if len(self._committing) >= MOST_COMMITTING:
+            self._committing.clear()  # a broker that never answers is told of elsewhere
+        self._committing[_places(places)] = self._tracing.commit(entries)
         try:
             if wait:
                 self.on_commit(None, self._consumer.commit(offsets=places, asynchronous=False))
@@ -130,3 +142,7 @@ class Offsets:
                 self._consumer.commit(offsets=places, asynchronous=True)
         except KafkaException as error:
             self.on_commit(error.args[0], places)
+
+
+def _places(partitions: Iterable[TopicPartition]) -> frozenset[tuple[str, int, int]]:
+    return frozenset((place.topic, place.partition, place.offset) for place in partitions)

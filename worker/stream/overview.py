@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from pydantic import ValidationError
 
@@ -21,7 +21,10 @@ from worker.contracts.verdicts import QualityVerdict
 from worker.errors import BrokerError
 from worker.settings import Settings
 from worker.stream.clients import make_admin, make_consumer, require_broker
+from worker.stream.dead_letters import Filter
 from worker.stream.lane import retry_group
+from worker.stream.replay import replay_group
+from worker.stream.topic_facts import describe
 from worker.stream.transactions import committed_offsets
 
 __all__ = ["LaneView", "Overview", "PartitionView", "Verdicts", "look"]
@@ -87,11 +90,15 @@ class Overview:
     retries: LaneView
     verdicts_end: int
     dead_letters: int
+    dead_letters_waiting: int
+    """Of these, those that no replay of all dead letters has taken; replays of some only are not looked at."""
+    retention_s: float | None
+    """How long the uploads topic keeps events; ``None``: for ever, or the broker does not tell."""
     verdicts: Verdicts
 
 
-def look(settings: Settings) -> Overview:
-    """Ask Kafka.
+def look(settings: Settings, *, verdicts: bool = True) -> Overview:
+    """Ask Kafka; without ``verdicts``, of these only where they end.
 
     Raises:
         BrokerError: it does not answer, or the topics are not there.
@@ -104,13 +111,16 @@ def look(settings: Settings) -> Overview:
         names = settings.topics
         marks = _marks(admin, reader, [names.uploads, *settings.retry_topics, names.verdicts, names.dead_letters])
         ends = {key: high for key, (_, high) in marks.items()}
+        dead = _of(marks, [names.dead_letters])
         return Overview(
             at=time.time(),
             uploads=_lane(admin, reader, settings.kafka.group_id, _of(marks, [names.uploads])),
             retries=_lane(admin, reader, retry_group(settings.kafka.group_id), _of(marks, settings.retry_topics)),
             verdicts_end=sum(_of(ends, [names.verdicts]).values()),
-            dead_letters=sum(high - low for low, high in _of(marks, [names.dead_letters]).values()),
-            verdicts=_latest(reader, _of(ends, [names.verdicts])),
+            dead_letters=sum(high - low for low, high in dead.values()),
+            dead_letters_waiting=_waiting(admin, reader, replay_group(settings, Filter()), dead),
+            retention_s=_retention_s(admin, names.uploads),
+            verdicts=_latest(reader, _of(ends, [names.verdicts])) if verdicts else Verdicts(),
         )
     except KafkaException as error:
         raise BrokerError(f"Kafka does not tell: {error.args[0].str()}") from error
@@ -150,7 +160,7 @@ def _lane(admin: AdminClient, reader: Consumer, group: str, marks: dict[Key, tup
     # A group without a place has all that is there before it; what retention took is no lag.
     places = {key: max(low, committed.get(key, low)) for key, (low, _) in marks.items()}
     behind = {key: place for key, place in places.items() if place < marks[key][1]}
-    ages, now = _times(reader, behind), time.time()
+    ages, now = {key: at for key, at in _first(reader, behind).items() if at is not None}, time.time()
     partitions = tuple(
         PartitionView(
             topic=key[0],
@@ -166,12 +176,30 @@ def _lane(admin: AdminClient, reader: Consumer, group: str, marks: dict[Key, tup
     return LaneView(group, found.state.name.lower(), len(found.members), partitions)
 
 
-def _times(reader: Consumer, places: Places) -> dict[tuple[str, int], float]:
-    """When the first record at or after each place was written (seconds since 1970), of those that come in time."""
+def _waiting(admin: AdminClient, reader: Consumer, group: str, marks: dict[Key, tuple[int, int]]) -> int:
+    """Records that ``group`` has not passed, with the markers among them; markers alone are nothing that waits."""
+    committed = committed_offsets(admin, group)(list(marks)) if marks else {}
+    places = {key: max(low, committed.get(key, low)) for key, (low, _) in marks.items()}
+    behind = {key: place for key, place in places.items() if place < marks[key][1]}
+    empty = {key for key, time_s in _first(reader, behind).items() if time_s is None}
+    return sum(marks[key][1] - place for key, place in behind.items() if key not in empty)
+
+
+def _retention_s(admin: AdminClient, topic: str) -> float | None:
+    facts = describe(admin, [topic], ASK_S).get(topic)
+    kept_ms = facts.retention_ms if facts is not None else None
+    return kept_ms / 1000 if kept_ms is not None and kept_ms >= 0 else None
+
+
+def _first(reader: Consumer, places: Places) -> dict[Key, float | None]:
+    """When the first record at or after each place was written (seconds since 1970), of those that are answered in time.
+
+    ``None`` where there is no record to read any more.
+    """
     if not places:
         return {}
     reader.assign([TopicPartition(*key, offset) for key, offset in places.items()])
-    found: dict[tuple[str, int], float] = {}
+    found: dict[Key, float | None] = {}
     left, end = set(places), time.monotonic() + READ_S
     while left and time.monotonic() < end:
         for message in reader.consume(100, 0.2):
@@ -179,7 +207,10 @@ def _times(reader: Consumer, places: Places) -> dict[tuple[str, int], float]:
             if key not in left:
                 continue
             left.discard(key)
-            if message.error() is None and message.timestamp()[1] >= 0:
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name
+                found[key] = None
+            elif error is None and message.timestamp()[1] >= 0:
                 found[key] = message.timestamp()[1] / 1000
             reader.incremental_unassign([TopicPartition(*key)])
     reader.unassign()

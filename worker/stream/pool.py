@@ -50,8 +50,26 @@ class HostPool:
         self._busy: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._over = False
+        self._threads = threads
+        self._working = 0
         for number in range(threads):
             threading.Thread(target=self._run, name=f"event-{number}", daemon=True).start()
+
+    @property
+    def busy(self) -> int:
+        """Threads that have work now."""
+        return self._working
+
+    @property
+    def idle(self) -> int:
+        """Threads that have none."""
+        return self._threads - self._working
+
+    @property
+    def queued(self) -> int:
+        """Pieces of work that wait for a thread, or for their host's share."""
+        with self._changed:
+            return len(self._first) + sum(map(len, self._queued.values()))
 
     def submit(self, work: Callable[[], None]) -> None:
         """Hand in work that waits for no host."""
@@ -77,9 +95,16 @@ class HostPool:
     def _run(self) -> None:
         while (work := self._take()) is not None:
             try:
+                self._count(1)
                 work()
             except Exception:  # a thread less would be a thread less for ever
                 log.exception("event_thread_failed")
+            finally:
+                self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._changed:
+            self._working += more
 
     def _take(self) -> Callable[[], None] | None:
         with self._changed:

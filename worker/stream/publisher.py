@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from worker.errors import BrokerError
 from worker.stream.ledger import Entry, Ledger, Outgoing
 from worker.stream.refusals import RefusedError, refusal
+from worker.telemetry.traces import NO_TRACING, LaneTracing
 
 __all__ = ["AtLeastOncePublisher", "Publisher", "produce_record"]
 
@@ -51,8 +52,9 @@ class AtLeastOncePublisher:
 
     commits_offsets = False
 
-    def __init__(self, make_producer: Callable[[], Producer], ledger: Ledger) -> None:
+    def __init__(self, make_producer: Callable[[], Producer], ledger: Ledger, tracing: LaneTracing = NO_TRACING) -> None:
         self._make_producer = make_producer
+        self._tracing = tracing
         self._ledger = ledger
         self._producer: Producer | None = None
 
@@ -71,7 +73,7 @@ class AtLeastOncePublisher:
                 self._ledger.mark_published(entry)
             for record in entry.records:
                 delivered = partial(self._delivered, entry, record, waiting, failures)
-                while not produce_record(producer, record, delivered, failures, entry):
+                while not produce_record(producer, record, delivered, failures, entry, self._tracing):
                     producer.poll(0.1)
         left = producer.flush(FLUSH_S)
         if left:
@@ -108,6 +110,7 @@ def produce_record(
     delivered: Callable[[KafkaError | None, Message], None],
     failures: list[tuple[Entry, Outgoing, KafkaError]],
     entry: Entry,
+    tracing: LaneTracing = NO_TRACING,
 ) -> bool:
     """Hand one record to the producer; false if its queue is full. What it refuses by itself is added to ``failures``.
 
@@ -115,11 +118,18 @@ def produce_record(
         RefusedError: it cannot be written down as a record at all.
 
     """
+    sending = tracing.send(record)
+
+    def answered(error: KafkaError | None, message: Message) -> None:
+        sending.end(error, message)
+        delivered(error, message)
+
     try:
-        producer.produce(record.topic, record.value, record.key, headers=list(record.headers), on_delivery=delivered)
+        producer.produce(record.topic, record.value, record.key, headers=sending.headers, on_delivery=answered)
     except BufferError:
         return False
     except KafkaException as error:
+        sending.end(error.args[0], None)
         failures.append((entry, record, error.args[0]))
     except (TypeError, ValueError, OverflowError) as error:
         raise RefusedError(f"a record for {record.topic} cannot be sent: {error}", type(error).__name__, entry) from error

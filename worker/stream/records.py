@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from worker.contracts.cloudevents import verdict_headers
+from worker.contracts.trace_context import TraceContext
 from worker.contracts.verdicts import OMISSIBLE, QualityVerdict, without
 from worker.stream.clients import MAX_RECORD_BYTES
 from worker.stream.incoming import PREFIX, Header, Record
@@ -47,23 +48,26 @@ def noted(told: dict[str, Any]) -> list[Header]:
     return [(f"{PREFIX}{name}", str(value).encode("utf-8", "replace")) for name, value in told.items()]
 
 
-def verdict_record(verdict: QualityVerdict, topic: str, source: str) -> Outgoing:
-    """A verdict, keyed by image so that a compacted topic keeps the latest of each."""
-    return Outgoing(topic, verdict.image_id.encode(), verdict.model_dump_json().encode(), verdict_headers(verdict, source))
+def verdict_record(verdict: QualityVerdict, topic: str, source: str, context: TraceContext | None = None) -> Outgoing:
+    """A verdict, keyed by image so that a compacted topic keeps the latest of each; its headers carry ``context`` on."""
+    headers = [*verdict_headers(verdict, source), *(context.headers if context else ())]
+    return Outgoing(topic, verdict.image_id.encode(), verdict.model_dump_json().encode(), headers)
 
 
-def fitting_verdict(verdict: QualityVerdict, topic: str, source: str, limit: int) -> Outgoing | None:
+def fitting_verdict(
+    verdict: QualityVerdict, topic: str, source: str, limit: int, context: TraceContext | None = None
+) -> Outgoing | None:
     """A verdict of at most ``limit`` bytes: whole, or without what makes it too large, which it then says.
 
-    ``None`` if it is too large even so.
+    ``None`` if it is too large even so. ``context`` is the trace that it belongs to.
     """
-    published = verdict_record(verdict, topic, source)
+    published = verdict_record(verdict, topic, source, context)
     for part in OMISSIBLE:
         if published.size <= limit:
             break
         verdict = without(verdict, part)
         log.warning("verdict_too_large", omitted=verdict.omitted, bytes=published.size, limit=limit)
-        published = verdict_record(verdict, topic, source)
+        published = verdict_record(verdict, topic, source, context)
     return published if published.size <= limit else None
 
 

@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import structlog
 from confluent_kafka import (
@@ -28,6 +29,7 @@ from worker.errors import BrokerError, IqaError
 from worker.stream.ledger import Entry, Ledger, Outgoing, Partition
 from worker.stream.publisher import produce_record
 from worker.stream.refusals import TOPIC_CODES, ClosedTopicError, RefusedError, refusal
+from worker.telemetry.traces import NO_TRACING, LaneTracing
 
 __all__ = ["CommittedOffsets", "TransactionalPublisher", "committed_offsets"]
 
@@ -71,8 +73,10 @@ class TransactionalPublisher:
         ledger: entries are marked there once their transaction is committed.
         bound_s: the longest that one publication may take.
         on_fenced: called when somebody else has begun to publish under the same transactional id.
-        on_commit: called with the number of partitions that a committed transaction wrote to.
+        on_end: called with how a transaction ended (``committed``, ``aborted``, ``unanswered``, ``left_behind``), and with the
+            records and partitions that it wrote.
         closed_topics: topics that take nothing now; asked when a transaction fails for a topic, and no record tells which.
+        tracing: is told of records and commits.
 
     """
 
@@ -86,8 +90,9 @@ class TransactionalPublisher:
         ledger: Ledger,
         bound_s: float = 20.0,
         on_fenced: Callable[[], None] = lambda: None,
-        on_commit: Callable[[int], None] = lambda _: None,
+        on_end: Callable[[str, int, int], None] = lambda *_: None,
         closed_topics: Callable[[], Collection[str]] = lambda: (),
+        tracing: LaneTracing = NO_TRACING,
     ) -> None:
         self._make_producer = make_producer
         self._group = group
@@ -95,8 +100,9 @@ class TransactionalPublisher:
         self._ledger = ledger
         self._bound_s = bound_s
         self._on_fenced = on_fenced
-        self._on_commit = on_commit
+        self._on_end = on_end
         self._closed_topics = closed_topics
+        self._tracing = tracing
         self._producer: Producer | None = None
         self._unanswered: list[Entry] = []
         self._unanswered_offsets: dict[Partition, int] = {}
@@ -119,7 +125,10 @@ class TransactionalPublisher:
         entries = self._without_answered(entries)
         if not entries:
             return
-        sent = _Sent()
+        with _Sent(self._tracing) as sent:
+            self._transact(producer, group, entries, sent, end)
+
+    def _transact(self, producer: Producer, group: Any, entries: Sequence[Entry], sent: _Sent, end: float) -> None:
         try:
             producer.begin_transaction()
             for entry in entries:
@@ -129,6 +138,7 @@ class TransactionalPublisher:
                 raise KafkaException(sent.failures[0][2])  # noqa: TRY301 - one way out of a transaction that failed
             places = [TopicPartition(*partition, offset) for partition, offset in _offsets(entries).items()]
             if places:
+                sent.committing = self._tracing.commit(entries)
                 self._send_offsets(producer, places, group, end)
         except (KafkaException, BufferError, RefusedError, RuntimeError) as error:
             self._abort(error, end)
@@ -152,6 +162,7 @@ class TransactionalPublisher:
         except TimeoutError as error:
             log.error("producer_left_behind", call="send_offsets_to_transaction")
             self._producer = None
+            self._on_end("left_behind", 0, 0)
             raise BrokerError("the group's coordinator took no offsets in time; another producer takes over") from error
 
     def _given_up(self, sent: _Sent, entries: Sequence[Entry], what: str, error: Exception) -> BrokerError:
@@ -184,8 +195,9 @@ class TransactionalPublisher:
                 # It may have been committed: a new producer ends the transaction one way or the other, and then we look.
                 self._unanswered, self._unanswered_offsets = list(entries), _offsets(entries)
                 self._producer = None
+                self._on_end("unanswered", 0, 0)
             raise self._given_up(sent, entries, f"a transaction of {len(entries)} events was not committed", error) from error
-        self._on_commit(len(sent.partitions))
+        self._on_end("committed", sum(len(entry.records) for entry in entries), len(sent.partitions))
         self._mark(entries)
 
     def _ready(self, end: float) -> Producer:
@@ -226,6 +238,7 @@ class TransactionalPublisher:
 
     def _abort(self, error: Exception, end: float) -> None:
         """Leave no transaction open; a producer that cannot even abort is replaced."""
+        self._on_end("aborted", 0, 0)
         self._note_fence(error)
         fatal = isinstance(error, KafkaException) and error.args[0].fatal()
         if self._producer is not None and not fatal:
@@ -249,11 +262,19 @@ class TransactionalPublisher:
 
 
 class _Sent:
-    """What one transaction has sent: where to, and what has become of it so far."""
+    """What one transaction has sent: where to, and what has become of it so far. Its end is that of the commit's span."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: LaneTracing) -> None:
+        self._tracing = tracing
+        self.committing = NO_TRACING.commit(())
         self.failures: list[tuple[Entry, Outgoing, KafkaError]] = []
         self.partitions: set[Partition] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.committing.end(error)
 
     def produce(self, producer: Producer, entry: Entry, record: Outgoing, end: float) -> None:
         """Hand a record over; a queue that is full is waited for until ``end``.
@@ -270,7 +291,7 @@ class _Sent:
             else:
                 self.partitions.add((message.topic() or "", message.partition() or 0))
 
-        while not produce_record(producer, record, delivered, self.failures, entry):
+        while not produce_record(producer, record, delivered, self.failures, entry, self._tracing):
             if time.monotonic() >= end:
                 raise BufferError("the producer's queue is full")
             producer.poll(0.1)

@@ -20,14 +20,19 @@ Kind = Literal["counter", "gauge", "histogram", "info"]
 ANY = ("...",)
 """For labels whose values are not known beforehand: reason codes, names of topics, partitions and profiles."""
 LANES = ("uploads", "retry")
-STAGES = ("fetch", "repeat", "decode", "quality", "background", "text_detection", "text_recognition")
-SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
-STAGE_SECONDS = (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
-AGES = (1, 5, 15, 30, 60, 120, 300, 900)
+LOOP = ("room", "records", "hand_out", "other")
+PHASES = ("imported", "engines", "topics", "assigned")
+PROBED = ("kafka", "redis")
+STAGES = ("fetch", "decode", "quality", "background", "text_detection", "text_recognition")
+SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 5)
+"""Few, since each bound is a series of every label: a worker with 24 partitions shows 400 at most."""
+AGES = (5, 15, 30, 60, 120, 300, 900)
 """Seconds; the objective, 60, is one of them."""
-BYTES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
-PIXELS = (100_000, 300_000, 1_000_000, 3_000_000, 12_000_000, 24_000_000)
+PROBE_SECONDS = (0.3, 1, 3, 10, 30, 60, 120)
+BYTES = (30_000, 100_000, 300_000, 1_000_000, 3_000_000)
+PIXELS = (100_000, 300_000, 1_000_000, 3_000_000, 12_000_000)
 SCORES = tuple(range(5, 100, 5))
+RECORDS = (1, 10, 100, 1000)
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,11 @@ class Metric:
         kind: counter (only grows), gauge, histogram, or info (always 1, told in labels).
         meaning: one sentence; what ``/metrics`` has as its help.
         labels: with the values that each may have; ``ANY`` where they are not known beforehand.
+        never: values of labels that do not occur together.
         buckets: upper bounds of a histogram, in the metric's unit.
         otel: OpenTelemetry's name, where it has one.
         collected: asked for at every scrape, by a collector of its own.
+        of: who has it: workers and projections, or ``iqa probe``.
 
     """
 
@@ -52,6 +59,8 @@ class Metric:
     buckets: tuple[float, ...] = ()
     otel: str = ""
     collected: bool = False
+    of: Literal["worker", "probe"] = "worker"
+    never: frozenset[tuple[str, ...]] = frozenset()
 
     @property
     def unit(self) -> str:
@@ -64,7 +73,7 @@ class Metric:
         """All label values, where they are known: series that are there before anything has happened."""
         if not self.labels or ANY in self.labels.values():
             return []
-        return list(product(*self.labels.values()))
+        return [values for values in product(*self.labels.values()) if values not in self.never]
 
 
 _RULE_NAMES = tuple(rule.__name__ for rule in RULES)
@@ -78,6 +87,8 @@ CATALOGUE = (
         "From an event's first record to the moment that a worker took it, or that its result was published",
         {**_LANE, "at": ("taken", "published")},
         AGES,
+        # Retries are taken when they are due.
+        never=frozenset({("retry", "taken")}),
     ),
     Metric("iqa_events", "counter", "Events taken from Kafka", _LANE, otel="messaging.client.consumed.messages"),
     Metric(
@@ -85,6 +96,7 @@ CATALOGUE = (
         "counter",
         "Verdicts published",
         {"status": ("scored", "unscorable"), "category": ("low", "medium", "high", "none")},
+        never=frozenset({("scored", "none"), *(("unscorable", category) for category in ("low", "medium", "high"))}),
     ),
     # How far behind, and where?
     Metric(
@@ -140,34 +152,70 @@ CATALOGUE = (
         "Partitions given to this worker or taken from it",
         {**_LANE, "kind": ("assigned", "revoked", "lost")},
     ),
+    Metric(
+        "iqa_rebalance_seconds",
+        "histogram",
+        "To drain partitions that the group took back, and to publish what was done of them",
+        buckets=(1, 5, 20),
+    ),
     # Is the broker the problem?
     Metric("iqa_broker_silent_seconds", "gauge", "Seconds since the broker's last answer"),
-    Metric("iqa_publish_seconds", "histogram", "To publish a batch and commit its offsets", _LANE, SECONDS),
+    Metric("iqa_publish_seconds", "histogram", "To publish a batch and commit its offsets", buckets=SECONDS),
     Metric("iqa_publish_failures", "counter", "Batches that the broker did not take", _LANE),
     Metric("iqa_publish_failing_seconds", "gauge", "Seconds for which every publication has failed; 0 if the last one has not"),
+    Metric(
+        "iqa_transactions",
+        "counter",
+        "Transactions, by how they ended; one without an answer is looked up afterwards, and its producer replaced",
+        {"result": ("committed", "aborted", "unanswered", "left_behind")},
+    ),
+    Metric("iqa_transaction_records", "histogram", "Records of a committed transaction", buckets=RECORDS),
     Metric(
         "iqa_transaction_partitions",
         "histogram",
         "Partitions that one transaction wrote to",
-        buckets=(1, 2, 3, 6, 12, 24, 48, 96, 192),
+        buckets=(1, 4, 24, 120),
     ),
     Metric("iqa_refused_records", "counter", "Records that the broker refused for good", {"code": ANY}),
     Metric("iqa_producers_fenced", "counter", "Producers that were fenced by another one of the same id"),
     Metric("iqa_expired_events", "counter", "Events that the topic's retention took unread", {"topic": ANY}),
     Metric("iqa_topics_remade", "counter", "Topics that were made anew while in use", {"topic": ANY}),
     # Where does the time go?
-    Metric("iqa_stage_seconds", "histogram", "Seconds spent on one event, by stage", {"stage": STAGES}, STAGE_SECONDS),
+    Metric(
+        "iqa_stage_seconds",
+        "histogram",
+        "Seconds by stage: of every fetch, also one that fails, and of all that makes a verdict",
+        {"stage": STAGES},
+        SECONDS,
+    ),
     Metric("iqa_event_seconds", "histogram", "Seconds spent on one event, all stages", buckets=SECONDS),
+    Metric(
+        "iqa_loop_seconds",
+        "counter",
+        "What the thread that consumes uploads spends its time on: waiting for room, for records, handing out, other",
+        {"doing": LOOP},
+    ),
+    Metric("iqa_threads", "gauge", "Threads that carry events", {"state": ("busy", "idle")}),
+    Metric("iqa_queued_events", "gauge", "Events that wait for a thread, or for their host's share of the threads"),
+    Metric(
+        "iqa_slots",
+        "gauge",
+        "Places for decoding and inference, one a core: pictures that have one, that wait for one",
+        {"state": ("busy", "waiting")},
+    ),
+    Metric("iqa_slot_wait_seconds", "histogram", "That a picture waited for such a place", buckets=SECONDS),
     # Are pictures odd, or hosts away?
     Metric("iqa_unscorable", "counter", "Verdicts published on pictures that could not be judged", {"code": ANY}),
     Metric(
         "iqa_fetches",
         "counter",
         "Pictures fetched, by how that ended",
-        {"outcome": ("fetched", "failed")},
+        {"scheme": ("http", "https", "s3", "other"), "outcome": ("fetched", "failed")},
     ),
+    Metric("iqa_fetch_failures", "counter", "Fetches that failed, by reason; the host is in the log", {"code": ANY}),
     Metric("iqa_picture_bytes", "histogram", "Size of a fetched picture", buckets=BYTES),
     Metric("iqa_picture_pixels", "histogram", "Pixels of a picture that was judged", buckets=PIXELS),
+    Metric("iqa_decoders_alive", "gauge", "Decoding processes that run; 0 where pictures are decoded in the worker itself"),
     Metric("iqa_decoder_deaths", "counter", "Decoding processes that had to be replaced"),
     # Does the model judge otherwise?
     Metric("iqa_score_points", "histogram", "Calibrated scores of verdicts published", {"profile": ANY}, SCORES),
@@ -181,10 +229,29 @@ CATALOGUE = (
     ),
     Metric("iqa_unknown_services", "counter", "Events of services that no profile names"),
     Metric("iqa_build", "info", "Versions of software, engines and profiles, and the fingerprints of what judges"),
+    Metric("iqa_engine", "info", "Each engine, the digest of its weights, and the runtime that it runs on", {"role": ANY}),
     # Retries and dead letters
     Metric("iqa_retries", "counter", "Events published to a retry topic", {"attempt": ANY, "code": ANY}),
     Metric("iqa_dead_letters", "counter", "Events published to the dead-letter topic", {"code": ANY}),
+    Metric(
+        "iqa_retry_overdue_seconds",
+        "gauge",
+        "By how much the oldest retry of a topic has waited longer than that topic's delay, in this worker's partitions",
+        {"topic": ANY},
+    ),
     # Redis
+    Metric(
+        "iqa_cache_requests",
+        "counter",
+        "Pictures looked up before they are judged: known in this process, being judged in it, known to Redis, or to nobody",
+        {"result": ("remembered", "joined", "hit", "miss", "error")},
+    ),
+    Metric(
+        "iqa_redis_seconds",
+        "histogram",
+        "Seconds of Redis for a batch of verdicts",
+        buckets=(0.003, 0.01, 0.03, 0.1, 1),
+    ),
     Metric("iqa_projected_verdicts", "counter", "Verdicts written to Redis"),
     Metric("iqa_projection_failures", "counter", "Batches that Redis did not take"),
     Metric("iqa_projection_lag", "gauge", "Verdicts on this projection's partitions that Redis does not hold yet"),
@@ -205,5 +272,66 @@ CATALOGUE = (
         {"probe": ("live", "ready"), "condition": ANY},
         collected=True,
     ),
-    Metric("iqa_start_seconds", "gauge", "Seconds from the worker's start until a phase was over", {"phase": ("engines",)}),
+    Metric(
+        "iqa_start_seconds",
+        "gauge",
+        "Seconds from the process's start until a phase was over",
+        {"phase": PHASES},
+    ),
+    # Memory and processor
+    Metric("iqa_children_resident_bytes", "gauge", "Resident memory of child processes, which decode", collected=True),
+    Metric("iqa_memory_used_bytes", "gauge", "Memory of the control group, without the file cache that can go", collected=True),
+    Metric("iqa_memory_limit_bytes", "gauge", "What the control group may have; absent without a limit", collected=True),
+    Metric("iqa_cpu_quota_cores", "gauge", "Cores that the control group may use; absent without a quota", collected=True),
+    Metric("iqa_cpu_throttled_seconds", "counter", "That the control group was kept from running by its quota", collected=True),
+    # The fleet, as iqa probe sees it
+    Metric(
+        "iqa_probe_seconds",
+        "histogram",
+        "From a probe's event to its verdict",
+        {"at": PROBED},
+        PROBE_SECONDS,
+        of="probe",
+    ),
+    Metric(
+        "iqa_probes",
+        "counter",
+        "Probes, by how they ended: as expected, another category, unscorable, no verdict in time, no broker, not in Redis",
+        {"result": ("right", "wrong", "unscorable", "lost", "unsent", "unprojected")},
+        of="probe",
+    ),
+    Metric(
+        "iqa_probe_last_right_timestamp_seconds",
+        "gauge",
+        "When the last probe went right (seconds since 1970); 0: never",
+        of="probe",
+    ),
+    Metric("iqa_probe_late", "counter", "Verdicts on probes that were counted as lost, and came after all", of="probe"),
+    Metric("iqa_fleet_members", "gauge", "Members of a consumer group", {"lane": LANES}, collected=True, of="probe"),
+    Metric(
+        "iqa_fleet_lag_records",
+        "gauge",
+        "Records without a result, also where no worker has the partition",
+        {"lane": LANES},
+        collected=True,
+        of="probe",
+    ),
+    Metric("iqa_fleet_lag_seconds", "gauge", "Age of the oldest of them", {"lane": LANES}, collected=True, of="probe"),
+    Metric(
+        "iqa_fleet_unowned_partitions", "gauge", "Partitions that no member has", {"lane": LANES}, collected=True, of="probe"
+    ),
+    Metric(
+        "iqa_dead_letters_waiting_records",
+        "gauge",
+        "Dead letters that no replay of all has taken yet, transaction markers among them",
+        collected=True,
+        of="probe",
+    ),
+    Metric(
+        "iqa_retention_left_seconds",
+        "gauge",
+        "Until retention takes the oldest event without a result; absent where nothing waits or none is deleted",
+        collected=True,
+        of="probe",
+    ),
 )

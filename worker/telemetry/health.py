@@ -11,9 +11,16 @@ from collections.abc import Callable, Iterable, Mapping
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-__all__ = ["Condition", "Health"]
+__all__ = ["Check", "Condition", "Health", "asked"]
 
 Condition = Callable[[], bool]
+Check = Callable[[], dict[str, bool]]
+"""Named conditions, asked now; all must hold."""
+
+
+def asked(conditions: Mapping[str, Condition]) -> Check:
+    """Conditions whose names never change."""
+    return lambda: {name: condition() for name, condition in conditions.items()}
 
 
 class Health(Collector):
@@ -25,26 +32,18 @@ class Health(Collector):
 
     """
 
-    def __init__(self, live: Mapping[str, Condition], ready: Mapping[str, Condition]) -> None:
-        self._conditions = {"live": live, "ready": ready}
-
-    def live(self) -> dict[str, bool]:
+    def __init__(self, live: Check, ready: Check) -> None:
+        self.live = live
         """What ``/livez`` answers."""
-        return self._ask("live")
-
-    def ready(self) -> dict[str, bool]:
+        self.ready = ready
         """What ``/readyz`` answers."""
-        return self._ask("ready")
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """For Prometheus: 1 where a condition holds."""
         family = GaugeMetricFamily(
             "iqa_condition", "1 while a condition of a probe holds, 0 while it fails", labels=["probe", "condition"]
         )
-        for probe in self._conditions:
-            for name, holds in self._ask(probe).items():
+        for probe, check in (("live", self.live), ("ready", self.ready)):
+            for name, holds in check().items():
                 family.add_metric([probe, name], float(holds))
         yield family
-
-    def _ask(self, probe: str) -> dict[str, bool]:
-        return {name: condition() for name, condition in self._conditions[probe].items()}

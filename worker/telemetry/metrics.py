@@ -14,7 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 from worker.contracts.verdicts import QualityVerdict
 from worker.telemetry.catalogue import CATALOGUE, LANES, STAGES, Metric
 
-__all__ = ["LaneMetrics", "Metrics"]
+__all__ = ["LaneMetrics", "Metrics", "made"]
 
 M = TypeVar("M", bound=MetricWrapperBase)
 KINDS: Mapping[str, type[MetricWrapperBase]] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram, "info": Info}
@@ -56,10 +56,13 @@ class Metrics:
     assigned = _Family(Gauge, "iqa_assigned_partitions")
     rebalances = _Family(Counter, "iqa_rebalances")
     moved = _Family(Counter, "iqa_partitions_moved")
+    rebalance_seconds = _Family(Histogram, "iqa_rebalance_seconds")
     silent = _Family(Gauge, "iqa_broker_silent_seconds")
     publish_seconds = _Family(Histogram, "iqa_publish_seconds")
     publish_failures = _Family(Counter, "iqa_publish_failures")
     failing = _Family(Gauge, "iqa_publish_failing_seconds")
+    transactions = _Family(Counter, "iqa_transactions")
+    transaction_records = _Family(Histogram, "iqa_transaction_records")
     transaction_partitions = _Family(Histogram, "iqa_transaction_partitions")
     refused = _Family(Counter, "iqa_refused_records")
     fenced = _Family(Counter, "iqa_producers_fenced")
@@ -67,18 +70,29 @@ class Metrics:
     remade = _Family(Counter, "iqa_topics_remade")
     stage_seconds = _Family(Histogram, "iqa_stage_seconds")
     event_seconds = _Family(Histogram, "iqa_event_seconds")
+    loop_seconds = _Family(Counter, "iqa_loop_seconds")
+    threads = _Family(Gauge, "iqa_threads")
+    queued = _Family(Gauge, "iqa_queued_events")
+    slots = _Family(Gauge, "iqa_slots")
+    slot_wait = _Family(Histogram, "iqa_slot_wait_seconds")
     unscorable = _Family(Counter, "iqa_unscorable")
     fetches = _Family(Counter, "iqa_fetches")
+    fetch_failures = _Family(Counter, "iqa_fetch_failures")
     picture_bytes = _Family(Histogram, "iqa_picture_bytes")
     picture_pixels = _Family(Histogram, "iqa_picture_pixels")
+    decoders = _Family(Gauge, "iqa_decoders_alive")
     decoder_deaths = _Family(Counter, "iqa_decoder_deaths")
     score = _Family(Histogram, "iqa_score_points")
     adjustments = _Family(Counter, "iqa_rule_adjustments")
     repeats = _Family(Counter, "iqa_repeats")
     shadow = _Family(Counter, "iqa_shadow_verdicts")
     unknown_services = _Family(Counter, "iqa_unknown_services")
+    engine = _Family(Info, "iqa_engine")
     retries = _Family(Counter, "iqa_retries")
     dead_letters = _Family(Counter, "iqa_dead_letters")
+    retry_overdue = _Family(Gauge, "iqa_retry_overdue_seconds")
+    cache_requests = _Family(Counter, "iqa_cache_requests")
+    redis_seconds = _Family(Histogram, "iqa_redis_seconds")
     projected = _Family(Counter, "iqa_projected_verdicts")
     projection_failures = _Family(Counter, "iqa_projection_failures")
     projection_lag = _Family(Gauge, "iqa_projection_lag")
@@ -92,7 +106,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self.families = {metric.name: _made(metric, self.registry) for metric in CATALOGUE if not metric.collected}
+        self.families = {metric.name: made(metric, self.registry) for metric in CATALOGUE if shown(metric)}
 
     @cached_property
     def lanes(self) -> Mapping[str, LaneMetrics]:
@@ -113,6 +127,9 @@ class Metrics:
         if verdict.status == "scored" and "quality" not in verdict.latency_ms:
             self.repeats.inc()
         for stage, milliseconds in verdict.latency_ms.items():
+            if stage == "fetch":
+                # Measured where it is done: most that fail have no verdict.
+                continue
             if stage in STAGES:
                 self.stage_seconds.labels(stage).observe(milliseconds / 1000)
             elif stage == "total":
@@ -120,12 +137,18 @@ class Metrics:
                 self.event_seconds.observe(milliseconds / 1000)
 
 
-def _made(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:
+def shown(metric: Metric) -> bool:
+    """Whether a worker has it, and not by a collector."""
+    return metric.of == "worker" and not metric.collected
+
+
+def made(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:
+    """The family on ``registry``, with those of its series that are known beforehand."""
     options: dict[str, Any] = {"buckets": metric.buckets} if metric.kind == "histogram" else {}
-    made = KINDS[metric.kind](metric.name, metric.meaning, tuple(metric.labels), registry=registry, **options)
+    family = KINDS[metric.kind](metric.name, metric.meaning, tuple(metric.labels), registry=registry, **options)
     for values in metric.known:
-        made.labels(*values)
-    return made
+        family.labels(*values)
+    return family
 
 
 class LaneMetrics:
@@ -134,7 +157,7 @@ class LaneMetrics:
     def __init__(self, shared: Metrics, lane: str) -> None:
         self.shared = shared
         self.events = shared.events.labels(lane)
-        self.taken_age = shared.event_age.labels(lane, "taken")
+        self.taken_age = shared.event_age.labels(lane, "taken") if lane == "uploads" else None
         self.published_age = shared.event_age.labels(lane, "published")
         self.polled_at = shared.progress.labels(lane, "poll")
         self.taken_at = shared.progress.labels(lane, "taken")
@@ -144,9 +167,22 @@ class LaneMetrics:
         self.paused = shared.paused.labels(lane)
         self.crowded = shared.crowded.labels(lane)
         self.assigned = shared.assigned.labels(lane)
-        self.publish_seconds = shared.publish_seconds.labels(lane)
+        self.publish_seconds = shared.publish_seconds
         self.publish_failures = shared.publish_failures.labels(lane)
+        self.rebalance_seconds = shared.rebalance_seconds
         self.lane = lane
+
+    def note_transaction(self, result: str, records: int, partitions: int) -> None:
+        """A transaction has ended; ``records`` and ``partitions`` are what one that was committed wrote."""
+        self.shared.transactions.labels(result).inc()
+        if result == "committed":
+            self.shared.transaction_records.observe(records)
+            self.shared.transaction_partitions.observe(partitions)
+
+    def note_time(self, doing: str, seconds: float) -> None:
+        """The thread that consumes has spent so long on it. Retries wait by design: of theirs nothing is learnt."""
+        if self.lane == "uploads":
+            self.shared.loop_seconds.labels(doing).inc(seconds)
 
     def note_move(self, kind: str, partitions: int) -> None:
         """Partitions were ``assigned``, ``revoked`` or ``lost``; ``partitions`` of them."""

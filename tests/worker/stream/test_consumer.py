@@ -25,6 +25,7 @@ from worker.stream.ledger import Entry, Ledger
 from worker.stream.pool import HostPool
 from worker.stream.publisher_thread import PublisherThread
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.traces import NO_TRACING
 
 Wait = Callable[..., Any]
 TOPIC = "image.uploads"
@@ -381,7 +382,7 @@ def test_a_late_answer_for_the_old_topic_leaves_what_is_in_flight_alone() -> Non
     loop._on_assign(cast("Consumer", committer), [TopicPartition(TOPIC, 0)])
     late = KafkaError(KafkaError._AUTO_OFFSET_RESET)
     for offset, error in ((284, late), (0, None), (1, None), (284, late)):
-        loop._take(cast("Message", FromBroker(offset, error)))
+        loop._take(cast("Message", FromBroker(offset, error)), NO_TRACING.poll())
         loop._find_beginnings()
     assert committer.begun == [0, 2]
     assert loop._ledger.orphan([(TOPIC, 0)]) == 2
@@ -392,7 +393,7 @@ def test_an_error_of_a_partition_that_was_given_away_begins_nothing() -> None:
     loop, committer = prepared()
     loop._on_assign(cast("Consumer", committer), [TopicPartition(TOPIC, 0)])
     loop._on_lost(cast("Consumer", committer), [TopicPartition(TOPIC, 0)])
-    loop._take(cast("Message", FromBroker(284, KafkaError(KafkaError._AUTO_OFFSET_RESET))))
+    loop._take(cast("Message", FromBroker(284, KafkaError(KafkaError._AUTO_OFFSET_RESET))), NO_TRACING.poll())
     loop._find_beginnings()
     assert committer.begun == []
 
@@ -403,11 +404,11 @@ def test_a_new_topic_that_the_client_found_by_itself_is_not_begun_again() -> Non
     loop._pool = cast("HostPool", SimpleNamespace(submit=lambda _: None))
     loop._on_assign(cast("Consumer", committer), [TopicPartition(TOPIC, 0)])
     known_at = time.monotonic()
-    loop._take(cast("Message", FromBroker(7, None)))
+    loop._take(cast("Message", FromBroker(7, None)), NO_TRACING.poll())
     # All of the old one is published: nothing in flight tells that offsets go back.
     loop._ledger.forget([(TOPIC, 0)])
     for offset in (0, 1):
-        loop._take(cast("Message", FromBroker(offset, None)))
+        loop._take(cast("Message", FromBroker(offset, None)), NO_TRACING.poll())
     loop.topic_remade(TOPIC, known_at)
     loop._leave_old_topics()
     assert loop._ledger.orphan([(TOPIC, 0)]) == 2

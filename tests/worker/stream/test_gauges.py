@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, cast
 
@@ -58,12 +58,18 @@ class Broker:
 class Stage:
     """Gauges over a broker, a ledger and a clock of their own; partition 0 is assigned."""
 
-    def __init__(self, *, latest: bool = False) -> None:
+    def __init__(self, *, latest: bool = False, delays_s: Mapping[str, float] | None = None) -> None:
         self.now = BEGAN
         self.broker, self.ledger, self.metrics = Broker(), Ledger(), Metrics()
         self.lane = self.metrics.lanes["uploads"]
         self.gauges = LaneGauges(
-            cast("Consumer", self.broker), self.ledger, self.lane, asking=self.broker, latest=latest, clock=lambda: self.now
+            cast("Consumer", self.broker),
+            self.ledger,
+            self.lane,
+            asking=self.broker,
+            latest=latest,
+            delays_s=delays_s,
+            clock=lambda: self.now,
         )
         self.gauges.moved("assigned", [P0], 1)
 
@@ -164,6 +170,26 @@ def test_what_must_wait_is_lag_of_its_own_age() -> None:
     stage.take(5, BEGAN - 20)
     stage.publish()
     assert stage.shown()[0] == 1
+
+
+def test_a_retry_is_overdue_once_it_has_waited_longer_than_its_topic_delays() -> None:
+    """And no longer, once nothing waits."""
+    stage = Stage(delays_s={TOPIC: 60})
+
+    def overdue() -> float | None:
+        return stage.metrics.registry.get_sample_value("iqa_retry_overdue_seconds", {"topic": TOPIC})
+
+    stage.broker.high = 1
+    stage.gauges.put_back(Record(TOPIC, 0, 0, timestamp_ms=int(1000 * BEGAN)))
+    stage.shown()
+    assert overdue() == 0
+    stage.now = BEGAN + 90 - LOOK_S
+    stage.shown()
+    assert overdue() == 30
+    stage.take(0, BEGAN)
+    stage.publish()
+    stage.shown()
+    assert overdue() == 0
 
 
 def test_ends_of_held_partitions_are_known() -> None:

@@ -36,8 +36,11 @@ def test_a_host_that_hangs_keeps_to_its_share(wait_until: Wait) -> None:
         pool.submit_to(f"http://h{number % 3}", partial(note, done, number))
     wait_until(lambda: len(done) == 200)
     assert len(hanging) == 2
+    wait_until(lambda: pool.busy == 2, what="two threads at work")
+    assert (pool.idle, pool.queued) == (2, 38)
     go.set()
     wait_until(lambda: len(hanging) == 40)
+    wait_until(lambda: (pool.busy, pool.queued) == (0, 0), what="no work left")
     pool.shutdown()
 
 

@@ -35,6 +35,8 @@ class Broker:
         self.commit_in_silence = False
         self.answering = True
         self.silent_calls = 0
+        self.ends: list[tuple[str, int, int]] = []
+        """What a publisher told of its transactions."""
 
     def meet(self, call: str) -> None:
         if self.failures.get(call):
@@ -120,6 +122,7 @@ def made(
         broker.committed,
         ledger,
         bound_s,
+        on_end=lambda *told: broker.ends.append(told),
         closed_topics=lambda: closed,
     )
     publisher.prepare()
@@ -143,6 +146,7 @@ def test_records_and_offsets_go_together(broker: Broker) -> None:
     publisher.publish(ledger.finished())
     assert (broker.records[3:], broker.offset) == ([b"3", b"4"], 5)
     assert broker.producers == 1
+    assert broker.ends == [("committed", 3, 0), ("committed", 2, 0)]
 
 
 @pytest.mark.parametrize("call", ["init", "offsets", "commit"])
@@ -166,6 +170,7 @@ def test_what_must_be_aborted_is_published_whole_later(broker: Broker, call: str
     publisher.publish(ledger.finished())
     assert (broker.records, broker.offset) == ([b"0", b"1", b"2"], 3)
     assert broker.producers == 1
+    assert [result for result, *_ in broker.ends] == ["aborted", "committed"]
 
 
 @pytest.mark.parametrize("call", ["produce", "offsets"])
@@ -205,6 +210,7 @@ def test_commits_without_an_answer_are_looked_up(broker: Broker, happened: bool)
     publisher.publish(ledger.finished())
     assert broker.records == [b"0", b"1", b"2", b"3"]
     assert ledger.published().offsets == {P0: 4}
+    assert [result for result, *_ in broker.ends] == ["unanswered", "committed"]
 
 
 def test_nothing_is_published_while_a_commit_is_unknown(broker: Broker) -> None:
@@ -262,6 +268,7 @@ def test_a_call_that_never_comes_back_is_left_behind(broker: Broker) -> None:
     publisher.publish(ledger.finished())
     assert broker.records == [b"0", b"1", b"2"]
     assert (broker.producers, broker.offset) == (2, 3)
+    assert [result for result, *_ in broker.ends] == ["left_behind", "committed"]
 
 
 @pytest.mark.parametrize("call", ["offsets", "commit"])

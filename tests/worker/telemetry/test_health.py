@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from worker.telemetry.health import Health
+from worker.telemetry.health import Health, asked
 
 
 def test_conditions_are_asked_when_somebody_wants_to_know() -> None:
     """By probes and by scrapes alike."""
     holds = {"poll": True, "broker": False}
-    health = Health({"poll": lambda: holds["poll"]}, {"broker": lambda: holds["broker"], "poll": lambda: holds["poll"]})
+    ready = {"broker": lambda: holds["broker"], "poll": lambda: holds["poll"]}
+    health = Health(asked({"poll": lambda: holds["poll"]}), asked(ready))
     registry = CollectorRegistry()
     registry.register(health)
     assert (health.live(), health.ready()) == ({"poll": True}, {"broker": False, "poll": True})
