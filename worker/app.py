@@ -113,7 +113,7 @@ class Worker:
         decoding = self._decoders.decode if self._decoders else decode
         assessors = make_assessors(settings, self._on_shadow, decoding, slots)
         labels = {"profile": ",".join(assessors.labels), **assessors.default.engines.labels}
-        self.metrics.build.info({"version": software_version(), **labels, "fingerprint": assessors.default.fingerprint})
+        self.metrics.build.info({"version": software_version(), **labels, "fingerprint": ",".join(assessors.fingerprints)})
         self._show_engines(assessors.default.engines)
         self._fetcher = Fetcher(settings.fetch, settings.s3)
         client = connect(settings.redis)

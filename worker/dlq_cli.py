@@ -167,6 +167,7 @@ def _told(letter: DeadLetter) -> dict[str, object]:
         "reason": letter.reason,
         "detail": letter.detail,
         "key": letter.key,
+        "source": letter.source,
         "from": letter.origin,
         "attempts": letter.attempts,
         "replays": letter.replays,

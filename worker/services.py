@@ -46,6 +46,11 @@ class Assessors:
         """All profiles, as verdicts name them."""
         return sorted({self.default.profile.label, *(assessor.profile.label for assessor in self._others.values())})
 
+    @property
+    def fingerprints(self) -> list[str]:
+        """All of them, as verdicts name them: they differ where a label does not, after a change without a new version."""
+        return sorted({self.default.fingerprint, *(assessor.fingerprint for assessor in self._others.values())})
+
     @classmethod
     def build(cls, make: Callable[[Profile, Profile | None], Assessor], settings: Settings) -> Assessors:
         """Load every profile that ``settings`` name, and make an assessor for each with ``make`` (profile, its shadow).

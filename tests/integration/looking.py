@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tests.integration.fleet import Fleet, WorkerProcess
 from tests.patience import PATIENCE_S
@@ -21,7 +22,7 @@ from worker.contracts.verdicts import QualityVerdict
 from worker.stream.clients import make_admin, make_consumer
 from worker.stream.dead_letters import DeadLetter, Filter, read_dead_letters
 
-__all__ = ["answer", "bound_records", "counted", "lags", "letters", "lines", "places", "published"]
+__all__ = ["answer", "bound_records", "counted", "lags", "letters", "lines", "places", "published", "samples"]
 
 
 def lines(worker: WorkerProcess, *events: str) -> list[dict[str, Any]]:
@@ -48,10 +49,14 @@ def answer(worker: WorkerProcess, path: str = "/readyz") -> tuple[int, dict[str,
 
 def counted(worker: WorkerProcess, name: str, **labels: str) -> float:
     """The sum of the samples of a metric that have these labels."""
+    return sum(sample.value for sample in samples(worker, name) if labels.items() <= sample.labels.items())
+
+
+def samples(worker: WorkerProcess, name: str) -> list[Sample]:
+    """What it shows of a metric."""
     with urllib.request.urlopen(f"http://127.0.0.1:{worker.port}/metrics", timeout=30) as told:
         families = text_string_to_metric_families(told.read().decode())
-    samples = (sample for family in families for sample in family.samples if sample.name == name)
-    return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+    return [sample for family in families for sample in family.samples if sample.name == name]
 
 
 def letters(fleet: Fleet) -> list[DeadLetter]:

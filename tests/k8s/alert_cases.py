@@ -101,6 +101,7 @@ def slow(told: str, *parts: tuple[float, float, float], fires: bool) -> Case:
 
 UPLOADS = '{lane="uploads"}'
 LAG = f"iqa_partition_lag_records{UPLOADS}"
+TOLD = 'iqa_build_info{{version="1",quality="a@1",profile="p@1",fingerprint="{}"}}'
 BUILD = 'iqa_build_info{version="1",quality="a@1",profile="p@1",instance="a"}'
 STARTED = 'process_start_time_seconds{job="iqa",instance="a"}'
 UP = 'up{job="iqa",instance="a"}'
@@ -272,6 +273,7 @@ CASES: dict[str, list[Case]] = {
     ],
     "IqaVersionsDiffer": [
         Case("two", {BUILD: flat(1), BUILD.replace("a@1", "a@2"): flat(1)}, fires=True),
+        Case("two under one label", {TOLD.format("f1"): flat(1), TOLD.format("f2"): flat(1)}, fires=True),
         Case("a projection beside a worker", {BUILD: flat(1), "iqa_build_info": flat(1)}, fires=False),
         Case("one on two workers", {BUILD: flat(1), BUILD.replace('instance="a"', 'instance="b"'): flat(1)}, fires=False),
         Case("two while a deploy goes on", {BUILD: flat(1), BUILD.replace("a@1", "a@2"): "_x90 1x30"}, fires=False),

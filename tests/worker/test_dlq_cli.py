@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.worker.helpers import Run, make_settings
 from tests.worker.stack import PROPERTIES
 from worker.embedded.broker import EmbeddedBroker
@@ -26,6 +28,8 @@ def letters(servers: str) -> None:
             "offset": f"12345{month}",
         }
         headers: list[tuple[str, str | bytes | None]] = [(f"iqa_{name}", value.encode()) for name, value in told.items()]
+        if month > 1:
+            headers.insert(0, ("ce_source", b"/sender/\xff" if month == 2 else b"/sender/3"))
         producer.produce(TOPIC, b"{}", b"image-%d" % month, headers=headers, partition=month % 2)
     assert producer.flush(60) == 0
 
@@ -48,3 +52,11 @@ def test_letters_are_listed_by_time_and_nothing_is_cut(iqa: Run) -> None:
             assert "…" not in out
         _, out, _ = iqa("dlq", "stats")
         assert LATEST in out
+
+
+def test_programs_are_told_who_sent_them(iqa: Run) -> None:
+    """By the CloudEvents source of the original, where it has one in its headers, in whatever bytes."""
+    with EmbeddedBroker([TOPIC], 2) as broker:
+        letters(broker.bootstrap_servers)
+        _, out, _ = iqa("dlq", "list", "--json", IQA_KAFKA__BOOTSTRAP_SERVERS=broker.bootstrap_servers)
+    assert [json.loads(line)["source"] for line in out.splitlines()] == ["", "/sender/\ufffd", "/sender/3"]

@@ -40,6 +40,11 @@ class DeadLetter:
         return self.record.some_key.decode("utf-8", "replace")
 
     @property
+    def source(self) -> str:
+        """Who sent it, by its headers (binary CloudEvents); nothing where they do not say, as when the body does."""
+        return (dict(self.record.sender_headers).get("ce_source") or b"").decode("utf-8", "replace")
+
+    @property
     def size(self) -> int:
         """Bytes of its body, as they are here; see ``is_cut``."""
         return len(self.record.value or b"")

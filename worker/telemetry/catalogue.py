@@ -228,7 +228,7 @@ CATALOGUE = (
         {"profile": ANY, "shadow": ANY, "published": ANY, "category": ANY},
     ),
     Metric("iqa_unknown_services", "counter", "Events of services that no profile names"),
-    Metric("iqa_build", "info", "Versions of software, engines and profile"),
+    Metric("iqa_build", "info", "Versions of software, engines and profiles, and the fingerprints of what judges"),
     Metric("iqa_engine", "info", "Each engine, the digest of its weights, and the runtime that it runs on", {"role": ANY}),
     # Retries and dead letters
     Metric("iqa_retries", "counter", "Events published to a retry topic", {"attempt": ANY, "code": ANY}),
