@@ -103,7 +103,7 @@ def _unless_over(over: threading.Event, work: Callable[[], None]) -> bool:
 
 @app.command()
 def rebuild() -> None:
-    """Have every running projection write the whole topic again; an image judged twice may show its older verdict meanwhile."""
+    """Have every running projection write the whole topic again, without a stop; newer verdicts stay where they are."""
     settings = load_settings()
     client = _client(settings)
     partitions = _partitions(settings)

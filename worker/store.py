@@ -41,6 +41,12 @@ log = structlog.get_logger()
 REUSABLE_CODES = frozenset({"not_an_image", "too_many_pixels", "truncated", "damaged"})
 """Reasons that lie in the bytes themselves: the same bytes will fail in the same way."""
 
+FRESH_S = 300.0
+"""A verdict that is older when it is written comes from a rebuild, or from a projection that was behind."""
+
+CLOCKS_S = 60.0
+"""By how much the clocks of two workers may differ: what is older by less is written in the topic's order."""
+
 BREAK_S = 5.0
 """Seconds without questions to a Redis that failed: events must not each wait for a time-out."""
 
@@ -156,22 +162,38 @@ class VerdictWriter:
             DisplacedError: Redis says other places.
 
         """
-        now = datetime.now(UTC)
-        commands = [command for change in changes for command in self._commands(change, now)]
+        now, changes = datetime.now(UTC), list(changes)
         began = time.monotonic()
         try:
+            newest = self._newest(changes, now)
+            commands = [command for change in changes for command in self._commands(change, now, newest)]
             self._writer.write(commands, before, after)
             self._on_write(time.monotonic() - began)
         except REDIS_ERRORS as error:
             raise cache_error(self._client, error, "Redis does not take verdicts") from error
 
-    def _commands(self, change: Change, now: datetime) -> Iterator[Command]:
+    def _newest(self, changes: Sequence[Change], now: datetime) -> dict[bytes, datetime]:
+        """When verdicts were produced that Redis holds on images, if an old one is about to be written there.
+
+        Only then: each partition has its verdicts in order, and what is fresh is the latest. An image that was judged before
+        and after partitions were added has verdicts in two, and a rebuild may come to the older one last.
+        """
+        verdicts = [change.verdict for change in changes if change.verdict is not None]
+        old = dict.fromkeys(each.image_id for each in verdicts if (now - each.produced_at).total_seconds() > FRESH_S)
+        found = self._client.mget([verdict_key(image_id) for image_id in old]) if old else []
+        return {key.encode(): at for key, body in zip(old, found, strict=True) if (at := _produced_at(body)) is not None}
+
+    def _commands(self, change: Change, now: datetime, newest: dict[bytes, datetime]) -> Iterator[Command]:
         key, verdict = b"iqa:verdict:" + change.image_id, change.verdict
         if verdict is None:
+            newest.pop(change.image_id, None)
             yield "DEL", key
             return
         age = max(0, int((now - verdict.produced_at).total_seconds()))
-        if age < self._settings.verdict_ttl_s:
+        known = newest.get(change.image_id)
+        outdated = known is not None and (known - verdict.produced_at).total_seconds() > CLOCKS_S
+        if age < self._settings.verdict_ttl_s and not outdated:
+            newest[change.image_id] = verdict.produced_at
             yield "SET", key, change.body, "EX", self._settings.verdict_ttl_s - age
         if age < self._settings.content_ttl_s and _reusable(verdict) and verdict.content_sha256:
             content = content_key(verdict.fingerprint, verdict.content_sha256)
@@ -259,6 +281,16 @@ class VerdictReader:
         except REDIS_ERRORS as error:
             raise cache_error(self._client, error, "Redis does not answer") from error
         return [body.encode() if isinstance(body, str) else body for body in found]
+
+
+def _produced_at(body: object) -> datetime | None:
+    """When a verdict in Redis was produced; ``None`` for nothing, and for what is no verdict."""
+    if not isinstance(body, bytes | str):
+        return None
+    try:
+        return QualityVerdict.model_validate_json(body).produced_at
+    except ValidationError:
+        return None
 
 
 def _read(image_id: str, body: bytes) -> QualityVerdict:

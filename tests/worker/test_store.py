@@ -150,6 +150,41 @@ def test_time_to_live_begins_when_a_verdict_was_produced(client: redis.Redis) ->
     assert client.exists("iqa:verdict:over") == 0
 
 
+def test_an_older_verdict_replaces_no_newer_one(client: redis.Redis) -> None:
+    """A rebuild after partitions were added may read the newer one's partition first: within a batch, and in two."""
+    now = datetime.now(UTC)
+    newer, older = (verdict("a", event_id=e, produced_at=now - timedelta(hours=h)) for e, h in (("new", 1), ("old", 2)))
+    writer, reader = VerdictWriter(client, RedisSettings()), VerdictReader(client)
+    for batches in ([[newer, older]], [[newer], [older]], [[older, newer]], [[older], [newer]]):
+        client.flushall()
+        for batch in batches:
+            writer.write(batch)
+        assert reader.get("a") == newer
+
+
+def test_the_topic_decides_where_clocks_may_differ(client: redis.Redis) -> None:
+    """Fresh verdicts, and old ones half a minute apart, are written in their order; a tombstone makes room for any."""
+    now = datetime.now(UTC)
+    writer, reader = VerdictWriter(client, RedisSettings()), VerdictReader(client)
+    for first, second in ((0, 200), (7200, 7230)):
+        one, other = (verdict("a", event_id=str(ago), produced_at=now - timedelta(seconds=ago)) for ago in (first, second))
+        client.flushall()
+        writer.write([one])
+        writer.write([other])
+        assert reader.get("a") == other
+    older = verdict("a", event_id="older", produced_at=now - timedelta(days=1))
+    writer.apply([Change.of(b"a", None), Change.to(older)], {}, {})
+    assert reader.get("a") == older
+
+
+def test_what_is_no_verdict_is_replaced_by_any(client: redis.Redis) -> None:
+    """It says nothing of when it was written."""
+    client.set(verdict_key("a"), b"{nonsense")
+    old = verdict("a", produced_at=datetime.now(UTC) - timedelta(hours=1))
+    VerdictWriter(client, RedisSettings()).write([old])
+    assert VerdictReader(client).get("a") == old
+
+
 def test_what_came_of_a_question_is_told(client: redis.Redis, nobody: Client) -> None:
     """A Redis that failed is not asked for a while, which is an error each time."""
     VerdictWriter(client, RedisSettings()).write([verdict("a")])
