@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import shutil
+import subprocess
 import urllib.request
 import uuid
 from collections.abc import Callable
@@ -11,12 +13,14 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from tests.integration.conftest import absent
 from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
 from tests.integration.looking import counted
 from tests.integration.test_delivery import pictures, send
 from tests.integration.test_retries_and_replay import ONCE, host
 from tests.integration.test_retries_and_replay import send as send_to
 from worker.embedded.picture_server import PictureServer
+from worker.embedded.redis_server import LocalRedis
 from worker.send import make_event
 from worker.stream.clients import make_transactional_producer
 
@@ -59,6 +63,30 @@ def test_lag_rises_and_falls_and_events_are_counted_once(fleet: Fleet, wait_unti
         assert counted(worker, "iqa_event_age_seconds_count", lane="retry") == 0
         assert counted(worker, "iqa_rebalances_total", lane="uploads", kind="assigned") >= 1
         assert counted(worker, "iqa_partitions_moved_total", lane="uploads", kind="assigned") == PARTITIONS
+        assert worker.terminate() == 0
+
+
+def test_what_is_shown_is_clean_and_not_too_much(fleet: Fleet, own_redis: LocalRedis, wait_until: Wait) -> None:
+    """By promtool's own check; with six partitions of everything as few series as the catalogue's test counts for 24."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        absent("needs promtool: apt-get install prometheus")
+    assert promtool is not None
+    fleet.create_topics()
+    with PictureServer(pictures(5)) as server:
+        worker = fleet.start(IQA_KAFKA__DELIVERY="exactly_once", IQA_REDIS__URL=own_redis.url)
+        send(fleet, server, 30, 5)
+        wait_until(lambda: fleet.read() >= 30, what="verdicts")
+        for kind in ("", OPEN):
+            asked = urllib.request.Request(f"http://127.0.0.1:{worker.port}/metrics", headers={"Accept": kind} if kind else {})
+            with urllib.request.urlopen(asked, timeout=30) as answer:
+                text = answer.read()
+            count = sum(not line.startswith(b"#") for line in text.splitlines())
+            print(f"{count} series with {PARTITIONS} partitions")
+            assert count <= 400 - 3 * (24 - PARTITIONS)
+            if not kind:
+                done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False, timeout=60)
+                assert (done.returncode, done.stdout + done.stderr) == (0, b"")
         assert worker.terminate() == 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -23,6 +24,21 @@ __all__ = ["LaneGauges"]
 log = structlog.get_logger()
 
 LOOK_S = 2.0
+ALL = "all"
+"""In place of a partition's number."""
+
+
+@dataclass
+class _Whole:
+    """All partitions of a topic together: their lag, and the age of the oldest record of it in seconds."""
+
+    records: int = 0
+    seconds: float = 0.0
+
+    def add(self, lag: int, age_s: float) -> None:
+        """One partition more."""
+        self.records += lag
+        self.seconds = max(self.seconds, age_s)
 
 
 class LaneGauges:
@@ -142,7 +158,7 @@ class LaneGauges:
     def _show_lag(self, assigned: Collection[Partition], now: float) -> None:
         shared = self._metrics.shared
         lows = self._note_ends(assigned)
-        overdue = dict.fromkeys(self._delays_s, 0.0)
+        whole = {topic: _Whole() for topic in {key[0] for key in assigned}.intersection(self._delays_s)}
         for key, place in self._places(assigned, lows).items():
             end = self._ends.get(key, -1)
             if end < 0:
@@ -155,14 +171,23 @@ class LaneGauges:
             known = oldest_s if waiting else self._held.get(key) if unread else now
             # What was never read is as old as that was seen, at least.
             since = known if known is not None else self._since.setdefault(key, now)
+            lag, age_s = unread + waiting, max(0.0, now - since)
+            if key[0] in whole:
+                whole[key[0]].add(lag, age_s)
+                continue
             shared.end_offset.labels(*labels).set(end)
-            shared.lag_records.labels(*labels).set(unread + waiting)
-            shared.lag_seconds.labels(*labels).set(max(0.0, now - since))
+            shared.lag_records.labels(*labels).set(lag)
+            shared.lag_seconds.labels(*labels).set(age_s)
             self._shown.add(key)
-            if unread + waiting and key[0] in overdue:
-                overdue[key[0]] = max(overdue[key[0]], now - since - self._delays_s[key[0]])
-        for topic, seconds in overdue.items():
-            shared.retry_overdue.labels(topic).set(seconds)
+        for topic in self._delays_s:
+            self._show_whole(topic, whole.get(topic, _Whole()))
+
+    def _show_whole(self, topic: str, whole: _Whole) -> None:
+        """A topic of retries: where its records wait nobody asks, and each partition would be three series more."""
+        shared, labels = self._metrics.shared, (self._metrics.lane, topic, ALL)
+        shared.lag_records.labels(*labels).set(whole.records)
+        shared.lag_seconds.labels(*labels).set(whole.seconds)
+        shared.retry_overdue.labels(topic).set(max(0.0, whole.seconds - self._delays_s[topic]) if whole.records else 0.0)
 
     def _note_ends(self, assigned: Collection[Partition]) -> dict[Partition, int]:
         """The ends that were answered, or what the consumer knows if that is more; gives the beginnings that it knows."""
