@@ -165,7 +165,7 @@ def reference(
     """Print how scores are spread, for `drift-rules`: of a week of your own traffic, say. A thousand verdicts at least."""
     from calibration.drift import as_json, reference_of
 
-    sys.stdout.write(as_json(reference_of(_verdicts(_text(verdicts)), source)))
+    sys.stdout.write(as_json(reference_of(_verdicts(verdicts), source)))
 
 
 @app.command("drift-rules")
@@ -179,10 +179,9 @@ def drift_rules(
 
     from calibration.drift import parse_references, rules
 
-    sys.stdout.write(
-        "# Written by `iqa calibrate drift-rules` from a reference; scores under another profile need another one.\n"
-    )
-    sys.stdout.write(yaml.safe_dump(rules(parse_references(map(_text, references))), sort_keys=False, width=200))
+    made = yaml.safe_dump(rules(parse_references(map(_text, references))), sort_keys=False, width=200)
+    head = "# Written by `iqa calibrate drift-rules` from a reference; scores under another profile need another one.\n"
+    sys.stdout.write(head + made)
 
 
 def _text(path: Path) -> str:
@@ -192,16 +191,16 @@ def _text(path: Path) -> str:
         raise CalibrationError(f"{path}: {error.strerror if isinstance(error, OSError) else 'no UTF-8'}") from error
 
 
-def _verdicts(text: str) -> Iterator[dict[str, object]]:
-    for number, line in enumerate(text.splitlines(), 1):
+def _verdicts(path: Path) -> Iterator[dict[str, object]]:
+    for number, line in enumerate(_text(path).splitlines(), 1):
         if not line.strip():
             continue
         try:
             found = json_module.loads(line)
         except ValueError as error:
-            raise CalibrationError(f"line {number} is not JSON: {error}") from error
+            raise CalibrationError(f"{path}: line {number} is not JSON: {error}") from error
         if not isinstance(found, dict):
-            raise CalibrationError(f"line {number} is no verdict, but {type(found).__name__}")
+            raise CalibrationError(f"{path}: line {number} is no verdict, but {type(found).__name__}")
         yield found
 
 

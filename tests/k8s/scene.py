@@ -62,6 +62,7 @@ class Scene:
     worker: WorkerProcess = field(init=False)
     second: WorkerProcess | None = field(default=None, init=False)
     probe: WorkerProcess = field(init=False)
+    hushed: threading.Event = field(default_factory=threading.Event, init=False)
 
     def start_worker(self, **more: str) -> None:
         """And wait until it is ready."""
@@ -146,6 +147,20 @@ class Scene:
         """The worker may open no more than a few files beyond those that it has."""
         opened = len(list(Path(f"/proc/{self.worker.pid}/fd").iterdir()))
         resource.prlimit(self.worker.pid, resource.RLIMIT_NOFILE, (opened + 20, opened + 20))
+
+    def keep_sending(self, count: int, url: Callable[[int], str] | None = None) -> None:
+        """So many events every two seconds, until ``hush``: alerts that wait see no single burst."""
+
+        def send() -> None:
+            while not self.hushed.wait(2):
+                self.send(count, url)
+
+        self.hushed.clear()
+        threading.Thread(target=send, name="sender", daemon=True).start()
+
+    def hush(self) -> None:
+        """Send no more."""
+        self.hushed.set()
 
     def send_for_slow_host(self, count: int, a_second: int) -> None:
         """In the background, so many a second."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from tests.k8s.scene import Scene, closed_port
 
 __all__ = ["TROUBLES", "Trouble"]
 
+DOWN = closed_port()
 Step = Callable[[Scene], object]
 
 
@@ -38,7 +38,7 @@ def expire(scene: Scene) -> None:
 
 def pages(scene: Scene) -> None:
     """What is served is no picture: see ``provoke``, which serves it under this name."""
-    scene.send(120, lambda n: scene.pictures.url("page.jpg"))
+    scene.keep_sending(10, lambda n: scene.pictures.url("page.jpg"))
 
 
 def restart(scene: Scene) -> None:
@@ -54,17 +54,11 @@ def same_name(scene: Scene) -> None:
     scene.start_worker(IQA_KAFKA__TRANSACTIONAL_ID="pod-0")
     scene.start_second(IQA_KAFKA__TRANSACTIONAL_ID="pod-0")
 
-    def keep_busy() -> None:
-        for _ in range(60):
-            if scene.second is None:
-                return
-            scene.send(12)
-            threading.Event().wait(1)
-
-    threading.Thread(target=keep_busy, daemon=True).start()
+    scene.keep_sending(24)
 
 
 def one_name_less(scene: Scene) -> None:
+    scene.hush()
     scene.end_second()
     scene.worker.terminate()
     scene.start_worker()
@@ -128,11 +122,12 @@ TROUBLES = (
         "IqaDeadLetters",
         "IqaDeadLettersWait",
     ),
-    trouble("web pages in place of pictures", pages, "IqaUnscorable"),
+    trouble("web pages in place of pictures", pages, "IqaUnscorable", mends=Scene.hush),
     trouble(
         "a host that is down",
-        lambda scene: scene.send(150, lambda n: f"{closed_port()}/{uuid.uuid4().hex}.jpg"),
+        lambda scene: scene.keep_sending(10, lambda n: f"{DOWN}/{uuid.uuid4().hex}.jpg"),
         "IqaFetchesFail",
+        mends=Scene.hush,
     ),
     trouble("scores of another population", many_of_one_kind, "IqaScoresDrift"),
     trouble("decoders that are killed", lambda scene: scene.kill_decoders(30), "IqaDecodersDie"),

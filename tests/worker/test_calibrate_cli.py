@@ -111,6 +111,9 @@ def test_folders_that_cannot_be_written(iqa: Run, sources: Path, monkeypatch: py
         (("evaluate", "nowhere.csv", "--profile", "pets"), "no profile 'pets'"),
         (("fit", "nowhere.csv"), "labels nowhere.csv cannot be read"),
         (("check", "nowhere.yaml"), "profile nowhere.yaml cannot be read"),
+        (("reference", "nowhere.jsonl"), "nowhere.jsonl: No such file"),
+        (("reference", "README.md"), "README.md: line 1 is not JSON"),
+        (("drift-rules", "README.md"), "no reference as `iqa calibrate reference` writes it"),
     ],
 )
 def test_what_the_user_can_mend(iqa: Run, arguments: tuple[str, ...], told: str) -> None:
@@ -149,6 +152,20 @@ def test_check(iqa: Run, tmp_path: Path) -> None:
     code, _, errors = iqa("calibrate", "check", "recruitment", str(wrong))
     assert code == 2
     assert len([line for line in errors.splitlines() if line.startswith((f"profile {wrong}: line ", f"{wrong}: line "))]) == 3
+
+
+def test_a_reference_becomes_rules(iqa: Run, tmp_path: Path) -> None:
+    """From lines of verdicts to what Prometheus loads."""
+    verdict = {"profile": "mine@1", "fingerprint": "f", "score": 50.0}
+    (tmp_path / "verdicts.jsonl").write_text((json.dumps(verdict) + "\n") * 1000, encoding="utf-8")
+    code, reference, _ = iqa("calibrate", "reference", str(tmp_path / "verdicts.jsonl"), "--source", "a test")
+    assert code == 0
+    assert json.loads(reference)["source"] == "a test"
+    (tmp_path / "reference.json").write_text(reference, encoding="utf-8")
+    code, rules, errors = iqa("calibrate", "drift-rules", str(tmp_path / "reference.json"))
+    assert (code, errors) == (0, "")
+    assert "vector(1)" in rules
+    assert "profile: mine@1" in rules
 
 
 def test_schema(iqa: Run) -> None:
