@@ -35,6 +35,7 @@ from worker.errors import BrokerError, CacheError, IqaError, StoppedError
 from worker.memory import return_large_blocks
 from worker.probe_cli import app as probe_app
 from worker.projection_cli import app as projection_app
+from worker.rejudge_cli import rejudge
 from worker.settings import load_settings
 from worker.store import VerdictReader, connect
 from worker.stream.records import software_version
@@ -64,6 +65,7 @@ app.add_typer(dlq_app, name="dlq")
 app.add_typer(projection_app, name="projection")
 app.add_typer(probe_app, name="probe")
 app.command()(top)
+app.command()(rejudge)
 
 
 def _version(wanted: bool) -> None:

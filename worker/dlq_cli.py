@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import json as json_module
 import math
-import signal
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from heapq import nsmallest
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -21,8 +16,8 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from worker.entry import SIGNALS
 from worker.errors import IqaError
+from worker.interrupts import interruptible, time_of
 from worker.settings import Settings, load_settings
 from worker.stream.clients import quiet_clients
 from worker.stream.dead_letters import DeadLetter, Filter, read_dead_letters
@@ -95,7 +90,7 @@ def replay_letters(
     if not math.isfinite(rate):
         raise IqaError(f"--rate: {rate} is no number of events")
     console = Console(stderr=True)
-    with _signals() as (stop, came), Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with interruptible() as (stop, came), Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("replaying", total=None)
 
         def told(done: Replayed) -> None:
@@ -109,24 +104,6 @@ def replay_letters(
     if done.interrupted:
         typer.echo("interrupted: the same command goes on from here", err=True)
         raise typer.Exit(128 + came[0])
-
-
-@contextmanager
-def _signals() -> Iterator[tuple[threading.Event, list[int]]]:
-    """An event that is set by the first signal that would end the command; the signals that came."""
-    stop, came = threading.Event(), list[int]()
-
-    def note(number: int, _: FrameType | None) -> None:
-        came.append(number)
-        stop.set()
-
-    numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, note) for number in numbers}
-    try:
-        yield stop, came
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _print(table: Table) -> None:
@@ -147,17 +124,7 @@ def _settings() -> Settings:
 
 
 def _filter(reasons: list[str] | None, since: str | None, until: str | None) -> Filter:
-    return Filter(tuple(reasons or ()), _time("--since", since), _time("--until", until))
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise IqaError(f"{option}: {text!r} is no time; write 2026-01-31 or 2026-01-31T12:30+08:00") from error
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
+    return Filter(tuple(reasons or ()), time_of("--since", since), time_of("--until", until))
 
 
 def _told(letter: DeadLetter) -> dict[str, object]:

@@ -27,9 +27,15 @@ log = structlog.get_logger()
 
 
 def make_assessors(
-    settings: Settings, on_shadow: ShadowSeen | None = None, decode: Decode = decode, slots: Slots | None = None
+    settings: Settings,
+    on_shadow: ShadowSeen | None = None,
+    decode: Decode = decode,
+    slots: Slots | None = None,
+    only: Profile | None = None,
 ) -> Assessors:
     """Load and verify the engines, load the profiles. Pictures are decoded by ``decode``, each in one of the ``slots``.
+
+    With a profile ``only``, that one judges all services, whatever the settings name.
 
     Raises:
         EngineError: engines are missing, wrong, or answer differently from what was recorded.
@@ -47,7 +53,7 @@ def make_assessors(
         engines = engines or _verified_engines(settings, profile.cuts)
         return Assessor(engines, profile, settings, slots, shadow, on_shadow, decode)
 
-    return Assessors.build(make, settings)
+    return Assessors(make(only, None)) if only else Assessors.build(make, settings)
 
 
 def cpu_slots(settings: Settings) -> int:

@@ -67,15 +67,21 @@ class Pipeline:
         return self._assessors.knows(service)
 
     def judge(
-        self, event: ImageUploaded, *, final: bool = True, on_fetched: Callable[[], None] = lambda: None
+        self,
+        event: ImageUploaded,
+        *,
+        final: bool = True,
+        bytes_only: bool = False,
+        on_fetched: Callable[[], None] = lambda: None,
     ) -> QualityVerdict:
         """The verdict on one event. Pictures that cannot be judged get one too.
 
-        ``on_fetched`` is called once the picture's host is needed no longer, whether it gave the bytes or not.
+        ``on_fetched`` is called once the picture's host is needed no longer, whether it gave the bytes or not. With
+        ``bytes_only`` there is no verdict on a picture whose bytes cannot be had.
 
         Raises:
             EngineError: an engine failed; says nothing about the picture.
-            FetchFailedError: for a passing reason, and it is not the ``final`` attempt.
+            FetchFailedError: for a passing reason, and it is not the ``final`` attempt; with ``bytes_only`` for any.
 
         """
         watch, assessor = Stopwatch(), self._assessors.of(event.service)
@@ -90,7 +96,7 @@ class Pipeline:
                 raise FetchFailedError("sha256_mismatch", f"the event names {event.sha256}, the bytes have {sha256}")
             assessment = self._repeats.get(assessor.fingerprint, sha256, partial(self._assess, assessor, data, sha256, watch))
         except UnscorableError as error:
-            if not final and isinstance(error, FetchFailedError) and error.transient:
+            if isinstance(error, FetchFailedError) and (bytes_only or (error.transient and not final)):
                 raise
             assessment = unscorable(error)
         return _verdict(event, assessment, assessor, sha256, watch)

@@ -165,7 +165,7 @@ def read_spans(consumer: Consumer, topic: str, spans: Sequence[Span], batch: int
             if error is not None and error.code() in _PASSING:
                 continue
             if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name
-                raise BrokerError(f"dead letters: {error.str()}")
+                raise BrokerError(f"topic {topic}: {error.str()}")
             last, end = time.monotonic(), ends.get(number, 0)
             if error is None and (message.offset() or 0) < end:
                 records.append(read_record(message))
@@ -175,4 +175,4 @@ def read_spans(consumer: Consumer, topic: str, spans: Sequence[Span], batch: int
         if records:
             yield records
         elif time.monotonic() - last > TIMEOUT_S:
-            raise BrokerError("the dead-letter topic cannot be read to its end: no answer from the broker")
+            raise BrokerError(f"topic {topic} cannot be read to its end: no answer from the broker")

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from worker.pipeline import Pipeline
 from worker.settings import Settings
 from worker.stream.asking import BrokerAsking
 from worker.stream.breaker import CircuitBreaker
 from worker.stream.clients import MAX_RECORD_BYTES, make_admin, make_consumer, make_producer, make_transactional_producer
-from worker.stream.consumer import ConsumerLoop
+from worker.stream.consumer import ConsumerLoop, Handler
 from worker.stream.handler import EventHandler
 from worker.stream.ledger import Ledger
 from worker.stream.pool import HostPool
@@ -31,7 +31,7 @@ from worker.telemetry.complaints import Complaints
 from worker.telemetry.metrics import LaneMetrics
 from worker.telemetry.traces import NO_TRACING, LaneTracing
 
-__all__ = ["Lane", "broker_error", "retry_group"]
+__all__ = ["Lane", "Work", "broker_error", "retry_group"]
 
 log = structlog.get_logger()
 
@@ -47,6 +47,19 @@ def retry_group(group_id: str) -> str:
     return f"{group_id}.retry"
 
 
+class Work(Protocol):
+    """What a lane is for, where it is for something else than judging events as they come."""
+
+    def make_handler(self, ledger: Ledger, sizes: RecordSizes) -> Handler:
+        """What works on records."""
+
+    def make_publisher(self, usual: Callable[[], Publisher], ledger: Ledger) -> Publisher:
+        """What makes results durable: the ``usual`` publisher, one around it, or another."""
+
+    def make_loop(self, consumer: Consumer, *parts: Any, **more: Any) -> ConsumerLoop:
+        """The loop, of its usual parts."""
+
+
 class Lane:
     """Built, not started.
 
@@ -60,6 +73,7 @@ class Lane:
         breaker: shared, since it is about the worker.
         on_failure: told if the lane's publisher dies.
         tracing: is told of records, work and commits.
+        work: what it is for, if not judging.
 
     Raises:
         SettingsError: librdkafka refuses a property.
@@ -77,6 +91,7 @@ class Lane:
         breaker: CircuitBreaker,
         on_failure: Callable[[BaseException], None] = lambda _: None,
         tracing: LaneTracing = NO_TRACING,
+        work: Work | None = None,
     ) -> None:
         self._settings = settings
         self.group_id = group_id
@@ -91,19 +106,20 @@ class Lane:
         consumer = make_consumer(settings.kafka, group_id, **own)
         self._publisher = PublisherThread(
             self.ledger,
-            self._make_publisher(),
+            work.make_publisher(self._make_publisher, self.ledger) if work else self._make_publisher(),
             settings.worker.publish_interval_ms / 1000,
             metrics,
             self._sizes.refresh,
             on_failure,
         )
-        self.loop = ConsumerLoop(
+        judging = EventHandler(pipeline, self.ledger, settings, metrics.shared, breaker, pool, self._sizes, tracing)
+        self.loop = (work.make_loop if work else ConsumerLoop)(
             consumer,
             self.topics,
             self.ledger,
             self._publisher,
             pool,
-            EventHandler(pipeline, self.ledger, settings, metrics.shared, breaker, pool, self._sizes, tracing),
+            work.make_handler(self.ledger, self._sizes) if work else judging,
             settings.worker,
             metrics,
             {topic: delay for topic, delay in delays_s.items() if delay > 0},

@@ -243,14 +243,15 @@ class Ledger:
                     first = False
             return ready
 
-    def mark_published(self, entry: Entry) -> None:
-        """All records of ``entry`` are durable."""
+    def mark_published(self, *entries: Entry) -> None:
+        """All records of ``entries`` are durable. No commit falls between those of one partition."""
         with self._changed:
-            if entry.state is not _State.DONE:
-                return
-            entry.enter(_State.PUBLISHED)
-        if entry.size:  # else it was made up, to have a place committed
-            self.on_published(entry)
+            done = [entry for entry in entries if entry.state is _State.DONE]
+            for entry in done:
+                entry.enter(_State.PUBLISHED)
+        for entry in done:
+            if entry.size:  # else it was made up, to have a place committed
+                self.on_published(entry)
 
     def published(self, partitions: Iterable[Partition] | None = None) -> Prefix:
         """What may be committed: the published beginning of each of ``partitions`` (default: all). See ``confirm``."""
