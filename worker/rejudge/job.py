@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -299,8 +300,8 @@ def _fingerprints(assessors: Assessors, wanted: Wanted) -> list[str]:
 
 def _told(wanted: Wanted, fingerprints: Sequence[str]) -> dict[str, Any]:
     return {
-        "since": wanted.since.isoformat(),
-        "until": wanted.until.isoformat() if wanted.until else None,
+        "since": wanted.since.astimezone(UTC).isoformat(),
+        "until": wanted.until.astimezone(UTC).isoformat() if wanted.until else None,
         "services": sorted(wanted.services),
         "fingerprints": list(fingerprints),
     }

@@ -70,10 +70,18 @@ def claim_folder(folder: Path, told: Mapping[str, Any]) -> str:
             log.info("rejudge_joins_others", folder=str(folder))
         finally:
             own.unlink()
-    found = json.loads(mark.read_text(encoding="utf-8"))
+    found = _read(mark)
     if differs := [name for name in told if found.get(name) != told[name]]:
         raise IqaError(f"--to: {folder} holds rows of another rejudge ({', '.join(differs)} differ): name another folder")
     return str(found["id"])
+
+
+def _read(mark: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(mark.read_text(encoding="utf-8"))
+        return {"id": str(found["id"]), **found}
+    except (ValueError, TypeError, KeyError) as error:
+        raise IqaError(f"--to: {mark} is not what a rejudge has written: name another folder") from error
 
 
 class Part(NamedTuple):
@@ -151,7 +159,7 @@ def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     kinds = {"uploaded_at": pa.timestamp("us", "UTC"), "partition": pa.int32(), "offset": pa.int64()}
     kinds |= dict.fromkeys(("old_score", "score", "raw_score", "engine_score"), number)
     schema = pa.schema([(name, kinds.get(name, text)) for name in rows[0]])
-    own = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    own = path.with_name(f".{uuid.uuid4().hex}.tmp")
     with own.open("wb") as file:
         pq.write_table(pa.Table.from_pylist(list(rows), schema), file, compression="zstd")
         file.flush()
