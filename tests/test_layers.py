@@ -31,7 +31,7 @@ def name(file: Path) -> str:
 
 @pytest.mark.parametrize("file", FILES, ids=name)
 def test_imports_point_one_way(file: Path) -> None:
-    """worker -> engines, calibration; torch, GPU packages, OpenTelemetry and pyarrow in the places that are theirs; tests never."""
+    """worker -> engines, calibration; torch, GPU packages and the like in the places that are theirs; tests never."""
     path, found = name(file), imported(file)
     assert not found & FORBIDDEN[path.split("/")[0]]
     assert "tests" not in found

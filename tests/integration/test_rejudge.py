@@ -159,8 +159,8 @@ def test_each_event_once_and_nothing_worse(stage: Stage, wait_until: Wait) -> No
     assert counts(out)["judged again"] == sum(published(fleet).values()) - at_term
 
 
-def test_one_look_tells_what_was_left(stage: Stage, wait_until: Wait) -> None:
-    """The counts of a whole run."""
+def test_two_share_it_and_tell_what_was_left(stage: Stage, wait_until: Wait) -> None:
+    """Together they have judged each event once."""
     new_profile = {"IQA_PROFILE": str(stage.profile)}
     with PictureServer(stage.files) as server:
         stage.judge(server, stage.worker(), wait_until)
@@ -171,10 +171,13 @@ def test_one_look_tells_what_was_left(stage: Stage, wait_until: Wait) -> None:
             del stage.files[f"{number}.jpg"]
         for number in CHANGED:
             stage.files[f"{number}.jpg"] = stage.files[f"{number + 60}.jpg"]
-        code, out, err = stage.done(SINCE, **new_profile)
+        before, pair = sum(published(stage.fleet).values()), [SINCE, "--rate", "5"]
+        with stage.rejudge(*pair, **new_profile) as one, stage.rejudge(*pair, **new_profile) as two:
+            outputs = [process.communicate(timeout=PATIENCE_S) for process in (one, two)]
         assert worker.terminate() == 0
-    assert code == 0, err
-    told = counts(out)
+    assert (one.returncode, two.returncode) == (0, 0), outputs
+    told = sum((Counter(counts(out)) for out, _ in outputs), Counter[str]())
+    assert sum(published(stage.fleet).values()) - before == told["judged again"]
     assert told["judged again"] == COUNT - len(TWICE) - len(GONE)
     assert told["left: the image was uploaded again since"] == len(TWICE)
     assert told["left: judged by this profile and these engines before"] == len(TWICE)

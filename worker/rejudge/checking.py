@@ -49,6 +49,6 @@ class CheckingPublisher:
             raise BrokerError(f"nothing is published while it is not known what was uploaded since: {error}") from error
         for entry, event in judged.items():
             if is_superseded(found.get(event.image_id), event):
-                self._tally.add("superseded")
+                self._tally.expect(entry, "superseded")
                 entry.records = ()
         self._inner.publish(entries)

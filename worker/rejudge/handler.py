@@ -19,7 +19,7 @@ from worker.contracts.verdicts import QualityVerdict
 from worker.errors import EventError, FetchFailedError
 from worker.pipeline import Pipeline
 from worker.rejudge.rows import RowOutgoing, row_of
-from worker.rejudge.tally import Doubts, Tally
+from worker.rejudge.tally import GONE, Doubts, Tally
 from worker.rejudge.wanted import Rate, Wanted, is_already, is_of, is_superseded
 from worker.settings import Settings
 from worker.stream.incoming import Record
@@ -115,38 +115,45 @@ class RejudgeHandler:
             raise EventError("unreadable_headers" if record.unreadable else "event_too_large", "no event")
         return parse_event(record.value, header_map(record.headers))
 
-    def _finish(self, entry: Entry, what: str, records: Sequence[Outgoing] = ()) -> None:
+    def _finish(self, entry: Entry, what: str) -> None:
         if self._ledger.begin(entry):
-            self._tally.add(what)
-            self._ledger.finish(entry, records)
+            self._tally.expect(entry, what)
+            self._ledger.finish(entry, ())
 
     def _work(self, record: Record, entry: Entry, event: ImageUploaded, leave: Leave) -> None:
-        # Nothing is begun before its turn: what waits is given up at once where the process stops, and waits for nobody.
-        current = self._find(event.image_id)
-        if not self._rows:
-            if is_superseded(current, event):
-                self._finish(entry, "superseded")
-                return
-            if is_already(current, event, self._fingerprint_of(event.service)):
-                self._finish(entry, "already")
-                return
-        if not self._rate.wait(self._stop) or not self._ledger.begin(entry):
-            return
         try:
-            records = self._judge(record, event, current, leave)
+            # Nothing is begun before its turn: what waits is given up at once where the process stops, and waits for nobody.
+            current = self._find(event.image_id)
+            if kept := self._kept(current, event):
+                self._finish(entry, kept)
+                return
+            if not self._rate.wait(self._stop) or not self._ledger.begin(entry):
+                return
+            records = self._judge(record, entry, event, current, leave)
         except Exception as error:
             where = {"partition": record.partition, "offset": record.offset}
             log.error("rejudge_failed", event_id=event.event_id, image_id=event.image_id, **where, exc_info=error)
+            self._ledger.begin(entry)
             self._doubts.failed(partial(self._give_up, entry))
         else:
-            self._ledger.finish(entry, records, partial(self._refit, records))
+            self._ledger.finish(entry, records, partial(self._refit, entry, records))
             self._doubts.good()
 
+    def _kept(self, current: QualityVerdict | None, event: ImageUploaded) -> str | None:
+        """Why the image keeps the verdict that it has; ``None`` if it does not."""
+        if not self._rows and is_superseded(current, event):
+            return "superseded"
+        if not self._rows and is_already(current, event, self._fingerprint_of(event.service)):
+            return "already"
+        return None
+
     def _give_up(self, entry: Entry) -> None:
-        self._tally.add("failed")
+        self._tally.expect(entry, "failed")
         self._ledger.finish(entry, ())
 
-    def _judge(self, record: Record, event: ImageUploaded, current: QualityVerdict | None, leave: Leave) -> list[Outgoing]:
+    def _judge(
+        self, record: Record, entry: Entry, event: ImageUploaded, current: QualityVerdict | None, leave: Leave
+    ) -> list[Outgoing]:
         """What comes of one picture; counted once that is durable.
 
         Raises:
@@ -159,7 +166,7 @@ class RejudgeHandler:
             verdict = self._pipeline.judge(event, bytes_only=True, on_fetched=leave)
         except FetchFailedError as error:
             code = error.code
-            self._tally.add_gone(code)
+            self._tally.expect(entry, GONE, code)
             log.info("rejudge_gone", code=code, event_id=event.event_id, image_id=event.image_id)
         note = partial(self._note, verdict, current if is_of(current, event) else None) if verdict else None
         if self._rows:
@@ -170,7 +177,7 @@ class RejudgeHandler:
         topic, source = self._settings.topics.verdicts, self._settings.worker.source
         made = fitting_verdict(verdict, topic, source, self._sizes.of(topic), record.trace_context)
         if made is None:
-            self._tally.add("too_large")
+            self._tally.expect(entry, "too_large")
             return []
         return [Judged(topic=made.topic, key=made.key, value=made.value, headers=made.headers, note=note, event=event)]
 
@@ -181,10 +188,10 @@ class RejudgeHandler:
         if old is not None and old.category != verdict.category:
             self._tally.add("other_category")
 
-    def _refit(self, records: Sequence[Outgoing], refusal: str, refusals: int) -> list[Outgoing]:
+    def _refit(self, entry: Entry, records: Sequence[Outgoing], refusal: str, refusals: int) -> list[Outgoing]:
         """Once more by the topic's bound as it is now; then nothing: the image keeps the verdict that it has."""
         if refusals == 1 and all(record.size <= self._sizes.of(record.topic) for record in records):
             return [replace(record) for record in records]
-        self._tally.add("refused")
+        self._tally.expect(entry, "refused")
         log.warning("rejudge_refused", error=refusal)
         return []

@@ -36,7 +36,7 @@ from worker.stream.breaker import CircuitBreaker
 from worker.stream.clients import make_consumer
 from worker.stream.consumer import ConsumerLoop, Handler
 from worker.stream.lane import Lane
-from worker.stream.ledger import Ledger
+from worker.stream.ledger import Entry, Ledger
 from worker.stream.pool import HostPool, share_of
 from worker.stream.publisher import Publisher
 from worker.stream.sizes import RecordSizes
@@ -50,6 +50,8 @@ log = structlog.get_logger()
 
 LOOK_S = 1.0
 """Between looks at how far the group is."""
+ASK_S = 5.0
+"""For the broker to say it: a process that is to end waits for that, too."""
 TOLD_S = 10.0
 """Between lines of progress."""
 PART_S = 20.0
@@ -145,8 +147,9 @@ class Rejudge:
                 self.stop()
             lane.loop.run()
             self._over.set()
-            watching.join()
-            self._look(asking)
+            watching.join(2 * ASK_S)
+            if not (self._done or watching.is_alive()):
+                self._look(asking)
         finally:
             self.stopped.set()
             self._over.set()
@@ -174,8 +177,15 @@ class Rejudge:
             left=left(self._ranges, places),
         )
         shared = (self._pool, self._pipeline, Metrics().lanes["uploads"], self._breaker, self._fail)
-        self._lane = Lane(self._settings, self.group, {topic: 0.0}, *shared, work=self)
-        return self._lane
+        self._lane = lane = Lane(self._settings, self.group, {topic: 0.0}, *shared, work=self)
+        noted = lane.ledger.on_published
+
+        def note(entry: Entry) -> None:
+            noted(entry)
+            self.tally.settle(entry)
+
+        lane.ledger.on_published = note
+        return lane
 
     def _watch(self, asking: Consumer, lane: Lane) -> None:
         told = began = time.monotonic()
@@ -202,7 +212,7 @@ class Rejudge:
         """How much is left to the whole group; ``None`` if the broker does not say."""
         topic = self._settings.topics.uploads
         try:
-            places = committed(asking, topic, self._ranges)
+            places = committed(asking, topic, self._ranges, ASK_S)
         except BrokerError as error:
             self._complaints.say("rejudge_place_unknown", str(error))
             return None

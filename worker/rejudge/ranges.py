@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -65,7 +65,7 @@ def _at(consumer: Consumer, topic: str, highs: Mapping[int, int], when_ms: int) 
     return {place.partition: place.offset if place.offset >= 0 else highs[place.partition] for place in found}
 
 
-def committed(consumer: Consumer, topic: str, numbers: Mapping[int, Range]) -> dict[int, int]:
+def committed(consumer: Consumer, topic: str, numbers: Iterable[int], timeout_s: float = CALL_S) -> dict[int, int]:
     """Where the consumer's group is, by partition; negative where it has no place.
 
     Raises:
@@ -73,7 +73,7 @@ def committed(consumer: Consumer, topic: str, numbers: Mapping[int, Range]) -> d
 
     """
     try:
-        found = consumer.committed([TopicPartition(topic, number) for number in numbers], timeout=CALL_S)
+        found = consumer.committed([TopicPartition(topic, number) for number in numbers], timeout=timeout_s)
     except KafkaException as error:
         raise BrokerError(f"the group's offsets are not known: {error.args[0].str()}") from error
     return {place.partition: place.offset for place in found}

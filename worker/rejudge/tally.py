@@ -5,29 +5,44 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from worker.stream.breaker import SHARE, WINDOW, CircuitBreaker
+from worker.stream.ledger import Entry
 
-__all__ = ["Doubts", "Tally"]
+__all__ = ["GONE", "Doubts", "Tally"]
+
+GONE = "gone"
+"""Of pictures that could not be fetched."""
 
 
 class Tally:
-    """Counts. Thread-safe."""
+    """Counts what is durable: an event that is given away unfinished is another process's to count. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = Counter[str]()
         self._gone = Counter[str]()
+        self._expected = WeakKeyDictionary[Entry, tuple[str, str]]()
 
     def add(self, what: str) -> None:
         """One more of these."""
         with self._lock:
             self._counts[what] += 1
 
-    def add_gone(self, code: str) -> None:
-        """A picture could not be fetched."""
+    def expect(self, entry: Entry, what: str, code: str = "") -> None:
+        """Count ``entry`` as ``what`` once its offset goes with what is published; as gone with a reason ``code``."""
         with self._lock:
-            self._gone[code] += 1
+            self._expected[entry] = (what, code)
+
+    def settle(self, entry: Entry) -> None:
+        """``entry`` is durable."""
+        with self._lock:
+            what, code = self._expected.pop(entry, ("", ""))
+            if what == GONE:
+                self._gone[code] += 1
+            elif what:
+                self._counts[what] += 1
 
     def __getitem__(self, what: str) -> int:
         return self._counts[what]
@@ -41,7 +56,7 @@ class Tally:
     def told(self) -> dict[str, object]:
         """All counts, for a line of the log."""
         with self._lock:
-            return {**self._counts, "gone": dict(self._gone)}
+            return {**self._counts, GONE: dict(self._gone)}
 
 
 class Doubts:

@@ -147,7 +147,10 @@ def test_what_was_uploaded_again_meanwhile_is_not_published() -> None:
         asked.append(images)
         return {"a1": verdict("a1"), "a2": later, "a3": None}
 
-    CheckingPublisher(inner, find, tally).publish(entries(event("a1"), event("a2"), event("a3")))
+    sent = entries(event("a1"), event("a2"), event("a3"))
+    CheckingPublisher(inner, find, tally).publish(sent)
+    for entry in sent:
+        tally.settle(entry)
     assert inner.seen == [(0, 1), (1, 0), (2, 1)]
     assert asked == [["a1", "a2", "a3"]]
     assert tally["superseded"] == 1

@@ -45,6 +45,7 @@ class Stage:
 
     def __init__(self, current: QualityVerdict | None = None, **more: Any) -> None:
         self.ledger, self.tally, self.stop = Ledger(), Tally(), threading.Event()
+        self.ledger.on_published = self.tally.settle
         self.fails: Exception | None = more.pop("fetch", None)
         answer = more.pop("answer", None)
         pipeline = Pipeline(self._fetch, FakeAssessor(answer))  # type: ignore[arg-type]
@@ -86,7 +87,10 @@ class Stage:
 
 
 def done(stage: Stage) -> tuple[Any, ...]:
+    """What an entry leaves; it is durable then, and counted, and not before."""
     (entry,) = stage.ledger.finished()
+    assert stage.counts == {}
+    stage.ledger.mark_published(entry)
     return entry.records
 
 
@@ -150,7 +154,24 @@ def test_refused_by_the_broker() -> None:
     entry = stage.take()
     assert entry.refit is not None
     assert list(entry.refit("too large", 1)) == list(entry.records)
-    assert (list(entry.refit("too large", 2)), stage.counts) == ([], {"refused": 1})
+    assert list(entry.refit("too large", 2)) == []
+    done(stage)
+    assert stage.counts == {"refused": 1}
+
+
+def test_a_mistake_before_it_is_judged_is_not_done_either() -> None:
+    """Nothing that happens on the way leaves an entry that nobody waits for."""
+    stage = Stage()
+
+    def mistaken(_: str | None) -> str:
+        raise ZeroDivisionError("a bug")
+
+    stage.handler._find = lambda _: verdict()
+    stage.handler._fingerprint_of = mistaken
+    stage.take()
+    assert (stage.ledger.finished(), stage.doubts.held) == ([], 1)
+    stage.doubts.settle()
+    assert stage.ledger.load(P).unfinished == 1
 
 
 @pytest.mark.parametrize("error", [EngineError("out of memory"), ZeroDivisionError("a bug")])
