@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from worker.embedded.redis_server import LocalRedis
 from worker.send import make_event, send_events
 from worker.settings import RedisSettings
 from worker.store import VerdictReader, connect
+from worker.stream.clients import make_transactional_producer
 
 __all__ = ["next_profile"]
 
@@ -241,6 +244,32 @@ def test_engines_that_fail_end_it(stage: Stage, wait_until: Wait) -> None:
         assert published(stage.fleet) == before
         code, out, err = stage.done(*command)
     assert (code, counts(out)["judged again"]) == (0, COUNT), err
+
+
+def test_a_window_of_time_without_redis(stage: Stage) -> None:
+    """By the records' times, in whatever order they lie; partitions that end with the marks of transactions end too."""
+    topic, kafka, now = stage.fleet.settings.topics.uploads, stage.fleet.settings.kafka, datetime.now(UTC)
+    sender = make_transactional_producer(kafka, f"{kafka.group_id}.sender")
+    sender.init_transactions(PATIENCE_S)
+    with PictureServer({}) as server:
+        for hours, numbers in ((3, range(7)), (2, range(7, 20)), (1, range(20, 25))):
+            for undone in (False, True):
+                sender.begin_transaction()
+                for number in numbers:
+                    service = "housing" if number % 2 else None
+                    body = make_event(server.url("none.jpg"), f"i-{number}", service).model_dump_json()
+                    written = int((now - timedelta(hours=hours)).timestamp() * 1000)
+                    sender.produce(topic, body, f"i-{number}", timestamp=written)
+                (sender.abort_transaction if undone else sender.commit_transaction)(PATIENCE_S)
+        since, until = ((now - timedelta(hours=hours)).isoformat() for hours in (2.5, 1.5))
+        counted = stage.done("--since", since, "--until", until, "--dry-run")
+        both = stage.done("--since", since, "--until", until, "--service", "housing", IQA_REDIS__URL="")
+        rest = stage.done("--since", since, IQA_REDIS__URL="")
+    assert re.search(r"all +\D+13\b", counted[1]), counted
+    gone = "left: the picture cannot be fetched (http_not_found)"
+    assert (both[0], counts(both[1])[gone], counts(both[1])["passed over: of other services"]) == (0, 7, 6), both
+    assert (rest[0], counts(rest[1])[gone]) == (0, 18), rest
+    assert "rejudge_without_redis" in rest[2]
 
 
 def test_counting_and_mistakes(stage: Stage) -> None:

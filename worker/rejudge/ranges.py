@@ -28,7 +28,10 @@ class Range:
 
 
 def find_ranges(consumer: Consumer, topic: str, wanted: Wanted) -> dict[int, Range]:
-    """What lies in each partition from ``wanted.since`` on, before ``wanted.until``, or up to now.
+    """What lies in each partition from the first record of ``wanted.since`` or later on, up to now.
+
+    Not up to the first one of ``wanted.until``: a sender's clock may be ahead, and what comes after its record is meant all the
+    same. Each record's own time tells.
 
     Raises:
         BrokerError: the broker is away, or there is no such topic.
@@ -40,13 +43,9 @@ def find_ranges(consumer: Consumer, topic: str, wanted: Wanted) -> dict[int, Ran
         for number in numbers:
             lows[number], highs[number] = consumer.get_watermark_offsets(TopicPartition(topic, number), CALL_S)
         starts = _at(consumer, topic, highs, wanted.since_ms)
-        ends = highs if wanted.until_ms is None else _at(consumer, topic, highs, wanted.until_ms)
     except KafkaException as error:
         raise BrokerError(f"topic {topic}: {error.args[0].str()}") from error
-    return {
-        number: Range(start := max(lows[number], starts[number]), max(start, min(ends[number], highs[number])))
-        for number in numbers
-    }
+    return {number: Range(max(lows[number], starts[number]), highs[number]) for number in numbers}
 
 
 def _partitions(consumer: Consumer, topic: str) -> list[int]:

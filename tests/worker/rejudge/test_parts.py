@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tests.worker.helpers import event, verdict
 from worker.errors import BrokerError, IqaError
-from worker.rejudge.parts import MARK, PartsPublisher, claim_folder, count_changes, overlapping, parts_of
+from worker.rejudge.parts import MARK, PartsPublisher, claim_folder, count_changes, overlapping, parts_of, require_parquet
 from worker.rejudge.rows import RowOutgoing, row_of
 from worker.stream.incoming import Record
 from worker.stream.ledger import Entry, Ledger, Partition
@@ -140,6 +141,14 @@ def test_rows_of_what_is_gone_or_was_uploaded_again() -> None:
     assert (gone["adjustments"], gone["fingerprint"], gone["event_id"]) == (None, None, "e-a1")
     unscorable = row_of(Record("t", 3, 1), event(), None, verdict(), None)
     assert (unscorable["reason"], unscorable["adjustments"]) == ("truncated", "[]")
+
+
+def test_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that says what to install."""
+    require_parquet()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(IqaError, match=r"pip install 'iqa-fleet\[rejudge\]'"):
+        require_parquet()
 
 
 def test_a_folder_is_one_command_s(tmp_path: Path) -> None:
