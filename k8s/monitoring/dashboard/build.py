@@ -8,6 +8,7 @@ from itertools import count
 from string import ascii_uppercase
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import (
     AxisPlacement,
@@ -19,6 +20,7 @@ from grafana_foundation_sdk.models.common import (
     TooltipDisplayMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
+    AnnotationQuery,
     DashboardCursorSync,
     DashboardLinkType,
     DataSourceRef,
@@ -26,6 +28,7 @@ from grafana_foundation_sdk.models.dashboard import (
     GridPos,
     Threshold,
     ThresholdsMode,
+    VariableModel,
     VariableOption,
     VariableRefresh,
     VariableSort,
@@ -75,7 +78,7 @@ def _dashboard() -> dashboard.Dashboard:
     return board
 
 
-def _variables() -> list[dashboard.QueryVariable | dashboard.DatasourceVariable | dashboard.TextBoxVariable]:
+def _variables() -> list[Builder[VariableModel]]:
     every = VariableOption(selected=True, text="All", value="$__all")
     chosen = [
         dashboard.QueryVariable(name)
@@ -101,7 +104,7 @@ def _variables() -> list[dashboard.QueryVariable | dashboard.DatasourceVariable 
     ]
 
 
-def _annotations() -> list[dashboard.AnnotationQuery]:
+def _annotations() -> list[Builder[AnnotationQuery]]:
     # A combination that was not there five minutes before; marked for these five minutes.
     new = f"{VERSIONS % ''} unless {VERSIONS % ' offset 5m'}"
     shown = {

@@ -19,7 +19,7 @@ _HOSTS = Question(
     (
         Panel(
             "Share of fetches that fail, by reason",
-            "Good: a few percent that do not change. Bad: above the line; one reason that stands out says what is down, the log says where.",
+            "Good: a steady few percent. Bad: above the line; the reason that stands out says what is down.",
             "percentunit",
             (
                 Query(share_of('iqa_fetches_total{outcome="failed"}', "iqa_fetches_total"), "all reasons"),
@@ -35,7 +35,7 @@ _PICTURES = Question(
     (
         Panel(
             "Share of verdicts without a judgement, by reason",
-            "Good: a few percent that do not change. Bad: above the line, where uploads are cut off, are no pictures, or cannot be read.",
+            "Good: a steady few percent. Bad: above the line, where uploads are cut off, or are no pictures.",
             "percentunit",
             (
                 Query(share_of('iqa_verdicts_total{status="unscorable"}', "iqa_verdicts_total"), "all reasons"),
@@ -45,7 +45,7 @@ _PICTURES = Question(
         ),
         Panel(
             "Size of pictures",
-            "Good: as it was last week. Bad: a jump, where a sender changed what it uploads; larger pictures take more memory and time.",
+            "Good: as it was last week. Bad: a jump, where a sender changed what it uploads.",
             "bytes",
             (
                 Query(quantile(0.5, "iqa_picture_bytes"), "half under"),
@@ -57,7 +57,7 @@ _PICTURES = Question(
         ),
         Panel(
             "Decoding processes",
-            "Good: a steady number, none replaced; zero where workers decode in themselves. Bad: above the line, where pictures kill them.",
+            "Good: a steady number alive, none replaced. Bad: more replaced than the line, where pictures kill them.",
             "short",
             (
                 Query("sum(iqa_decoders_alive)", "alive"),
@@ -86,7 +86,7 @@ _MODEL = Question(
         ),
         Panel(
             "Drift of scores from their reference",
-            "Good: under 0.1. Bad: above a line, where the pictures or the model are others; nothing under 1,000 verdicts in six hours.",
+            "Good: under 0.1. Bad: above a line, where pictures or model are others. It takes 1,000 verdicts in 6 h.",
             "none",
             (Query("iqa:score_psi6h", "{{profile}}"),),
             (Limit(0.25, "IqaScoresDrift"), Limit(0.1, "IqaScoresDriftSlowly")),
@@ -102,7 +102,7 @@ _MODEL = Question(
         ),
         Panel(
             "Versions that run, events of unknown services",
-            "Good: one version and no unknown service. Bad: two versions for longer than a rollout, or unknown services above the line.",
+            "Good: one version and no unknown service. Bad: two versions for long, or unknown services above the line.",
             "short",
             (
                 Query(
@@ -151,7 +151,7 @@ _REDIS = Question(
         ),
         Panel(
             "Lookups before a picture is judged, a second",
-            "Good: no errors, and hits where pictures repeat. Bad: errors, where repeats are judged anew because Redis is away.",
+            "Good: no errors, and hits where pictures repeat. Bad: errors, where Redis is away and repeats are judged anew.",
             "suffix:/s",
             (Query(f"sum by (result) (rate(iqa_cache_requests_total[{RATE}]))", "{{result}}"),),
             stacked=True,
@@ -206,7 +206,7 @@ _READY = Question(
         ),
         Panel(
             "Processes, and those that start over and over",
-            "Good: all answer, and as many have joined as there are workers. Bad: some do not answer, none has joined, or one keeps starting.",
+            "Good: all answer and all workers have joined. Bad: some do not answer, none has joined, or one keeps starting.",
             "short",
             (
                 Query("sum(up{})", "answer"),
@@ -237,7 +237,7 @@ _MACHINE = Question(
         ),
         Panel(
             "Share of what the worst process may have",
-            "Good: under the lines. Bad: memory over nine tenths, files over four fifths, or held by its quota for a quarter of the time.",
+            "Good: under the lines. Bad: memory over nine tenths, files over four fifths, or held for a quarter of the time.",
             "percentunit",
             (
                 Query("max(iqa_memory_used_bytes / iqa_memory_limit_bytes)", "memory"),
