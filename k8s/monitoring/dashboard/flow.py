@@ -67,7 +67,7 @@ _LAG = Question(
             "s",
             (
                 Query(
-                    'topk(5, max by (topic, partition) (iqa_partition_lag_seconds{lane="uploads"}))',
+                    'topk(5, max by (partition) (iqa_partition_lag_seconds{lane="uploads"}))',
                     "partition {{partition}}",
                 ),
                 Query('max(iqa_fleet_lag_seconds{lane="uploads"})', "any, as the probe sees it"),
