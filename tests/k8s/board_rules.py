@@ -11,7 +11,7 @@ from typing import Any
 import promql_parser as promql
 
 from tests.k8s.board import filled, labels_of, metric_of, panels, selectors, targets
-from tests.k8s.test_alerts import ALERTS
+from tests.k8s.test_alerts import ALERTS, RECORDED, THRESHOLD
 
 Board = dict[str, Any]
 Rule = Callable[[Board], Iterator[str]]
@@ -164,8 +164,6 @@ def limited(board: Board) -> Iterator[str]:
 
 def figures_of(alert: str) -> set[float]:
     """Thresholds of an alert, and the bounds of buckets in what was recorded for it."""
-    from tests.k8s.test_alerts import RECORDED, THRESHOLD
-
     expr = next((rule["expr"] for rule in ALERTS if rule["alert"] == alert), "")
     recorded = " ".join(rule["expr"] for rule in RECORDED if rule["record"] in expr)
     return {float(found) for found in [*THRESHOLD.findall(expr), *re.findall(r'le="([\d.]+)"', recorded)]}

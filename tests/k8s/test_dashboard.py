@@ -1,4 +1,4 @@
-"""The dashboard: written by its generator, answers the questions in order, asks only for what there is, leads to the runbook."""
+"""The dashboard: written by its generator, answers in order, asks only for what there is, leads to the runbook."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_faults_are_found(rule: str, plant: Plant) -> None:
     assert list(RULES[rule](board)) != []
 
 
-def test_ids_of_descriptions() -> None:
-    """Sentences fit where they are shown: no line of code or name of a variable in them."""
+def test_descriptions_are_sentences() -> None:
+    """No code and no name of a variable in them."""
     for panel in panels(BOARD):
         assert not re.search(r"[`$_]", panel["description"])
