@@ -6,22 +6,16 @@ raise are firing. What fires beside them is told, too. ``ARGS=Kafka`` provokes o
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
 from confluent_kafka import TopicPartition
 from rich.console import Console
 
@@ -29,14 +23,13 @@ from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
 from tests.integration.looking import answer
 from tests.integration.own_node import OwnNode, own_node
 from tests.integration.test_delivery import pictures
+from tests.k8s.prometheus_server import Ask, prometheus, wait_for
 from worker.embedded.picture_server import PictureServer
 from worker.embedded.redis_server import LocalRedis, free_port
 from worker.send import make_event, send_events
 from worker.stream.clients import make_admin
 
 RULES = Path(__file__).resolve().parents[2] / "k8s" / "monitoring" / "rules.yaml"
-EVERY_S = 5
-PATIENCE_S = 900.0
 console = Console()
 
 
@@ -108,59 +101,9 @@ TROUBLES: dict[str, tuple[Step, Step, set[str]]] = {
 }
 
 
-def wait_for(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> float:
-    """Seconds until ``condition`` holds.
-
-    Raises:
-        TimeoutError: it does not.
-
-    """
-    began, pause = time.monotonic(), threading.Event()
-    while not condition():
-        if time.monotonic() - began > patience_s:
-            raise TimeoutError(f"no {what} within {patience_s:.0f} s")
-        pause.wait(0.5)
-    return time.monotonic() - began
-
-
-@contextmanager
-def prometheus(folder: Path, target: int) -> Iterator[Callable[[], set[str]]]:
-    """A Prometheus with our rules that scrapes a port; gives a question for the alerts that fire."""
-    port = free_port()
-    told = {
-        "global": {"scrape_interval": f"{EVERY_S}s", "evaluation_interval": f"{EVERY_S}s"},
-        "rule_files": [str(RULES)],
-        "scrape_configs": [{"job_name": "iqa", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}],
-    }
-    (folder / "prometheus.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
-    options = {"config.file": folder / "prometheus.yaml", "storage.tsdb.path": folder / "tsdb"}
-    command = [
-        str(shutil.which("prometheus")),
-        *(f"--{k}={v}" for k, v in options.items()),
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-
-    def asked(path: str) -> dict[str, Any]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=30) as got:
-                found: dict[str, Any] = json.loads(got.read())["data"]
-        except OSError:
-            return {}
-        return found
-
-    def firing() -> set[str]:
-        alerts = asked("alerts").get("alerts", [])
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
-
-    try:
-        # What is counted before the first scrape is no rise.
-        wait_for(lambda: asked("query?query=iqa_build_info").get("result"), "scrape")
-        yield firing
-    finally:
-        process.terminate()
-        process.wait()
+def firing_of(ask: Ask) -> set[str]:
+    """Names of the alerts that fire now."""
+    return {alert["labels"]["alertname"] for alert in ask("alerts").get("alerts", []) if alert["state"] == "firing"}
 
 
 def main() -> int:
@@ -181,19 +124,19 @@ def main() -> int:
         port = free_port()
         scene = Stage(node, redis, fleet, served, port, fleet.start(IQA_HTTP__PORT=str(port)))
         wait_for(lambda: answer(scene.worker)[0] == 200, "readiness")
-        firing = stack.enter_context(prometheus(folder, port))
+        ask = stack.enter_context(prometheus(folder, {"iqa": {"": port}}, [RULES]))
         scene.send(100)
         wait_for(lambda: fleet.read() >= 100, "verdicts")
         for name, (breaks, mends, wanted) in TROUBLES.items():
             if not all(word in name for word in sys.argv[1:]):
                 continue
-            before = firing()
+            before = firing_of(ask)
             began = time.monotonic()
             breaks(scene)
             seen: dict[str, float] = {}
 
             def all_there(began: float = began, seen: dict[str, float] = seen, wanted: set[str] = wanted) -> bool:
-                for alert in firing():
+                for alert in firing_of(ask):
                     seen.setdefault(alert, time.monotonic() - began)
                 return wanted <= seen.keys()
 
