@@ -101,7 +101,8 @@ def windowed(board: Board) -> Iterator[str]:
     """Windows are Grafana's, or those of an alert that the panel leads to."""
     for panel in panels(board):
         linked = " ".join(rule["expr"] for rule in ALERTS if rule["alert"] in {link["title"] for link in panel["links"]})
-        allowed = {"$__rate_interval", *re.findall(r"\[(\w+)\]", linked)}
+        # A day is how far back a series must be unknown to be new.
+        allowed = {"$__rate_interval", "1d", *re.findall(r"\[(\w+)\]", linked)}
         for target in panel["targets"]:
             for window in re.findall(r"\[([^]]+)\]", target["expr"]):
                 if window not in allowed:

@@ -68,7 +68,8 @@ class Chart:
 
     def _side(self, lines: Sequence[Line], right: bool) -> Iterator[str]:
         """Lines of one unit, with their axis."""
-        marks = ticks(max([value for line in lines for _, value in line.points] + [0.0 if right else self.most]))
+        top = max([value for line in lines for _, value in line.points] + [0.0 if right else self.most])
+        marks = ticks(top, lines[0].unit)
         scale = self.high / marks[-1]
         for mark in marks:
             y = self.high - mark * scale

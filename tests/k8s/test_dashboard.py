@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from k8s.monitoring.dashboard.build import QUESTIONS, made
+from k8s.monitoring.dashboard.shape import risen
 from tests.k8s.board import BOARD, FILE, KNOWN, filled, metric_of, panels, selectors, targets, unknown
 from tests.k8s.board_rules import RULES
 from tests.k8s.test_alerts import NAMES, promtool
@@ -123,6 +124,29 @@ def test_every_alert_is_reached_from_a_panel() -> None:
     for link in links:
         assert link["url"] == f"${{runbook:raw}}#{link['title'].lower()}"
     assert {link["title"] for link in links} == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("values", "risen_by"),
+    [
+        ("_x170 4x30", 4),  # was not there: all of it is the rise
+        ("7x200", 0),
+        ("0x170 _x5 3x25", 3),  # started again within the window
+        ("7x100 _x65 7x35", 0),  # nobody scraped when the window began: no rise
+    ],
+)
+def test_the_first_count_of_a_counter_is_seen(promtool: str, tmp_path: Path, values: str, risen_by: int) -> None:
+    """Of one that is not there before it; ``values`` are a quarter of a minute apart, the last ten of fifty are looked at."""
+    expr = f"round({risen('iqa_refused_records_total', '10m')})"
+    played = {
+        "interval": "15s",
+        "input_series": [{"series": 'iqa_refused_records_total{code="x"}', "values": values}],
+        "promql_expr_test": [{"expr": expr, "eval_time": "50m", "exp_samples": [{"labels": "{}", "value": risen_by}]}],
+    }
+    file = tmp_path / "tests.yaml"
+    file.write_text(yaml.safe_dump({"evaluation_interval": "15s", "tests": [played]}), encoding="utf-8")
+    done = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 Plant = Callable[[dict[str, Any]], None]

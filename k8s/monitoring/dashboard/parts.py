@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from k8s.monitoring.dashboard.shape import RATE, Limit, Panel, Query, Question, quantile, share_of
+from k8s.monitoring.dashboard.shape import RATE, Limit, Panel, Query, Question, quantile, risen, share_of
 
 __all__ = ["PARTS"]
 
@@ -122,7 +122,7 @@ _REDIS = Question(
     (
         Panel(
             "Conditions of the projection that are missing",
-            "Good: zero. Bad: a line that climbs with the clock; redis is the server, any other the projection itself.",
+            "Good: zero. Bad: a line that climbs with the clock; progress alone is the projection, redis with it the server.",
             "s",
             (Query("max by (condition) (iqa_projection_missing_seconds)", "{{condition}}"),),
             (Limit(120, "IqaProjectionStuck"), Limit(60, "IqaRedisAway")),
@@ -163,23 +163,19 @@ _RETRIES = Question(
     "Are there retries and dead letters?",
     (
         Panel(
-            "Retries a second, by reason",
+            "Retries in 10 minutes, by reason",
             "Good: few. Bad: one reason that stays, where a host is down; a second attempt means that it was down for longer.",
-            "suffix:/s",
-            (
-                Query(
-                    f"sum by (code, attempt) (rate(iqa_retries_total[{RATE}]))",
-                    "{{code}}, attempt {{attempt}}",
-                ),
-            ),
+            "short",
+            (Query(risen("iqa_retries_total", "10m", "code", "attempt"), "{{code}}, attempt {{attempt}}"),),
+            alerts=("IqaFetchesFail",),
             stacked=True,
         ),
         Panel(
-            "Dead letters as a share of events taken, by reason",
-            "Good: none. Bad: above the line; such events have no verdict until they are replayed.",
-            "percentunit",
-            (Query(share_of("iqa_dead_letters_total", "iqa_events_total", "code"), "{{code}}"),),
-            (Limit(0.02, "IqaDeadLetters"),),
+            "Dead letters in 15 minutes, by reason",
+            "Good: none. Bad: above the line, and more than one in fifty events; they have no verdict until they are replayed.",
+            "short",
+            (Query(risen("iqa_dead_letters_total", "15m", "code"), "{{code}}"),),
+            (Limit(5, "IqaDeadLetters"),),
         ),
         Panel(
             "Retries that are overdue",
@@ -247,7 +243,7 @@ _MACHINE = Question(
             (Limit(0.9, "IqaMemoryNearLimit"), Limit(0.8, "IqaFilesRunOut"), Limit(0.25, "IqaThrottled")),
         ),
         Panel(
-            "Cores in use",
+            "Cores in use, decoding processes not counted",
             "Good: below the quota. Bad: at the quota while uploads wait, where more workers are needed.",
             "short",
             (

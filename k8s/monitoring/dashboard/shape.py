@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from worker.telemetry.catalogue import CATALOGUE
 
-__all__ = ["Limit", "Panel", "Query", "Question", "new_ones", "quantile", "scoped", "share_of"]
+__all__ = ["Limit", "Panel", "Query", "Question", "quantile", "risen", "scoped", "share_of"]
 
 RATE = "$__rate_interval"
 _OF_PROBE = {metric.name for metric in CATALOGUE if metric.of == "probe"}
@@ -101,7 +101,11 @@ def share_of(part: str, whole: str, *by: str) -> str:
     return f"{parts} (sum(rate({whole}[{RATE}])) > 0)"
 
 
-def new_ones(counter: str) -> str:
-    """How many came in the last hour, of a counter that is absent until its first one: ``increase`` cannot see that one."""
-    first = f"sum({counter} unless max_over_time({counter}[1d] offset 1h)) > 0"
-    return f"(sum(increase({counter}[1h])) > 0) or ({first}) or vector(0)"
+def risen(counter: str, window: str, *by: str) -> str:
+    """By how much a counter rose whose series are absent until their first count, which ``increase`` cannot see.
+
+    Of a series that is new within the window, all of it is the rise. One that was away for a day counts as new.
+    """
+    new = f"{counter} unless max_over_time({counter}[1d] offset {window})"
+    grouped = f"sum by ({', '.join(by)})" if by else "sum"
+    return f"{grouped} (({new}) or increase({counter}[{window}]))"
