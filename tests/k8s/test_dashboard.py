@@ -130,6 +130,7 @@ def test_every_alert_is_reached_from_a_panel() -> None:
     ("values", "risen_by"),
     [
         ("_x170 4x30", 4),  # was not there: all of it is the rise
+        ("_x165 4x5 _x60", 4),  # of a worker that is gone
         ("7x200", 0),
         ("0x170 _x5 3x25", 3),  # started again within the window
         ("7x100 _x65 7x35", 0),  # nobody scraped when the window began: no rise

@@ -104,8 +104,9 @@ def share_of(part: str, whole: str, *by: str) -> str:
 def risen(counter: str, window: str, *by: str) -> str:
     """By how much a counter rose whose series are absent until their first count, which ``increase`` cannot see.
 
-    Of a series that is new within the window, all of it is the rise. One that was away for a day counts as new.
+    Of a series that is new within the window, all of it is the rise, also once its worker is gone. One that was away for a day
+    counts as new.
     """
-    new = f"{counter} unless max_over_time({counter}[1d] offset {window})"
+    new = f"max_over_time({counter}[{window}]) unless max_over_time({counter}[1d] offset {window})"
     grouped = f"sum by ({', '.join(by)})" if by else "sum"
     return f"{grouped} (({new}) or increase({counter}[{window}]))"
