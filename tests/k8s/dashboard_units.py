@@ -21,9 +21,9 @@ def ticks(top: float, unit: str = "") -> list[float]:
     size = next((size for _, size in SIZES.get(unit, ()) if top >= 2 * size), 1.0)
     rough = top / size / 4
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
-    # What lies a hundredth of a step above a mark needs no further one.
-    return [size * step * number for number in range(math.ceil(top / size / step - 0.01) + 1)]
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.98)
+    # What lies a twentieth of a step above a mark needs no further one.
+    return [size * step * number for number in range(math.ceil(top / size / step - 0.05) + 1)]
 
 
 def shown(value: float, unit: str) -> str:

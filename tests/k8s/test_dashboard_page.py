@@ -98,7 +98,14 @@ def test_numbers_have_units(value: float, unit: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("top", "marks"),
-    [(0, [0, 1]), (1, [0, 0.25, 0.5, 0.75, 1]), (7, [0, 2, 4, 6, 8]), (100, [0, 25, 50, 75, 100]), (0.3, [0, 0.1, 0.2, 0.3])],
+    [
+        (0, [0, 1]),
+        (1, [0, 0.25, 0.5, 0.75, 1]),
+        (7, [0, 2, 4, 6, 8]),
+        (100, [0, 25, 50, 75, 100]),
+        (0.3, [0, 0.1, 0.2, 0.3]),
+        (1.003, [0, 0.25, 0.5, 0.75, 1]),
+    ],
 )
 def test_marks_are_round(top: float, marks: list[float]) -> None:
     """And reach the top."""
