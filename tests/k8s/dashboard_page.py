@@ -11,7 +11,7 @@ from tests.k8s.dashboard_units import shown
 
 COLUMN, UNIT, GAP, TOP, HEAD = 70, 36, 8, 60, 26
 WIDTH = 24 * COLUMN + GAP
-ROW_OF_LEGEND, ROWS = 14, 4
+ROW_OF_LEGEND, ROWS, LETTER, BESIDE = 14, 4, 5.8, 24
 COLOURS = [
     "73bf69",
     "f2cc0c",
@@ -86,8 +86,13 @@ def _box(panel: dict[str, Any], seen: dict[str, Any]) -> str:
 
 def _rows(lines: list[Line], width: int) -> int:
     """Of the legend; what does not fit into four is cut off, as in a Grafana before one scrolls."""
-    letters = sum(len(f"{line.name} {shown(line.last, line.unit)}") + 6 for line in lines)
-    return min(ROWS, 1 + int(letters * 6.2 / width))
+    rows, used = 1, 0.0
+    for line in lines:
+        wanted = LETTER * len(f"{line.name} {shown(line.last, line.unit)}") + BESIDE
+        if used and used + wanted > width - 2 * BESIDE:
+            rows, used = rows + 1, 0.0
+        used += wanted
+    return min(ROWS, rows)
 
 
 def _entry(line: Line) -> str:
