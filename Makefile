@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 KAFKA_LIBS := .kafka/libs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch parity-mmocr bindings bench bench-growth bench-stages chaos provoke fuzz suites kafka s3 lint format typecheck schemas clean
+.PHONY: help demo test test-torch parity-mmocr bindings bench bench-growth bench-stages chaos provoke dashboard dashboard-data fuzz suites kafka s3 lint format typecheck schemas clean
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -87,6 +87,13 @@ SECONDS ?= 60
 provoke: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Alerts on a real worker by a real Prometheus, as servers break (twenty minutes; needs prometheus)
 	@$(BIN)/iqa engines fetch
 	$(BIN)/python -m tests.k8s.provoke $(ARGS)
+
+dashboard: $(VENV)/.installed-test  ## Write the Grafana dashboard, k8s/monitoring/dashboard.json
+	$(BIN)/python -m k8s.monitoring.dashboard
+
+dashboard-data: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Ask a real Prometheus for every query of it, two minutes with faults, and draw them (needs prometheus)
+	@$(BIN)/iqa engines fetch
+	$(BIN)/python -m tests.k8s.dashboard_data $(ARGS)
 
 fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz  ## Fuzz TARGET (event, header, polygons, jpeg, png, heif, ...) for SECONDS
 	$(BIN)/python -m tests.fuzz $(TARGET) -max_total_time=$(SECONDS)

@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,32 +20,17 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
 from tests.integration.looking import answer
 from tests.integration.own_node import OwnNode
+from tests.k8s.prometheus_server import PATIENCE_S, wait_for
 from tests.worker.intake.servers import head, raw_server
 from worker.embedded.picture_server import PictureServer
 from worker.embedded.redis_server import LocalRedis, free_port
 from worker.send import make_event, send_events
 from worker.stream.clients import make_admin, make_consumer, make_producer
 
-__all__ = ["Scene", "wait_for"]
+__all__ = ["Scene"]
 
-PATIENCE_S = 900.0
 SLOW_S = 8.0
 PROBE_S = "5"
-
-
-def wait_for(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> float:
-    """Seconds until ``condition`` holds.
-
-    Raises:
-        TimeoutError: it does not.
-
-    """
-    began, pause = time.monotonic(), threading.Event()
-    while not condition():
-        if time.monotonic() - began > patience_s:
-            raise TimeoutError(f"no {what} within {patience_s:.0f} s")
-        pause.wait(0.5)
-    return time.monotonic() - began
 
 
 @dataclass

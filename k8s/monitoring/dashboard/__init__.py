@@ -1,0 +1,1 @@
+"""Makes the Grafana dashboard: ``make dashboard`` writes ``../dashboard.json``."""
