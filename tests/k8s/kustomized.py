@@ -22,6 +22,7 @@ __all__ = [
     "Combination",
     "Fleet",
     "Manifest",
+    "build",
     "combination_id",
     "component",
     "container",
@@ -41,6 +42,8 @@ Combination = tuple[str, tuple[str, ...]]
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
 BUILT = ROOT / ".kustomize"
+HERE = "iqa-fleet/k8s"
+"""What the README calls the folder of manifests."""
 
 SHARED, ANYWHERE = ("gpu-shared", "mig"), ("karpenter", "keda", "strimzi", "monitoring")
 
@@ -76,22 +79,29 @@ def combination_id(combination: Combination) -> str:
     return "+".join((combination[0], *combination[1]))
 
 
-def render(overlay: str, components: tuple[str, ...] = (), **more: Any) -> list[Manifest]:
-    """What ``kubectl apply -k`` would send, for a kustomization as the README has it; ``more`` are further fields of it."""
+def render(overlay: str, components: tuple[str, ...] = ()) -> list[Manifest]:
+    """What would be applied, for a kustomization as the README has it."""
+    return build(
+        {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [f"{HERE}/overlays/{overlay}"],
+            "components": [f"{HERE}/components/{each}" for each in components],
+        }
+    )
+
+
+def build(kustomization: Manifest, *edits: list[str]) -> list[Manifest]:
+    """The same for any kustomization in a folder of its own, after commands of ``kustomize edit``."""
     kustomize = tool("kustomize")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
-        kustomization = {
-            "apiVersion": "kustomize.config.k8s.io/v1beta1",
-            "kind": "Kustomization",
-            "resources": [os.path.relpath(K8S / "overlays" / overlay, folder)],
-            "components": [os.path.relpath(K8S / "components" / each, folder) for each in components],
-            **more,
-        }
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
-        done = subprocess.run([kustomize, "build", str(folder)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
+        text = yaml.safe_dump(kustomization).replace(HERE, os.path.relpath(K8S, folder))
+        (folder / "kustomization.yaml").write_text(text, encoding="utf-8")
+        for command in (*(["edit", *each] for each in edits), ["build", "."]):
+            done = subprocess.run([kustomize, *command], cwd=folder, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert not done.stderr
     return list(yaml.load_all(done.stdout, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 

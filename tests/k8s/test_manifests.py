@@ -25,13 +25,14 @@ from tests.k8s.kustomized import (
     Combination,
     Fleet,
     Manifest,
+    build,
     combination_id,
     container,
-    render,
     rendered,
     tool,
 )
 from tests.k8s.mutations import MUTATIONS, Mutation
+from tests.k8s.pages import Page, commands
 from tests.k8s.prometheus_rule import SOURCES, TARGET
 from tests.k8s.prometheus_rule import rendered as rendered_rules
 from worker.telemetry.catalogue import CATALOGUE
@@ -207,12 +208,30 @@ def test_alerts_are_those_of_the_rules() -> None:
     assert made["spec"]["groups"] == groups
 
 
-def test_a_digest_is_set_as_the_page_says() -> None:
-    """By kustomize's own command, from above an overlay; what is above wins over the placeholder."""
-    digest = "sha256:" + 64 * "b"
-    image = {"name": "registry.example.org/iqa-fleet", "newName": "registry.example.com/iqa", "digest": digest}
-    made = Fleet(("cpu", ()), render("cpu", (), images=[image]))
-    assert {container(each)["image"] for each in made.workloads} == {f"registry.example.com/iqa@{digest}"}
+def test_the_page_can_be_followed() -> None:
+    """Its kustomization with its settings, and its command that sets the image: everywhere, the spare place included."""
+    page = Page(K8S / "README.md")
+    blocks = re.findall(r"```yaml\n(.*?)```", page.text, re.DOTALL)
+    kustomization = {key: value for block in blocks for key, value in yaml.safe_load(block).items()}
+    (command,) = (each for line in page.lines for each in commands(line) if each.arguments[:1] == ("edit",))
+    fleet = Fleet(("cpu", ("karpenter", "keda", "monitoring")), build(kustomization, list(command.arguments[1:])))
+    assert [f"{name}: {fault}" for name, rule in RULES.items() for fault in rule(fleet)] == []
+    (image,) = {container(each)["image"] for each in fleet.workloads}
+    assert image == command.arguments[-1].partition("=")[2]
+    assert set(image.partition("sha256:")[2]) != {"0"}
+    assert fleet.environment(fleet.worker)["IQA_LOG_LEVEL"] == "warning"
+
+
+def test_the_page_counts_them() -> None:
+    """Combinations; numbers of the overlays."""
+    text = (K8S / "README.md").read_text(encoding="utf-8")
+    assert f"all {len(ALL)} combinations" in text
+    fleets = {overlay: Fleet((overlay, ()), rendered((overlay, ()))) for overlay in ("cpu", "gpu")}
+    for names, *told in re.findall(r"^\| (`.*?) \| (.*?) \| (.*?) \| .*? \|$", text[text.index("## Scale") :], re.MULTILINE):
+        for overlay, values in zip(fleets, told, strict=True):
+            notes = fleets[overlay].worker["metadata"]["annotations"]
+            found = [notes[f"iqa-fleet/{name}"] for name in re.findall(r"`([a-z-]+)`", names)]
+            assert ", ".join(found) == values.strip("`"), names
 
 
 def test_nothing_shipped_lies_about() -> None:
