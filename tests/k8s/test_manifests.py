@@ -58,7 +58,7 @@ def is_operators(manifest: Manifest) -> bool:
 
 def definitions() -> dict[tuple[str, str], Manifest]:
     """Schemas of operators' resources by version and kind, in which nothing is allowed that is not named."""
-    tool("kustomize")
+    tool("crds/.fetched")
     found = {}
     for path in sorted((BUILT / "crds").glob("*.yaml")):
         spec = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]
