@@ -35,7 +35,10 @@ from tests.k8s.mutations import MUTATIONS, Mutation
 from tests.k8s.pages import Page, commands
 from tests.k8s.prometheus_rule import SOURCES, TARGET
 from tests.k8s.prometheus_rule import rendered as rendered_rules
+from tests.k8s.test_alerts import promtool
 from worker.telemetry.catalogue import CATALOGUE
+
+__all__ = ["promtool"]
 
 VERSIONS = ("1.34", "1.35", "1.36", "1.37")
 RULES: dict[str, Callable[[Fleet], Iterator[str]]] = {
@@ -187,6 +190,39 @@ def test_the_formula_answers_as_simulated() -> None:
     done = subprocess.run([tool("formula")], input=json.dumps(asked), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == pytest.approx([30, 10, 20, None, 0])
+
+
+OFFSETS = 'iqa_partition_end_offset{lane="uploads",topic="image.uploads",partition="%s",instance="%s"}'
+
+
+@pytest.mark.parametrize(
+    ("series", "wanted"),
+    [
+        ({("0", "a"): "0+30x40", ("1", "b"): "1000+30x40"}, [4.0]),
+        # Its partition goes to another worker, which shows it two scrapes later; the first is gone, or shows its last value on.
+        ({("0", "a"): "0+30x40", ("1", "b"): "1000+30x34 stale", ("1", "a"): "_x36 2110+30x4"}, [4.0]),
+        ({("0", "a"): "0+30x40", ("1", "b"): "1000+30x34 2020x6", ("1", "a"): "_x35 2080+30x5"}, [4.0]),
+        ({("0", "a"): "500x40", ("1", "b"): "1000x40"}, [0.0]),
+        ({}, []),
+    ],
+    ids=["steady", "moved", "moved, both show it", "nothing comes", "no worker"],
+)
+def test_arrivals_are_told_rightly(
+    promtool: str, tmp_path: Path, series: dict[tuple[str, str], str], wanted: list[float]
+) -> None:
+    """By the trigger's own query in Prometheus' engine, scraped every 15 s: within a fifth, and nothing where nothing is seen."""
+    combination: Combination = ("cpu", ("keda",))
+    (scaled,) = Fleet(combination, rendered(combination)).of("ScaledObject")
+    query = scaling_rules.triggers(scaled)["arrivals"]["metadata"]["query"]
+    near = f"abs(({query}) - {wanted[0]}) <= bool {wanted[0] / 5}" if wanted else query
+    played = {
+        "interval": "15s",
+        "input_series": [{"series": OFFSETS % key, "values": values} for key, values in series.items()],
+        "promql_expr_test": [{"expr": near, "eval_time": "10m", "exp_samples": [{"labels": "{}", "value": 1}] * len(wanted)}],
+    }
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump({"evaluation_interval": "15s", "tests": [played]}), encoding="utf-8")
+    done = subprocess.run([promtool, "test", "rules", "t.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_arrivals_are_counted_by_a_metric_of_ours() -> None:
