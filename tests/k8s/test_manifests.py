@@ -210,7 +210,7 @@ OFFSETS = 'iqa_partition_end_offset{lane="uploads",topic="image.uploads",partiti
 def test_arrivals_are_told_rightly(
     promtool: str, tmp_path: Path, series: dict[tuple[str, str], str], wanted: list[float]
 ) -> None:
-    """By the trigger's own query in Prometheus' engine, scraped every 15 s: within a fifth, and nothing where nothing is seen."""
+    """By the trigger's own query in Prometheus' engine, scraped every 15 s: within a fifth; nothing where nothing is seen."""
     combination: Combination = ("cpu", ("keda",))
     (scaled,) = Fleet(combination, rendered(combination)).of("ScaledObject")
     query = scaling_rules.triggers(scaled)["arrivals"]["metadata"]["query"]
