@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 KAFKA_LIBS := .kafka/libs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch parity-mmocr bindings bench bench-growth bench-stages chaos provoke dashboard dashboard-data fuzz suites kafka s3 lint format typecheck schemas clean
+.PHONY: help demo test test-torch parity-mmocr bindings bench bench-growth bench-stages chaos provoke dashboard dashboard-data fuzz suites kafka s3 kustomize kube-score manifests lint format typecheck schemas clean
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -109,6 +109,29 @@ s3: .s3/versitygw  ## A real S3 server for the tests, built from its source (nee
 .s3/versitygw:
 	GOBIN=$(CURDIR)/.s3 go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
+# Newer ones want a newer Go. Definitions of KEDA's, Prometheus' and Karpenter's resources come out of their own modules.
+kustomize: .kustomize/kustomize .kustomize/formula .kustomize/crds/.fetched  ## What the tests of the manifests need (needs Go; a minute)
+
+.kustomize/kustomize:
+	GOBIN=$(CURDIR)/.kustomize go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+
+.kustomize/formula: tests/k8s/formula/main.go tests/k8s/formula/go.mod
+	cd tests/k8s/formula && go build -o $(CURDIR)/$@ .
+
+.kustomize/crds/.fetched: tests/k8s/crds.sh
+	sh tests/k8s/crds.sh .kustomize/crds
+	@touch $@
+
+.kustomize/kube-score:
+	GOBIN=$(CURDIR)/.kustomize go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+
+kube-score: $(VENV)/.installed-test .kustomize/kustomize .kustomize/kube-score  ## kube-score over every combination of manifests (needs Go; minutes)
+	$(BIN)/python -m pytest -q tests/k8s/test_kube_score.py $(ARGS)
+
+RUNBOOKS ?= https://runbooks.example.org/iqa-fleet/
+manifests: $(VENV)/.installed-test  ## Write the manifest of the alerts; RUNBOOKS is where your copy of k8s/monitoring is read
+	$(BIN)/python -m tests.k8s.prometheus_rule --runbooks $(RUNBOOKS)
+
 $(KAFKA_LIBS)/.fetched: tests/integration/kafka/pom.xml
 	mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(KAFKA_LIBS) -DincludeScope=runtime
 	@touch $@
@@ -129,4 +152,4 @@ schemas: $(VENV)/.installed-test  ## Write the JSON Schemas of contracts and pro
 	$(BIN)/iqa calibrate schema > calibration/profiles/schema.json
 
 clean:  ## Remove what was built or fetched here
-	rm -rf $(VENV) .kafka .s3 .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .kafka .s3 .kustomize .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,8 +22,8 @@ KAFKA_TOOLS = {
 }
 """Tools of Kafka 4.1 with their options, as far as they were tried."""
 
-KUBECTL = {"annotate", "delete", "drain", "get", "patch", "rollout", "scale", "set"}
-TEXT_TOOLS = {"awk", "cut", "export", "join", "jq", "redis-cli", "sort", "tac", "uniq"}
+KUBECTL = {"annotate", "apply", "create", "delete", "diff", "drain", "get", "patch", "rollout", "scale", "set", "wait"}
+TEXT_TOOLS = {"awk", "base64", "cut", "export", "join", "jq", "kustomize", "redis-cli", "sort", "tac", "uniq"}
 
 
 @dataclass(frozen=True)

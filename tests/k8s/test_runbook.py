@@ -18,7 +18,8 @@ from worker.telemetry.catalogue import CATALOGUE
 __all__ = ["promtool"]
 
 RUNBOOK, OPERATIONS = Page(FOLDER / "runbook.md"), Page(FOLDER / "operations.md")
-PAGES = (RUNBOOK, OPERATIONS)
+MANIFESTS = Page(FOLDER.parent / "README.md")
+PAGES = (RUNBOOK, OPERATIONS, MANIFESTS)
 COMMANDS = sorted({command for page in PAGES for line in page.lines for command in commands(line)}, key=str)
 RECORDS = {rule["record"] for rule in [*RECORDED, *DRIFT]}
 MOVED = ("_total", "_bucket", "_count", "_sum", "_info")
@@ -43,13 +44,16 @@ def test_every_operation_has_a_page() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
 def test_links_lead_somewhere(page: Page) -> None:
-    """To files, and to headings of these two."""
-    headings = {each.path.name: {anchor_of(heading) for heading in each.parts} for each in PAGES}
+    """To files, and to headings of these."""
+    headings = {each.path: {anchor_of(heading) for heading in each.parts} for each in PAGES}
     for target in page.links:
+        if target.startswith("https://"):
+            continue
         path, _, anchor = target.partition("#")
-        assert (page.path.parent / path).exists()
-        if anchor and (path or page.path.name) in headings:
-            assert anchor in headings[path or page.path.name], target
+        place = (page.path.parent / path).resolve() if path else page.path
+        assert place.exists(), target
+        if anchor and place in headings:
+            assert anchor in headings[place], target
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each.program == "iqa"], ids=str)
