@@ -124,6 +124,8 @@ def look(settings: Settings, *, verdicts: bool = True) -> Overview:
         )
     except KafkaException as error:
         raise BrokerError(f"Kafka does not tell: {error.args[0].str()}") from error
+    except TimeoutError as error:
+        raise BrokerError("Kafka does not tell in time") from error
     finally:
         reader.close()
 

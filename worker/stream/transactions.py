@@ -44,6 +44,11 @@ OFFSETS_S = 8.0
 GRACE_S = 1.0
 """Beyond its bound, for a call that should have come back by itself."""
 
+PENDING_S = 10.0
+"""For a pending transaction to end: as long as one that a dead worker has left open."""
+
+ASK_AGAIN_S = 0.05
+
 # Another producer has begun under the same transactional id.
 _FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}  # noqa: SLF001
 
@@ -51,13 +56,29 @@ CommittedOffsets = Callable[[Sequence[Partition]], dict[Partition, int]]
 
 
 def committed_offsets(admin: AdminClient, group_id: str) -> CommittedOffsets:
-    """Asks the broker for a group's committed offsets, pending transactions awaited; absent ones are left out."""
+    """Asks the broker for a group's committed offsets, pending transactions awaited; absent ones are left out.
+
+    While a transaction is pending the broker has an error in place of its partitions' offsets, which is no offset that is absent:
+    what an unanswered commit has done would be published again.
+
+    Raises (what is given):
+        KafkaException: the broker refuses, or a transaction stays pending for long.
+        TimeoutError: it does not answer.
+
+    """
 
     def ask(partitions: Sequence[Partition]) -> dict[Partition, int]:
         wanted = ConsumerGroupTopicPartitions(group_id, [TopicPartition(*partition) for partition in partitions])
-        (future,) = admin.list_consumer_group_offsets([wanted], require_stable=True, request_timeout=CALL_S).values()
-        found = future.result(2 * CALL_S).topic_partitions
-        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+        end, pause = time.monotonic() + PENDING_S, threading.Event()
+        while True:
+            (future,) = admin.list_consumer_group_offsets([wanted], require_stable=True, request_timeout=CALL_S).values()
+            found = future.result(2 * CALL_S).topic_partitions
+            wrong = next((place.error for place in found if place.error is not None), None)
+            if wrong is None:
+                return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+            if wrong.code() != KafkaError.UNSTABLE_OFFSET_COMMIT or time.monotonic() >= end:
+                raise KafkaException(wrong)
+            pause.wait(ASK_AGAIN_S)
 
     return ask
 

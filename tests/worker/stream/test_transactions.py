@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from tests.patience import PATIENCE_S
 from tests.worker.stream.test_ledger import P0, RECORD
 from worker.errors import BrokerError
 from worker.stream.ledger import Ledger, Partition
 from worker.stream.refusals import ClosedTopicError
-from worker.stream.transactions import TransactionalPublisher
+from worker.stream.transactions import TransactionalPublisher, committed_offsets
 
 
 def failure(*, retriable: bool = False, abort: bool = False, fatal: bool = False) -> KafkaException:
@@ -293,3 +296,34 @@ def test_a_right_to_read_that_is_missing_closes_no_topic(broker: Broker) -> None
     with pytest.raises(BrokerError) as raised:
         publisher.publish(ledger.finished())
     assert not isinstance(raised.value, ClosedTopicError)
+
+
+class Coordinator:
+    """An admin client whose answers are queued: offsets, or errors in their place."""
+
+    def __init__(self, *answers: int | KafkaError) -> None:
+        self.answers = list(answers)
+
+    def list_consumer_group_offsets(self, _: object, **__: object) -> dict[str, Future[SimpleNamespace]]:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        wrong = answer if isinstance(answer, KafkaError) else None
+        place = SimpleNamespace(topic="t", partition=0, offset=-1001 if wrong else answer, error=wrong)
+        future: Future[SimpleNamespace] = Future()
+        future.set_result(SimpleNamespace(topic_partitions=[place]))
+        return {"g": future}
+
+
+def asked(*answers: int | KafkaError) -> dict[Partition, int]:
+    return committed_offsets(cast("AdminClient", Coordinator(*answers)), "g")([P0])
+
+
+def test_a_pending_transaction_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error in an offset's place is no offset that is absent; one that stays, or another one, is told."""
+    pending, refused = KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT), KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
+    assert asked(pending, pending, 7) == {("t", 0): 7}
+    assert asked(-1001) == {}
+    with pytest.raises(KafkaException):
+        asked(refused, 7)
+    monkeypatch.setattr("worker.stream.transactions.PENDING_S", 0.2)
+    with pytest.raises(KafkaException):
+        asked(pending)
