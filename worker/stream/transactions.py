@@ -58,7 +58,7 @@ CommittedOffsets = Callable[[Sequence[Partition]], dict[Partition, int]]
 def committed_offsets(admin: AdminClient, group_id: str) -> CommittedOffsets:
     """Asks the broker for a group's committed offsets, pending transactions awaited; absent ones are left out.
 
-    While a transaction is pending the broker has an error in place of its partitions' offsets, which is no offset that is absent:
+    While a transaction is pending the broker has an error in place of its partitions' offsets. That is no absent offset:
     what an unanswered commit has done would be published again.
 
     Raises (what is given):
