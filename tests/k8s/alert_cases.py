@@ -248,7 +248,14 @@ CASES: dict[str, list[Case]] = {
     ],
     "IqaRedisAway": gauge('iqa_projection_missing_seconds{condition="redis"}', 60),
     "IqaProjectionLag": gauge("iqa_projection_lag", 5000),
-    "IqaProjectionStuck": gauge('iqa_projection_missing_seconds{condition="progress"}', 120),
+    "IqaProjectionStuck": [
+        *gauge('iqa_projection_missing_seconds{condition="progress"}', 120),
+        Case(
+            "since Redis is away, which IqaRedisAway tells",
+            {f'iqa_projection_missing_seconds{{condition="{name}"}}': flat(200) for name in ("progress", "redis")},
+            fires=False,
+        ),
+    ],
     "IqaProjectionUnreadable": some("iqa_projection_unreadable_total"),
     "IqaBreakerOpen": [
         Case("open", {"iqa_breaker_open": flat(1)}, fires=True),

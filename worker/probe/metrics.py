@@ -8,6 +8,7 @@ from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from worker.probe.prober import Probe
@@ -63,6 +64,7 @@ class ProbeMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         families = {name: made(metric, self.registry) for name, metric in METRICS.items() if _kept(metric)}
         self._seconds = cast("Histogram", families["iqa_probe_seconds"])
         self._probes = cast("Counter", families["iqa_probes"])
