@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
-from pydantic_settings import NoDecode
 
 from worker import setting_values
 
@@ -45,14 +44,13 @@ class ProbeSettings(Group):
     )
     interval_s: float = Field(default=60.0, ge=1, le=86_400)
     timeout_s: float = Field(default=60.0, ge=1, le=3_600, description="A verdict that takes longer is lost.")
-    expected: Annotated[tuple[Literal["low", "medium", "high"], ...], NoDecode] = Field(
-        default=("high", "medium"), min_length=2, max_length=2, description="Categories of photo and certificate."
-    )
+    expected_photo: Literal["low", "medium", "high"] = "high"
+    expected_certificate: Literal["low", "medium", "high"] = "medium"
 
-    @field_validator("expected", mode="before")
-    @classmethod
-    def _expected(cls, value: object) -> object:
-        return tuple(setting_values.split_list(value)) if isinstance(value, str) else value
+    @property
+    def expected(self) -> tuple[str, str]:
+        """Right categories of photo and certificate."""
+        return self.expected_photo, self.expected_certificate
 
     @model_validator(mode="after")
     def _one_at_a_time(self) -> Self:

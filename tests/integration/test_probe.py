@@ -57,7 +57,7 @@ def test_once_tells_right_from_wrong(fleet: Fleet, own_redis: LocalRedis, wait_u
     assert found.returncode == 0, found.stdout + found.stderr
     assert found.stdout.count("right") == len(KNOWN)
     assert found.stdout.count(" s │") == 2 * len(KNOWN)
-    again = once(fleet, **patient, IQA_PROBE__EXPECTED="high,high")
+    again = once(fleet, **patient, IQA_PROBE__EXPECTED_CERTIFICATE="high")
     assert again.returncode == 1
     assert "medium where high is right: keywords certificate" in again.stdout
     assert counted(worker, "iqa_repeats_total") == 0

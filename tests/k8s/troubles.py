@@ -66,7 +66,7 @@ def one_name_less(scene: Scene) -> None:
 
 def wrong_expectation(scene: Scene) -> None:
     scene.probe.terminate()
-    scene.start_probe(IQA_PROBE__EXPECTED="low,low")
+    scene.start_probe(IQA_PROBE__EXPECTED_PHOTO="low", IQA_PROBE__EXPECTED_CERTIFICATE="low")
 
 
 def probe_again(scene: Scene) -> None:
