@@ -22,7 +22,7 @@ from worker.contracts.verdicts import QualityVerdict
 from worker.stream.clients import make_admin, make_consumer
 from worker.stream.dead_letters import DeadLetter, Filter, read_dead_letters
 
-__all__ = ["answer", "bound_records", "counted", "lags", "letters", "lines", "places", "published", "samples"]
+__all__ = ["answer", "bound_records", "configure", "counted", "lags", "letters", "lines", "places", "published", "samples"]
 
 
 def lines(worker: WorkerProcess, *events: str) -> list[dict[str, Any]]:
@@ -103,8 +103,13 @@ def lags(fleet: Fleet, group: str, topics: Iterable[str]) -> int:
 
 def bound_records(fleet: Fleet, size: int, *topics: str) -> None:
     """Set the largest record batch of ``topics``, in bytes."""
+    configure(fleet, "max.message.bytes", str(size), *topics)
+
+
+def configure(fleet: Fleet, name: str, value: str, *topics: str) -> None:
+    """Set one property of ``topics``."""
     admin: AdminClient = make_admin(fleet.settings.kafka)
-    entry = [ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)]
+    entry = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)]
     wanted = [ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entry) for topic in topics]
     for future in admin.incremental_alter_configs(wanted).values():
         future.result(PATIENCE_S)

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
 from tests.integration.looking import answer
@@ -89,24 +87,11 @@ class Scene:
             producer.poll(0)
         producer.flush(60)
 
-    def configure(self, topic: str, name: str, value: str) -> None:
-        """One property of a topic."""
-        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-        wanted = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-        for done in self.admin.incremental_alter_configs([wanted]).values():
-            done.result(30)
-
-    @property
-    def admin(self) -> AdminClient:
-        """For topics."""
-        found: AdminClient = make_admin(self.fleet.settings.kafka)
-        return found
-
     def delete_unread(self) -> None:
         """All that lies in the uploads topic, as retention does."""
         topic = self.fleet.settings.topics.uploads
         gone = [TopicPartition(topic, number, -1) for number in range(PARTITIONS)]
-        for done in self.admin.delete_records(gone).values():
+        for done in make_admin(self.fleet.settings.kafka).delete_records(gone).values():
             done.result(30)
 
     def kill_decoders(self, times: int) -> None:
@@ -115,8 +100,8 @@ class Scene:
             for child in children(self.worker.pid):
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
-            self.send(2, lambda n: self.pictures.url(f"{uuid.uuid4().hex}/{n}.jpg"))
-            self.send(2)
+            # Bytes that nobody has judged yet, as the probe serves them: what is remembered is not decoded.
+            self.send(2, lambda _: f"http://127.0.0.1:{self.ports[2]}/probe/{uuid.uuid4()}/photo.jpg")
             threading.Event().wait(0.5)
 
     def join_and_leave(self, times: int) -> None:
@@ -150,7 +135,7 @@ class Scene:
         """In the background, so many a second."""
 
         def send() -> None:
-            with slow_host(self.pictures) as url:
+            with slow_host() as url:
                 for _ in range(count // a_second):
                     self.send(a_second, lambda n: f"{url}/{uuid.uuid4().hex}/{n}.jpg")
                     threading.Event().wait(1.0)
@@ -166,7 +151,7 @@ def children(pid: int) -> list[int]:
 
 
 @contextmanager
-def slow_host(_: PictureServer) -> Iterator[str]:
+def slow_host() -> Iterator[str]:
     """A host that answers after seconds, and says that there is nothing."""
 
     def behave(connection: Any, over: threading.Event) -> None:

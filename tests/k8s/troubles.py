@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.integration.looking import bound_records, configure
 from tests.k8s.scene import Scene, closed_port
 
 __all__ = ["TROUBLES", "Trouble"]
@@ -76,12 +77,12 @@ def probe_again(scene: Scene) -> None:
 
 def refuse(scene: Scene) -> None:
     """Verdicts are larger than the topic takes from now on."""
-    scene.configure(scene.fleet.settings.topics.verdicts, "max.message.bytes", "900")
+    bound_records(scene.fleet, 900, scene.fleet.settings.topics.verdicts)
     scene.send(20)
 
 
 def take_again(scene: Scene) -> None:
-    scene.configure(scene.fleet.settings.topics.verdicts, "max.message.bytes", "4000000")
+    bound_records(scene.fleet, 4_000_000, scene.fleet.settings.topics.verdicts)
 
 
 def new_worker(scene: Scene) -> None:
@@ -110,7 +111,7 @@ def many_of_one_kind(scene: Scene) -> None:
 
 def slow_burst(scene: Scene) -> None:
     """Six thousand events for a host that takes seconds for each, and a topic that forgets within an hour."""
-    scene.configure(scene.fleet.settings.topics.uploads, "retention.ms", "3600000")
+    configure(scene.fleet, "retention.ms", "3600000", scene.fleet.settings.topics.uploads)
     scene.send_for_slow_host(9000, 60)
 
 
