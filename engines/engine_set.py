@@ -64,8 +64,7 @@ class EngineSet:
     @property
     def digest(self) -> str:
         """SHA-256 over everything about the engines that decides their answers, the runtime's version included."""
-        texts = (self.text_detection.manifest, self.text_recognition.manifest)
-        parts = [self.runtime_label, SPOTTING, self.quality.digest, *(manifest.digest for manifest in texts)]
+        parts = [self.runtime_label, SPOTTING, *self.digests.values()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -16,9 +16,8 @@ from calibration.profile import Profile
 from engines.engine_set import EngineSet
 from worker.errors import IqaError, StoppedError, TopicRemadeError
 from worker.intake.decode import decode
-from worker.intake.isolation import DecoderPool
 from worker.intake.sources import Fetcher
-from worker.loading import cpu_slots, make_assessors
+from worker.loading import cpu_slots, make_assessors, make_decoders
 from worker.pipeline import Pipeline
 from worker.projection import Projection, make_projection
 from worker.settings import Settings
@@ -103,12 +102,7 @@ class Worker:
             settings.http.host, settings.http.port, self._health.live, self._health.ready, self.metrics.registry
         )
         log.info("starting", port=self._telemetry.port, version=software_version())
-        self._decoders: DecoderPool | None = None
-        if settings.decode.isolate:
-            limits = settings.decode
-            self._decoders = DecoderPool(
-                cpu_slots(settings), limits.timeout_s, limits.memory_bytes, self.metrics.decoder_deaths.inc
-            )
+        self._decoders = make_decoders(settings, self.metrics.decoder_deaths.inc)
         slots = Slots(cpu_slots(settings), self.metrics.slot_wait.observe)
         decoding = self._decoders.decode if self._decoders else decode
         assessors = make_assessors(settings, self._on_shadow, decoding, slots)

@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-__all__ = ["cpu_quota"]
+__all__ = ["cpu_quota", "quota_cores"]
 
 
 def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
@@ -15,10 +15,11 @@ def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
     The host's core count is what most thread pools go by, and what makes them fight in a container.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _quota(root))))
+    return max(1, math.ceil(min(cores, quota_cores(root))))
 
 
-def _quota(root: Path) -> float:
+def quota_cores(root: Path) -> float:
+    """Cores by the quota of the control group that is mounted at ``root``; infinite without one."""
     try:
         if (root / "cpu.max").is_file():
             quota, period = (root / "cpu.max").read_text().split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 import cv2
@@ -17,11 +18,12 @@ from engines.verify import require_golden
 from worker.assessor import Assessor, Decode, ShadowSeen
 from worker.cpu import cpu_quota
 from worker.intake.decode import decode
+from worker.intake.isolation import DecoderPool
 from worker.services import Assessors
 from worker.settings import Settings
 from worker.slots import Slots
 
-__all__ = ["cpu_slots", "make_assessors"]
+__all__ = ["cpu_slots", "make_assessors", "make_decoders"]
 
 log = structlog.get_logger()
 
@@ -54,6 +56,12 @@ def make_assessors(
         return Assessor(engines, profile, settings, slots, shadow, on_shadow, decode)
 
     return Assessors(make(only, None)) if only else Assessors.build(make, settings)
+
+
+def make_decoders(settings: Settings, on_death: Callable[[], object] = lambda: None) -> DecoderPool | None:
+    """Children that decode, as many as there are slots; none where pictures are decoded in this process."""
+    limits = settings.decode
+    return DecoderPool(cpu_slots(settings), limits.timeout_s, limits.memory_bytes, on_death) if limits.isolate else None
 
 
 def cpu_slots(settings: Settings) -> int:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from worker.entry import SIGNALS
 from worker.errors import BrokerError, IqaError, SettingsError
 from worker.probe.known import KNOWN, find_page
 from worker.probe.metrics import FleetView, ProbeMetrics
@@ -32,7 +33,6 @@ __all__ = ["app"]
 log = structlog.get_logger()
 app = typer.Typer(no_args_is_help=True, help="Known pictures through the whole path.")
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LOOK_S = 15.0
 """Between looks at the fleet."""
 STALE_S = 60.0
@@ -116,16 +116,16 @@ def _probe(settings: Settings, metrics: ProbeMetrics, over: threading.Event, tur
     complaints, next_at = Complaints(), time.monotonic()
     while not over.is_set():
         turned[0] = time.monotonic()
+        if due := turned[0] >= next_at:
+            next_at = turned[0] + settings.probe.interval_s
         try:
             prober = prober or Prober(settings, metrics.ended, metrics.late)
-            if time.monotonic() >= next_at:
-                next_at = time.monotonic() + settings.probe.interval_s
+            if due:
                 prober.send()
             prober.turn()
         except BrokerError as error:
             complaints.say("broker_silent", str(error))
-            if time.monotonic() >= next_at:
-                next_at = time.monotonic() + settings.probe.interval_s
+            if due:
                 metrics.not_sent()
             over.wait(AGAIN_S)
     if prober:
@@ -137,10 +137,8 @@ def _look(settings: Settings, fleet: FleetView, over: threading.Event) -> None:
     while not over.is_set():
         try:
             fleet.show(look(settings, verdicts=False))
-        except BrokerError as error:
-            complaints.say("fleet_unknown", str(error))
         except Exception as error:  # the probes themselves must go on
-            complaints.say("fleet_unknown", repr(error))
+            complaints.say("fleet_unknown", str(error) or type(error).__name__)
         over.wait(LOOK_S)
 
 

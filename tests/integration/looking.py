@@ -7,10 +7,10 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,7 +22,19 @@ from worker.contracts.verdicts import QualityVerdict
 from worker.stream.clients import make_admin, make_consumer
 from worker.stream.dead_letters import DeadLetter, Filter, read_dead_letters
 
-__all__ = ["answer", "bound_records", "configure", "counted", "lags", "letters", "lines", "places", "published", "samples"]
+__all__ = [
+    "answer",
+    "bound_records",
+    "configure",
+    "counted",
+    "lags",
+    "letters",
+    "lines",
+    "places",
+    "published",
+    "samples",
+    "whole_topic",
+]
 
 
 def lines(worker: WorkerProcess, *events: str) -> list[dict[str, Any]]:
@@ -66,7 +78,12 @@ def letters(fleet: Fleet) -> list[DeadLetter]:
 
 def published(fleet: Fleet) -> Counter[str]:
     """Verdicts on the topic for each image. The reader is in no group: one that loses its place would count some twice."""
-    topic, found = fleet.settings.topics.verdicts, Counter[str]()
+    messages = whole_topic(fleet, fleet.settings.topics.verdicts)
+    return Counter(QualityVerdict.model_validate_json(message.value() or b"").image_id for message in messages)
+
+
+def whole_topic(fleet: Fleet, topic: str) -> Iterator[Message]:
+    """All records that lie there now; of transactions those that are committed."""
     reader = make_consumer(fleet.settings.kafka, "nobody", **{"enable.partition.eof": True})
     try:
         left = set(reader.list_topics(topic, PATIENCE_S).topics[topic].partitions)
@@ -76,12 +93,11 @@ def published(fleet: Fleet) -> Counter[str]:
             assert time.monotonic() < end, f"the ends of {left} of {topic} were not reached"  # not a bound: patience is over
             for message in reader.consume(500, 0.2):
                 if (error := message.error()) is None:
-                    found[QualityVerdict.model_validate_json(message.value() or b"").image_id] += 1
+                    yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
                     left.discard(message.partition() or 0)
     finally:
         reader.close()
-    return found
 
 
 def places(fleet: Fleet, group: str, topic: str) -> dict[int, tuple[int, int, int]]:

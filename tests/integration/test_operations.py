@@ -5,18 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.cimpl import NewPartitions
 
 from calibration.profile_file import load_profile
 from tests.integration.fleet import PARTITIONS, Fleet, WorkerProcess
-from tests.integration.looking import counted, samples
+from tests.integration.looking import counted, samples, whole_topic
 from tests.integration.test_delivery import pictures
 from tests.integration.test_retries_and_replay import poisoned
 from tests.integration.test_top import top
@@ -24,7 +23,7 @@ from tests.integration.test_whole_path import iqa
 from tests.patience import PATIENCE_S
 from worker.embedded.picture_server import PictureServer
 from worker.send import make_event, send_events
-from worker.stream.clients import make_admin, make_consumer
+from worker.stream.clients import make_admin
 from worker.stream.dead_letters import Filter
 from worker.stream.replay import Replayed, replay
 from worker.stream.topic_facts import describe
@@ -65,20 +64,8 @@ def add(fleet: Fleet, topic: str, partitions: int, wait_until: Wait) -> None:
 def partitions_of(fleet: Fleet, topic: str) -> dict[str, set[int]]:
     """Of every key that lies on a topic: in which partitions."""
     found: dict[str, set[int]] = {}
-    reader = make_consumer(fleet.settings.kafka, "nobody", **{"enable.partition.eof": True})
-    try:
-        left = set(reader.list_topics(topic, PATIENCE_S).topics[topic].partitions)
-        reader.assign([TopicPartition(topic, number, 0) for number in left])
-        end = time.monotonic() + PATIENCE_S
-        while left:
-            assert time.monotonic() < end, f"the ends of {left} were not reached"  # not a bound: patience is over
-            for message in reader.consume(500, 0.2):
-                if (error := message.error()) is None:
-                    found.setdefault((message.key() or b"").decode(), set()).add(message.partition() or 0)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    left.discard(message.partition() or 0)
-    finally:
-        reader.close()
+    for message in whole_topic(fleet, topic):
+        found.setdefault((message.key() or b"").decode(), set()).add(message.partition() or 0)
     return found
 
 

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from tests.integration.broker import Broker
 from tests.integration.fleet import PARTITIONS, Fleet
 from tests.integration.test_delivery import pictures
+from tests.integration.web import answering
 from tests.patience import PATIENCE_S
 from worker.send import make_event, send_events
 from worker.settings import RetrySettings
@@ -36,10 +36,14 @@ ONCE = {"IQA_KAFKA__DELIVERY": "exactly_once", "IQA_FETCH__ATTEMPTS": "1", "IQA_
 class Host:
     """Serves pictures, or 503 while it is down."""
 
-    def __init__(self, files: dict[str, bytes], port: int) -> None:
-        self.files, self.port = files, port
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files, self.port = files, 0
         self.down = True
         self.asked = 0
+
+    def answer(self, name: str) -> tuple[int, bytes]:
+        self.asked += 1
+        return (503, b"") if self.down else (200, self.files[name])
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.port}/{name}"
@@ -47,26 +51,9 @@ class Host:
 
 @contextmanager
 def host(files: dict[str, bytes]) -> Iterator[Host]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            served.asked += 1
-            body = b"" if served.down else served.files[self.path.removeprefix("/")]
-            self.send_response(503 if served.down else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = Host(files, server.server_address[1])
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    served = Host(files)
+    with answering(served.answer) as served.port:
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def send(fleet: Fleet, server: Host, count: int) -> set[str]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import re
 import socket
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,10 @@ import pytest
 from confluent_kafka import Message
 
 from tests.integration.fleet import Fleet, WorkerProcess
+from tests.integration.looking import lines
 from tests.integration.otlp_receiver import Receiver, Seen
 from tests.integration.test_delivery import pictures, send
+from tests.integration.web import answering
 from tests.patience import PATIENCE_S
 from tests.worker.stack import read
 from worker.contracts.cloudevents import event_headers
@@ -54,26 +54,13 @@ def host(files: dict[str, bytes], *, fails: bool) -> Iterator[str]:
     """Serves pictures; where it ``fails``, says 503 to the first request for each."""
     asked: set[str] = set()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            down = fails and self.path not in asked
-            asked.add(self.path)
-            body = b"" if down else files[self.path.removeprefix("/")]
-            self.send_response(503 if down else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(name: str) -> tuple[int, bytes]:
+        down = fails and name not in asked
+        asked.add(name)
+        return (503, b"") if down else (200, files[name])
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(answer) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def send_all(fleet: Fleet, server: str) -> None:
@@ -115,10 +102,6 @@ def one(spans: list[Seen], name: str, key: str) -> Seen:
     return found
 
 
-def lines(worker: WorkerProcess) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in worker.log.read_text().splitlines()]
-
-
 def exemplars(worker: WorkerProcess) -> set[str]:
     """Trace ids beside the ages of published events, as Prometheus asks for them."""
     wanted = {"Accept": "application/openmetrics-text; version=1.0.0"}
@@ -157,42 +140,8 @@ def test_from_senders_to_verdicts_retries_and_dead_letters(
         assert worker.terminate() == 0
         spans = receiver.seen
     assert verdicts.keys() == retries.keys() == {"plain", "binary", "structured"}
-    group, everywhere = fleet.settings.kafka.group_id, client_of(fleet)
     for number, key in enumerate(("plain", "binary", "structured"), 1):
-        first, again = one(spans, f"process {names.uploads}", key), one(spans, f"process {names.retry}.1", key)
-        sent_on, sent = one(spans, f"send {names.retry}.1", key), one(spans, f"send {names.verdicts}", key)
-        assert [link[:2] for link in first.links] == [(f"{number:032x}", f"{number:016x}")]
-        assert (first.parent, again.parent) == ("", "")
-        # The event went on by the retry topic: each hop is linked to the one before it, and made by a child of it.
-        assert (sent_on.trace, sent_on.parent) == (first.trace, first.span)
-        assert parent_of(retries[key]) == (sent_on.trace, sent_on.span)
-        assert [link[:2] for link in again.links] == [(sent_on.trace, sent_on.span)]
-        assert (sent.trace, sent.parent) == (again.trace, again.span)
-        assert parent_of(verdicts[key]) == (sent.trace, sent.span)
-        assert (first.kind, sent.kind) == ("CONSUMER", "PRODUCER")
-        assert (first.status, first.attributes["error.type"]) == ("error", "http_server_error")
-        assert (again.status, "error.type" in again.attributes) == ("unset", False)
-        assert again.attributes["iqa.status"] == "scored"
-        assert again.attributes["iqa.latency_ms.quality"] > 0
-        assert sent.attributes == {
-            **everywhere,
-            "messaging.operation.name": "send",
-            "messaging.operation.type": "send",
-            "messaging.destination.name": names.verdicts,
-            "messaging.destination.partition.id": str(verdicts[key].partition),
-            "messaging.kafka.offset": verdicts[key].offset,
-            "messaging.kafka.message.key": key,
-        }
-        assert {name: value for name, value in again.attributes.items() if not name.startswith(("iqa.", "cloudevents."))} == {
-            **everywhere,
-            "messaging.operation.name": "process",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": f"{names.retry}.1",
-            "messaging.destination.partition.id": str(retries[key].partition),
-            "messaging.consumer.group.name": f"{group}.retry",
-            "messaging.kafka.offset": retries[key].offset,
-            "messaging.kafka.message.key": key,
-        }
+        check_hops(fleet, spans, number, key, retries[key], verdicts[key])
     # CloudEvents' extension is the event's own, and stays what it was.
     assert ("ce_traceparent", context(2).parent.encode()) in retries["binary"].headers
     assert not [name for name, _ in verdicts["plain"].headers if name == "tracestate"]
@@ -201,12 +150,51 @@ def test_from_senders_to_verdicts_retries_and_dead_letters(
     assert (poison.status, poison.attributes["error.type"], poison.linked) == ("error", "not_json", [f"{4:016x}"])
     assert parent_of(letters["poison"]) == (letter.trace, letter.span)
     assert letter.parent == poison.span
-    check_batches(spans, names.uploads, group, everywhere)
+    check_batches(spans, names.uploads, fleet.settings.kafka.group_id, client_of(fleet))
     check_all(spans)
     traces = {span.trace for span in spans}
-    judged = [line for line in lines(worker) if line["event"] == "judged"]
+    judged = lines(worker, "judged")
     assert {line["trace_id"] for line in judged} == {parent_of(verdict)[0] for verdict in verdicts.values()}
     assert shown <= traces
+
+
+def check_hops(fleet: Fleet, spans: list[Seen], number: int, key: str, retry: Record, verdict: Record) -> None:
+    """From a sender over the retry topic to the verdict."""
+    names, group, everywhere = fleet.settings.topics, fleet.settings.kafka.group_id, client_of(fleet)
+    first, again = one(spans, f"process {names.uploads}", key), one(spans, f"process {names.retry}.1", key)
+    sent_on, sent = one(spans, f"send {names.retry}.1", key), one(spans, f"send {names.verdicts}", key)
+    assert [link[:2] for link in first.links] == [(f"{number:032x}", f"{number:016x}")]
+    assert (first.parent, again.parent) == ("", "")
+    # The event went on by the retry topic: each hop is linked to the one before it, and made by a child of it.
+    assert (sent_on.trace, sent_on.parent) == (first.trace, first.span)
+    assert parent_of(retry) == (sent_on.trace, sent_on.span)
+    assert [link[:2] for link in again.links] == [(sent_on.trace, sent_on.span)]
+    assert (sent.trace, sent.parent) == (again.trace, again.span)
+    assert parent_of(verdict) == (sent.trace, sent.span)
+    assert (first.kind, sent.kind) == ("CONSUMER", "PRODUCER")
+    assert (first.status, first.attributes["error.type"]) == ("error", "http_server_error")
+    assert (again.status, "error.type" in again.attributes) == ("unset", False)
+    assert again.attributes["iqa.status"] == "scored"
+    assert again.attributes["iqa.latency_ms.quality"] > 0
+    assert sent.attributes == {
+        **everywhere,
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": names.verdicts,
+        "messaging.destination.partition.id": str(verdict.partition),
+        "messaging.kafka.offset": verdict.offset,
+        "messaging.kafka.message.key": key,
+    }
+    assert {name: value for name, value in again.attributes.items() if not name.startswith(("iqa.", "cloudevents."))} == {
+        **everywhere,
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": f"{names.retry}.1",
+        "messaging.destination.partition.id": str(retry.partition),
+        "messaging.consumer.group.name": f"{group}.retry",
+        "messaging.kafka.offset": retry.offset,
+        "messaging.kafka.message.key": key,
+    }
 
 
 def check_all(spans: list[Seen]) -> None:

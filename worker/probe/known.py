@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from uuid import UUID
 
 __all__ = ["KNOWN", "Known", "find_page", "page_of"]
 
@@ -40,9 +41,9 @@ def _read(name: str) -> bytes:
     return files("worker.probe").joinpath(f"{name}.jpg").read_bytes()
 
 
-def page_of(event_id: str, known: Known) -> str:
-    """The path under which a probe's picture is served."""
-    return f"/probe/{event_id}/{known.name}.jpg"
+def page_of(mark: UUID, known: Known) -> str:
+    """The path under which a picture is served; another ``mark``, other bytes."""
+    return f"/probe/{mark}/{known.name}.jpg"
 
 
 def find_page(path: str) -> bytes | None:

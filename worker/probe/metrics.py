@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from worker.probe.prober import Probe
 from worker.stream.overview import LaneView, Overview
-from worker.telemetry.catalogue import CATALOGUE, Metric
+from worker.telemetry.catalogue import CATALOGUE
 from worker.telemetry.metrics import made
 
 __all__ = ["FleetView", "ProbeMetrics"]
@@ -65,7 +65,7 @@ class ProbeMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        families = {name: made(metric, self.registry) for name, metric in METRICS.items() if _kept(metric)}
+        families = {name: made(metric, self.registry) for name, metric in METRICS.items() if not metric.collected}
         self._seconds = cast("Histogram", families["iqa_probe_seconds"])
         self._probes = cast("Counter", families["iqa_probes"])
         self._late = cast("Counter", families["iqa_probe_late"])
@@ -86,7 +86,3 @@ class ProbeMetrics:
     def late(self, _: Probe) -> None:
         """A verdict came after its probe was counted as lost."""
         self._late.inc()
-
-
-def _kept(metric: Metric) -> bool:
-    return not metric.collected

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -23,7 +22,9 @@ from worker.probe.known import KNOWN, Known, page_of
 from worker.send import make_event
 from worker.settings import Settings
 from worker.store import VerdictReader, connect
-from worker.stream.clients import make_consumer, make_producer
+from worker.stream.asking import end_of
+from worker.stream.clients import make_admin, make_consumer, make_producer
+from worker.stream.topics import find_topics
 
 __all__ = ["Probe", "Prober"]
 
@@ -36,8 +37,6 @@ LOOK_S = 0.2
 REMEMBERED = 1_000
 """Probes that were lost and may still come."""
 
-RESULTS = ("right", "wrong", "unscorable", "lost", "unsent", "unprojected")
-
 
 @dataclass
 class Probe:
@@ -48,6 +47,7 @@ class Probe:
     """
 
     event_id: str
+    image_id: str
     known: Known
     partition: int
     expected: str
@@ -55,11 +55,6 @@ class Probe:
     result: str = ""
     told: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def image_id(self) -> str:
-        """Of its event."""
-        return f"{PREFIX}{self.known.name}-{self.partition}"
 
 
 class Prober:
@@ -94,6 +89,7 @@ class Prober:
             settings.kafka, **{"delivery.timeout.ms": max(1_000, int(1000 * probing.timeout_s))}
         )
         self._consumer: Consumer = make_consumer(settings.kafka, "iqa-probe")
+        self._admin = make_admin(settings.kafka)
         client = connect(settings.redis)
         self._reader = VerdictReader(client) if client else None
         self._asked = 0.0
@@ -102,15 +98,22 @@ class Prober:
         self._lost: dict[str, Probe] = {}
         self._followed: set[int] = set()
         self._follow()
-        self._turns = self._make_turns()
+        self._round: list[tuple[int, Known, str]] = []
+        """What is left of this time round all partitions: where to, what, and what is right."""
+        self._rounds = 0
 
     def send(self) -> Probe:
-        """Send the next probe, to the next partition; what becomes of it ``on_end`` is told."""
-        partition, known, expected = next(self._turns)
-        probe = Probe(str(uuid.uuid4()), known, partition, expected, self._clock())
+        """Send the next probe, to the next partition; what becomes of it ``on_end`` is told.
+
+        Raises:
+            BrokerError: a new time round begins, and the broker does not tell which partitions there are.
+
+        """
+        partition, known, expected = self._next()
+        where = self._settings.probe.picture_url or self._settings.probe.served_at.rstrip("/") + page_of(uuid.uuid4(), known)
+        event = make_event(where, f"{PREFIX}{known.name}-{partition}")
+        probe = Probe(event.event_id, event.image_id, known, partition, expected, self._clock())
         self.pending[probe.event_id] = probe
-        where = self._settings.probe.picture_url or self._settings.probe.served_at.rstrip("/") + page_of(probe.event_id, known)
-        event = make_event(where, probe.image_id).model_copy(update={"event_id": probe.event_id})
 
         def delivered(error: KafkaError | None, _: Message) -> None:
             if error is not None:
@@ -144,23 +147,19 @@ class Prober:
         self._consumer.close()
         self._producer.purge()
 
-    def _make_turns(self) -> Iterator[tuple[int, Known, str]]:
-        """Every partition of the uploads in turn, with each picture; how many there are is asked anew each time round."""
-        probing = self._settings.probe
-        pictures = list(zip(KNOWN, probing.expected, strict=True))[: 1 if probing.picture_url else None]
-        for turn in count():
-            for place, number in enumerate(self._numbers(self._settings.topics.uploads)):
-                yield number, *pictures[(place + turn) % len(pictures)]
+    def _next(self) -> tuple[int, Known, str]:
+        """Every partition of the uploads in turn, with each picture; which there are is asked anew each time round."""
+        if not self._round:
             self._follow()
+            probing = self._settings.probe
+            pictures = list(zip(KNOWN, probing.expected, strict=True))[: 1 if probing.picture_url else None]
+            numbers = self._numbers(self._settings.topics.uploads)
+            self._round = [(number, *pictures[(number + self._rounds) % len(pictures)]) for number in numbers]
+            self._rounds += 1
+        return self._round.pop(0)
 
-    def _numbers(self, topic: str) -> Sequence[int]:
-        try:
-            found = self._consumer.list_topics(topic, timeout=ASK_S).topics.get(topic)
-        except KafkaException as error:
-            raise BrokerError(f"Kafka does not tell its topics: {error.args[0].str()}") from error
-        if found is None or found.error is not None:
-            raise BrokerError(f"there is no topic {topic}: iqa topics create makes it")
-        return sorted(found.partitions)
+    def _numbers(self, topic: str) -> range:
+        return range(find_topics(self._admin, [topic], ASK_S)[topic].partitions)
 
     def _follow(self) -> None:
         """Read verdicts from where each partition ends now; one that is new since, from its beginning."""
@@ -169,13 +168,10 @@ class Prober:
         if not new:
             return
         try:
-            places = [
-                TopicPartition(topic, number, 0 if self._followed else _end_of(self._consumer, topic, number))
-                for number in sorted(new)
-            ]
-            self._consumer.incremental_assign(places)
+            begin = [0 if self._followed else end_of(self._consumer, (topic, number), ASK_S) for number in new]
+            self._consumer.incremental_assign([TopicPartition(topic, *place) for place in zip(new, begin, strict=True)])
         except KafkaException as error:
-            raise BrokerError(f"verdicts cannot be followed: {error.args[0].str()}") from error
+            raise BrokerError(f"verdicts cannot be followed: {error}") from error
         self._followed |= new
 
     def _take(self, message: Message) -> None:
@@ -229,10 +225,3 @@ class Prober:
         say = log.info if result == "right" else log.warning
         say("probe", result=result, picture=probe.known.name, partition=probe.partition, told=told, seconds=seconds)
         self._on_end(probe)
-
-
-def _end_of(consumer: Consumer, topic: str, number: int) -> int:
-    marks = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=ASK_S)
-    if marks is None:
-        raise BrokerError(f"the end of {topic}/{number} is not known")
-    return marks[1]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from worker.contracts.cloudevents import header_map, parse_event
 from worker.errors import EventError
 from worker.rejudge.ranges import find_ranges
 from worker.rejudge.wanted import Wanted
 from worker.settings import Settings
 from worker.stream.clients import make_consumer
 from worker.stream.dead_letters import Span, read_spans
+from worker.stream.incoming import event_in
 
 __all__ = ["count_events"]
 
@@ -29,8 +29,8 @@ def count_events(settings: Settings, wanted: Wanted) -> Counter[str | None]:
         for records in read_spans(consumer, topic, spans, 500):
             for record in records:
                 try:
-                    if record.unreadable is None and wanted.in_time(record.timestamp_ms):
-                        found[parse_event(record.value, header_map(record.headers)).service] += 1
+                    if wanted.in_time(record.timestamp_ms):
+                        found[event_in(record, settings.worker.max_event_bytes).service] += 1
                 except EventError:
                     continue
     finally:

@@ -13,16 +13,15 @@ from functools import partial
 
 import structlog
 
-from worker.contracts.cloudevents import header_map, parse_event
 from worker.contracts.events import ImageUploaded
 from worker.contracts.verdicts import QualityVerdict
-from worker.errors import EventError, FetchFailedError
+from worker.errors import FetchFailedError
 from worker.pipeline import Pipeline
 from worker.rejudge.rows import RowOutgoing, row_of
 from worker.rejudge.tally import GONE, Doubts, Tally
 from worker.rejudge.wanted import Rate, Wanted, is_already, is_of, is_superseded
 from worker.settings import Settings
-from worker.stream.incoming import Record
+from worker.stream.incoming import Record, event_in
 from worker.stream.ledger import Entry, Ledger, Outgoing
 from worker.stream.pool import HostPool, Leave, host_of
 from worker.stream.records import fitting_verdict
@@ -100,7 +99,7 @@ class RejudgeHandler:
             self._finish(entry, "out_of_range")
             return
         try:
-            event = self._parse(record)
+            event = event_in(record, self._settings.worker.max_event_bytes)
         except Exception as error:  # a dead letter was made of it when it came; here it is passed over, and counted
             log.debug("rejudge_no_event", partition=record.partition, offset=record.offset, error=str(error))
             self._finish(entry, "no_event")
@@ -109,11 +108,6 @@ class RejudgeHandler:
             self._finish(entry, "other_service")
         else:
             self._pool.submit_to(host_of(event.url), partial(self._work, record, entry, event))
-
-    def _parse(self, record: Record) -> ImageUploaded:
-        if record.unreadable is not None or record.size > self._settings.worker.max_event_bytes:
-            raise EventError("unreadable_headers" if record.unreadable else "event_too_large", "no event")
-        return parse_event(record.value, header_map(record.headers))
 
     def _finish(self, entry: Entry, what: str) -> None:
         if self._ledger.begin(entry):

@@ -17,9 +17,8 @@ from calibration.profile import Profile
 from worker.contracts.verdicts import QualityVerdict
 from worker.errors import BrokerError, CacheError, StoppedError
 from worker.intake.decode import decode
-from worker.intake.isolation import DecoderPool
 from worker.intake.sources import Fetcher
-from worker.loading import cpu_slots, make_assessors
+from worker.loading import cpu_slots, make_assessors, make_decoders
 from worker.pipeline import Pipeline
 from worker.rejudge.checking import CheckingPublisher
 from worker.rejudge.handler import RejudgeHandler
@@ -100,9 +99,7 @@ class Rejudge:
         self._done = False
         self._failure: BaseException | None = None
         self._complaints = Complaints()
-        self._decoders: DecoderPool | None = None
-        if settings.decode.isolate:
-            self._decoders = DecoderPool(cpu_slots(settings), settings.decode.timeout_s, settings.decode.memory_bytes)
+        self._decoders = make_decoders(settings)
         decoding = self._decoders.decode if self._decoders else decode
         self._assessors = make_assessors(settings, None, decoding, Slots(cpu_slots(settings)), plan.profile)
         self._fetcher = Fetcher(settings.fetch, settings.s3)
@@ -230,8 +227,7 @@ class Rejudge:
 
     def _on_broken(self) -> None:
         message = "most pictures fail in this process itself, see rejudge_failed in the log: the same command goes on from here"
-        self._failure = self._failure or StoppedError(message)
-        self.stop(BROKEN_S)
+        self._fail(StoppedError(message))
 
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error

@@ -67,7 +67,7 @@ def is_of(current: QualityVerdict | None, event: ImageUploaded) -> bool:
 
 def is_already(current: QualityVerdict | None, event: ImageUploaded, fingerprint: str) -> bool:
     """Whether ``event`` was judged by ``fingerprint`` before."""
-    return current is not None and current.event_id == event.event_id and current.fingerprint == fingerprint
+    return current is not None and is_of(current, event) and current.fingerprint == fingerprint
 
 
 def is_superseded(current: QualityVerdict | None, event: ImageUploaded) -> bool:
@@ -76,7 +76,7 @@ def is_superseded(current: QualityVerdict | None, event: ImageUploaded) -> bool:
     Verdicts of older workers do not tell when their picture was uploaded. One that was produced before ``event`` was uploaded
     is of an earlier one; of any other it cannot be told, and it stays.
     """
-    if current is None or current.event_id == event.event_id:
+    if current is None or is_of(current, event):
         return False
     return (current.uploaded_at or current.produced_at) > event.uploaded_at
 

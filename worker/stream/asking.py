@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from worker.stream.ledger import Partition
 
-__all__ = ["Answer", "Asking", "BrokerAsking", "answered"]
+__all__ = ["Answer", "Asking", "BrokerAsking", "answered", "end_of"]
 
 Places = dict[Partition, int]
 Answer = Future[Places]
@@ -47,7 +47,8 @@ class BrokerAsking:
 
     def ends(self, partitions: Sequence[Partition]) -> Answer:
         """See ``Asking``."""
-        return self._ask(lambda consumer: {key: _end(consumer, key) for key in partitions})
+        # The first that is not answered ends it: a broker that is away is not asked for every partition.
+        return self._ask(lambda consumer: {key: end_of(consumer, key) for key in partitions})
 
     def group(self, partitions: Sequence[Partition]) -> Answer:
         """See ``Asking``."""
@@ -84,9 +85,14 @@ class BrokerAsking:
             consumer.close()
 
 
-def _end(consumer: Consumer, key: Partition) -> int:
-    """Raises at the first that is not answered: a broker that is away is not asked for every partition."""
-    marks = consumer.get_watermark_offsets(TopicPartition(*key), timeout=CALL_S)
+def end_of(consumer: Consumer, key: Partition, timeout_s: float = CALL_S) -> int:
+    """The offset behind a partition's last record.
+
+    Raises:
+        KafkaException: the broker does not tell it within ``timeout_s``.
+
+    """
+    marks = consumer.get_watermark_offsets(TopicPartition(*key), timeout=timeout_s)
     if marks is None:
         raise KafkaException(f"the end of {key[0]}/{key[1]} is not known")
     return marks[1]

@@ -345,7 +345,7 @@ class ConsumerLoop:
         self.on_assigned()
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        with self._metrics.rebalance_seconds.time():
+        with self._metrics.shared.rebalance_seconds.time():
             self._drain([_key(partition) for partition in partitions])
         give_back(consumer, partitions)
         self._note("revoked", partitions)

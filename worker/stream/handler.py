@@ -13,14 +13,13 @@ from functools import partial
 import structlog
 
 from engines.errors import EngineError
-from worker.contracts.cloudevents import header_map, parse_event
 from worker.contracts.events import ImageUploaded
 from worker.contracts.verdicts import QualityVerdict
 from worker.errors import DecodingError, EventError, FetchFailedError
 from worker.pipeline import Pipeline
 from worker.settings import Settings
 from worker.stream.breaker import CircuitBreaker
-from worker.stream.incoming import Record
+from worker.stream.incoming import Record, event_in
 from worker.stream.ledger import Entry, Ledger, Outgoing
 from worker.stream.pool import HostPool, Leave, host_of
 from worker.stream.records import Blame, dead_letter, fitting_verdict
@@ -32,8 +31,6 @@ from worker.telemetry.traces import NO_TRACING, LaneTracing
 __all__ = ["EventHandler"]
 
 log = structlog.get_logger()
-
-UNREADABLE = "unreadable_headers"
 
 
 class EventHandler:
@@ -76,22 +73,13 @@ class EventHandler:
         event: ImageUploaded | None = None
         failure: Exception | None = None
         try:
-            event = self._parse(record)
+            event = event_in(record, self._settings.worker.max_event_bytes)
         except Exception as error:  # told and counted where the entry is finished
             failure = error
         if event is None or self._pool is None:
             self._work(record, entry, event, failure, lambda: None)
         else:
             self._pool.submit_to(host_of(event.url), partial(self._work, record, entry, event, None))
-
-    def _parse(self, record: Record) -> ImageUploaded:
-        if record.unreadable is not None:
-            raise EventError(UNREADABLE, f"its headers cannot be read: {record.unreadable}")
-        if record.size > self._settings.worker.max_event_bytes:
-            raise EventError(
-                "event_too_large", f"{record.size} bytes, at most {self._settings.worker.max_event_bytes} are taken"
-            )
-        return parse_event(record.value, header_map(record.headers))
 
     def _work(self, record: Record, entry: Entry, event: ImageUploaded | None, failure: Exception | None, leave: Leave) -> None:
         """From an event, or from what is wrong with it, to a finished entry; unless the entry was cancelled."""

@@ -17,11 +17,13 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from worker.contracts.cloudevents import header_map
+from worker.contracts.cloudevents import header_map, parse_event
+from worker.contracts.events import ImageUploaded
 from worker.contracts.trace_context import TraceContext, find_context, without_context
+from worker.errors import EventError
 from worker.stream.outgoing import Span
 
-__all__ = ["Header", "Record", "read_record"]
+__all__ = ["Header", "Record", "event_in", "read_record"]
 
 Header = tuple[str, bytes | None]
 
@@ -63,7 +65,12 @@ class Record:
     @cached_property
     def trace_context(self) -> TraceContext | None:
         """The trace that it belongs to, by its headers or by CloudEvents' extension; ``None`` if it names none."""
-        return find_context(header_map(self.headers), self.value)
+        return find_context(self.texts, self.value)
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """Its headers as text, names in lower case."""
+        return header_map(self.headers)
 
     def traced(self, context: TraceContext, span: Span) -> Record:
         """The same for ``span`` to work on, with its ``context`` in the headers: what is made of it carries that on."""
@@ -129,6 +136,20 @@ class Record:
     def replays(self) -> dict[str, int]:
         """How often it was replayed, as a header for its next record; nothing, if it never was."""
         return {"replays": self.number("replays")} if "replays" in self.own else {}
+
+
+def event_in(record: Record, most_bytes: int) -> ImageUploaded:
+    """The upload event that ``record`` is, of ``most_bytes`` at most.
+
+    Raises:
+        EventError: it is none.
+
+    """
+    if record.unreadable is not None:
+        raise EventError("unreadable_headers", f"its headers cannot be read: {record.unreadable}")
+    if record.size > most_bytes:
+        raise EventError("event_too_large", f"{record.size} bytes, at most {most_bytes} are taken")
+    return parse_event(record.value, record.texts)
 
 
 def read_record(message: Message) -> Record:

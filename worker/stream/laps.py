@@ -16,9 +16,8 @@ class Laps:
         self._clock = clock
         self._last = clock()
 
-    def lap(self, doing: str) -> float:
-        """All since the last lap was ``doing``; gives its seconds."""
+    def lap(self, doing: str) -> None:
+        """All since the last lap was ``doing``."""
         now = self._clock()
-        seconds, self._last = now - self._last, now
-        self._note(doing, seconds)
-        return seconds
+        self._note(doing, now - self._last)
+        self._last = now

@@ -51,19 +51,19 @@ class HostPool:
         self._changed = threading.Condition()
         self._over = False
         self._threads = threads
-        self._working = 0
+        self._idle = 0
         for number in range(threads):
             threading.Thread(target=self._run, name=f"event-{number}", daemon=True).start()
 
     @property
     def busy(self) -> int:
         """Threads that have work now."""
-        return self._working
+        return self._threads - self._idle
 
     @property
     def idle(self) -> int:
         """Threads that have none."""
-        return self._threads - self._working
+        return self._idle
 
     @property
     def queued(self) -> int:
@@ -95,25 +95,22 @@ class HostPool:
     def _run(self) -> None:
         while (work := self._take()) is not None:
             try:
-                self._count(1)
                 work()
             except Exception:  # a thread less would be a thread less for ever
                 log.exception("event_thread_failed")
-            finally:
-                self._count(-1)
-
-    def _count(self, more: int) -> None:
-        with self._changed:
-            self._working += more
 
     def _take(self) -> Callable[[], None] | None:
         with self._changed:
-            while not self._over:
-                if self._first:
-                    return self._first.popleft()
-                if (found := self._next_host()) is not None:
-                    return found
-                self._changed.wait()
+            self._idle += 1
+            try:
+                while not self._over:
+                    if self._first:
+                        return self._first.popleft()
+                    if (found := self._next_host()) is not None:
+                        return found
+                    self._changed.wait()
+            finally:
+                self._idle -= 1
         return None
 
     def _next_host(self) -> Callable[[], None] | None:

@@ -148,7 +148,7 @@ class PublisherThread:
             return True
         self._sizes_are_fresh = False
         try:
-            with self._metrics.publish_seconds.time():
+            with self._metrics.shared.publish_seconds.time():
                 self._halve(entries)
         except ClosedTopicError as error:
             self._failed(error, entries)

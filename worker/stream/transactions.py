@@ -219,7 +219,7 @@ class TransactionalPublisher:
                 self._on_end("unanswered", 0, 0)
             raise self._given_up(sent, entries, f"a transaction of {len(entries)} events was not committed", error) from error
         self._on_end("committed", sum(len(entry.records) for entry in entries), len(sent.partitions))
-        self._mark(entries)
+        self._ledger.mark_published(*entries)
 
     def _ready(self, end: float) -> Producer:
         if self._producer is None:
@@ -250,7 +250,7 @@ class TransactionalPublisher:
         done = self._unanswered if any(found.get(partition) == offset for partition, offset in sent.items()) else []
         log.warning("commit_looked_up", published=len(done), again=len(self._unanswered) - len(done))
         self._unanswered = []
-        self._mark(done)
+        self._ledger.mark_published(*done)
 
     def _without_answered(self, entries: Sequence[Entry]) -> list[Entry]:
         """``entries`` may have been chosen before ``_look_up`` marked some of them."""
@@ -276,10 +276,6 @@ class TransactionalPublisher:
         if isinstance(error, KafkaException) and error.args[0].code() in _FENCED:
             log.error("producer_fenced", told="another one runs under this IQA_KAFKA__TRANSACTIONAL_ID; each needs its own")
             self._on_fenced()
-
-    def _mark(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            self._ledger.mark_published(entry)
 
 
 class _Sent:

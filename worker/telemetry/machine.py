@@ -6,6 +6,7 @@ there is not shown.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from worker.cpu import quota_cores
 from worker.telemetry.catalogue import CATALOGUE
 
 __all__ = ["Machine", "process_age_s"]
@@ -45,10 +47,10 @@ class Machine(Collector):
             "iqa_children_resident_bytes": self._children(),
             "iqa_memory_used_bytes": self._used(),
             "iqa_memory_limit_bytes": self._number("memory.max"),
-            "iqa_cpu_quota_cores": self._quota(),
+            "iqa_cpu_quota_cores": quota_cores(self._cgroup),
         }
         for name, value in gauges.items():
-            if value is not None:
+            if value is not None and value < math.inf:
                 yield GaugeMetricFamily(name, MEANINGS[name], value)
         name = "iqa_cpu_throttled_seconds"
         if (throttled := self._field("cpu.stat", "throttled_usec")) is not None:
@@ -72,12 +74,6 @@ class Machine(Collector):
         current = self._number("memory.current")
         inactive = self._field("memory.stat", "inactive_file") or 0.0
         return None if current is None else max(0.0, current - inactive)
-
-    def _quota(self) -> float | None:
-        with suppress(OSError, ValueError, ZeroDivisionError):
-            quota, period = (self._cgroup / "cpu.max").read_text().split()
-            return int(quota) / int(period)
-        return None
 
     def _number(self, name: str) -> float | None:
         with suppress(OSError, ValueError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from worker.errors import FetchFailedError
+from worker.stream.pool import host_of
 from worker.telemetry.metrics import Metrics
 
 __all__ = ["measured_fetch"]
@@ -35,8 +35,5 @@ def measured_fetch(fetch: Callable[[str], bytes], metrics: Metrics) -> Callable[
 
 
 def _scheme(url: str) -> str:
-    try:
-        found = urlsplit(url).scheme.lower()
-    except ValueError:
-        return "other"
+    found = host_of(url).partition("://")[0]
     return found if found in SCHEMES else "other"

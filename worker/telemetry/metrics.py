@@ -170,9 +170,7 @@ class LaneMetrics:
         self.paused = shared.paused.labels(lane)
         self.crowded = shared.crowded.labels(lane)
         self.assigned = shared.assigned.labels(lane)
-        self.publish_seconds = shared.publish_seconds
         self.publish_failures = shared.publish_failures.labels(lane)
-        self.rebalance_seconds = shared.rebalance_seconds
         self.lane = lane
 
     def note_transaction(self, result: str, records: int, partitions: int) -> None:

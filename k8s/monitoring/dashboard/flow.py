@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from k8s.monitoring.dashboard.shape import RATE, Limit, Panel, Query, Question, quantile, risen
+from k8s.monitoring.dashboard.shape import RATE, Limit, Panel, Query, Question, quantile, risen, spread
 
 __all__ = ["FLOW"]
 
@@ -170,10 +170,7 @@ _BROKER = Question(
             "Time to publish a batch",
             "Good: under a third of a second. Bad: seconds, where the broker's disks or replicas are slow.",
             "s",
-            (
-                Query(quantile(0.5, "iqa_publish_seconds"), "half within"),
-                Query(quantile(0.99, "iqa_publish_seconds"), "99 % within"),
-            ),
+            spread("iqa_publish_seconds"),
         ),
         Panel(
             "What the broker refused, fenced, or deleted unread",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from k8s.monitoring.dashboard.shape import RATE, Limit, Panel, Query, Question, quantile, risen, share_of
+from k8s.monitoring.dashboard.shape import RATE, Limit, Panel, Query, Question, quantile, risen, share_of, spread
 
 __all__ = ["PARTS"]
 
@@ -144,10 +144,7 @@ _REDIS = Question(
             "Time of Redis for a batch of verdicts",
             "Good: milliseconds. Bad: a tenth of a second and more, where Redis or the network to it is slow.",
             "s",
-            (
-                Query(quantile(0.5, "iqa_redis_seconds"), "half within"),
-                Query(quantile(0.99, "iqa_redis_seconds"), "99 % within"),
-            ),
+            spread("iqa_redis_seconds"),
         ),
         Panel(
             "Lookups before a picture is judged, a second",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from worker.telemetry.catalogue import CATALOGUE
 
-__all__ = ["Limit", "Panel", "Query", "Question", "quantile", "risen", "scoped", "share_of"]
+__all__ = ["Limit", "Panel", "Query", "Question", "quantile", "risen", "scoped", "share_of", "spread"]
 
 RATE = "$__rate_interval"
 _OF_PROBE = {metric.name for metric in CATALOGUE if metric.of == "probe"}
@@ -93,6 +93,11 @@ def quantile(q: float, histogram: str, *by: str, window: str = RATE) -> str:
     name, _, matchers = histogram.partition("{")
     bucket = f"{name}_bucket" + (f"{{{matchers}" if matchers else "")
     return f"histogram_quantile({q:g}, sum by ({', '.join(['le', *by])}) (rate({bucket}[{window}])))"
+
+
+def spread(histogram: str) -> tuple[Query, Query]:
+    """Half and 99 % of what a histogram counts."""
+    return Query(quantile(0.5, histogram), "half within"), Query(quantile(0.99, histogram), "99 % within")
 
 
 def share_of(part: str, whole: str, *by: str) -> str:
