@@ -24,11 +24,10 @@ from rich.console import Console
 from tests.k8s.board import BOARD, filled, panels
 from tests.k8s.dashboard_page import WIDTH, drawn, height_of
 from tests.k8s.dashboard_stage import play, stage
+from tests.k8s.prometheus_rule import SOURCES
 from tests.k8s.prometheus_server import EVERY_S, Ask, prometheus, wait_for
-from tests.k8s.test_alerts import FOLDER
 
 OUT = Path(".cache/dashboard")
-RULES = [FOLDER / name for name in ("rules.yaml", "drift.yaml")]
 DRIFT_S = 130
 OR_NONE = " or vector(0)"
 EMPTY = {
@@ -102,7 +101,7 @@ def look(folder: Path) -> dict[str, Any]:
         scene = stack.enter_context(stage(folder))
         workers = {name: port for name, port in scene.ports.items() if name != "probe"}
         jobs = {"iqa-worker": workers, "iqa-probe": {"probe": scene.ports["probe"]}}
-        ask = stack.enter_context(prometheus(folder, jobs, RULES))
+        ask = stack.enter_context(prometheus(folder, jobs, SOURCES))
         wait_for(lambda: len(ask("query", query="up == 1").get("result", [])) == len(scene.ports), "three scrapes")
         began = time.time()
         done = play(scene, console.print)
