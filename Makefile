@@ -84,7 +84,7 @@ chaos: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Break everything on pu
 
 TARGET ?= event
 SECONDS ?= 60
-provoke: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Alerts on a real worker by a real Prometheus, as servers break (twenty minutes; needs prometheus)
+provoke: $(VENV)/.installed-test $(KAFKA_LIBS)/.fetched  ## Alerts on a real worker by a real Prometheus, as servers break (forty minutes; needs prometheus; ARGS=WORD for some)
 	@$(BIN)/iqa engines fetch
 	$(BIN)/python -m tests.k8s.provoke $(ARGS)
 

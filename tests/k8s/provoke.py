@@ -53,6 +53,8 @@ def rules_in(folder: Path, *, quick: bool) -> Sequence[Path]:
 
 def provoke(scene: Scene, one: Trouble, firing: Callable[[], set[str]]) -> frozenset[str]:
     """Break it, tell what fires when, mend it; gives the alerts that did not come."""
+    # What an earlier trouble has raised would be no sign of this one.
+    wait_for(lambda: not one.wanted & firing(), f"silence before {one.name}")
     before, began, seen = firing(), time.monotonic(), dict[str, float]()
     one.breaks(scene)
 
